@@ -1,0 +1,127 @@
+"""Every key of an experiment is born here, with its unit and its source. Experiments override, nothing else.
+
+"Released" is the authors' code; "METHOD" is the reading docs/DECISIONS.md records where the paper is silent.
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    """The paper's setting, full size, without data: `config.data.*.name` and `root` are an experiment's to say."""
+    config = ConfigDict()
+    config.experiment = "unnamed"  # names the default work directory, runs/<experiment>
+    config.seed = 0
+    config.data = _data()
+    config.augment = _augment()
+    config.model = _model()
+    config.batch = ConfigDict({"identities": 4, "instances": 8})  # P × K per domain; paper: 32 in all
+    config.pretrain = _pretrain()
+    config.adapt = _adapt()
+    config.loss = _loss()
+    config.evaluation = ConfigDict({"batch_size": 64, "every": 1})  # triples; epochs of adaptation
+    return config.lock()
+
+
+def _data() -> ConfigDict:
+    domain = {"name": "", "root": ""}  # a reader's name, e.g. rgbnt100, and the folder it reads
+    return ConfigDict(
+        {
+            "source": dict(domain),
+            "target": dict(domain),
+            "prepared": "data/prepared",  # where images, resized once, are kept
+            "image_size": (256, 128),  # H, W in pixels; paper §4.2
+            "workers": 0,  # loader processes; 0 reads in threads
+            "in_memory": True,  # training images as one uint8 array (96 kB a triple at 256×128 × 3)
+        }
+    )
+
+
+def _augment() -> ConfigDict:
+    return ConfigDict(
+        {
+            "flip": 0.5,  # probability; once a triple
+            "pad": 10,  # pixels on every side before the crop; once a triple
+            "erase": 0.5,  # probability; per modality
+            "erase_area": (0.02, 1 / 3),  # share of the image
+            "erase_aspect": (0.3, 1 / 0.3),  # height over width
+            "per_modality": False,  # released: True
+            "mean": (0.485, 0.456, 0.406),  # of images in [0, 1]; ImageNet
+            "std": (0.229, 0.224, 0.225),
+        }
+    )
+
+
+def _model() -> ConfigDict:
+    return ConfigDict(
+        {
+            "stage_sizes": (3, 4, 6, 3),  # blocks a stage: ResNet-50
+            "width": 64,  # channels of the stem; D = 32 · width
+            "last_stride": 1,  # of the last stage; 1 as is customary in ReID
+            "convolution": "auto",  # lax | taps | auto: taps on CPU
+            "application": "auto",  # vmap | loop | auto: of the branches; vmap on CPU
+            "remat": "none",  # none | block | stage: what is recomputed in the backward pass
+        }
+    )
+
+
+def _pretrain() -> ConfigDict:
+    return ConfigDict(
+        {
+            "init_from": "",  # a work directory whose pre-trained weights to start from, instead of pre-training
+            "epochs": 120,  # released
+            "iterations": 0,  # a epoch; 0: one pass over the training triples
+            "optimizer": "adam",  # adam (paper §4.2) | sgd (released, with lr 0.009)
+            "learning_rate": 3.5e-4,  # paper §4.2
+            "warmup_epochs": 10,  # released
+            "weight_decay": 1e-4,  # released
+            "decay_form": "coupled",  # coupled: as PyTorch's Adam | decoupled
+            "decay_norms": False,
+        }
+    )
+
+
+def _adapt() -> ConfigDict:
+    return ConfigDict(
+        {
+            "epochs": 40,  # released; 0: source only
+            "iterations": 400,  # an epoch; released
+            "optimizer": "adam",
+            "learning_rate": 3.5e-4,
+            "warmup_epochs": 10,
+            "weight_decay": 1e-4,
+            "decay_form": "coupled",
+            "decay_norms": False,
+            "num_clusters": 300,  # k of K-means; released, per transfer
+            "kmeans_init": 1,  # seedings, of which the best is kept
+            "kmeans_iterations": 100,  # at most
+            "kmeans_tolerance": 1e-6,  # mean squared shift of the centres at which to stop
+            "labels": "cpa",  # cpa | fusion: plain K-means of the fusion | truth: the oracle of Table 4
+            "rule": "fusion_vote",  # fusion_vote | majority | fusion_label: whose label wins (METHOD)
+            "threshold": 0.4,  # σ of Eq. 6; METHOD: admits three of four
+            "sampling": "all",  # all | reliable: which target triples a batch may hold
+            "prototype_weights": "softmax",  # softmax | average: Table 6
+            "temperature": 1.0,  # τ of Eq. 7; released: 0.1
+            "momentum": 0.99,  # λ of Eq. 11; paper §4.2
+            "moving_form": "batch_mean",  # batch_mean | sequential
+            "memory_size": 0,  # XBM entries; 0: one a training triple of both domains
+        }
+    )
+
+
+def _loss() -> ConfigDict:
+    return ConfigDict(
+        {
+            "alpha": 1.0,  # weight of PDA; paper §4.5.4
+            "beta": 0.8,  # weight of MMA; paper §4.5.4
+            "memory_weight": 1.0,  # weight of XBM
+            "smoothing": 0.1,  # of the labels
+            "triplet_form": "hinge",  # hinge | soft (released)
+            "triplet_margin": 0.3,
+            "domain_margin": 0.5,  # margin_p; paper §4.2
+            "domain_inter": "margin",  # margin | plain (released) | hinge
+            "domain_kernel": "fixed",  # fixed (released) | multi
+            "modality_margin": 0.5,  # margin_m; paper §4.2
+            "modality_distance": "squared",  # squared | cosine
+            "modality_reduction": "sum",  # sum | max (released)
+        }
+    )

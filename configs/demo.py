@@ -1,0 +1,26 @@
+"""The demonstration: a night-time domain in RGBNT100's layout → another in WMVeID863's, both drawn by us.
+
+    make demo        # or, with the data drawn by `python -m data_pipelines.synthetic --out data/synthetic`:
+    python -m man_jax.train --config configs/demo.py
+
+Small images, a shallow network and few steps, so that pre-training and adaptation take minutes on two cores; the
+classes, the losses and the files are those of the full-size experiments.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import default, smoke
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    """The experiment, or its `smoke` variant."""
+    config = default.get_config()
+    config.experiment = "demo"
+    config.data.source.update(name="rgbnt100", root="data/synthetic/RGBNT100")
+    config.data.target.update(name="wmveid863", root="data/synthetic/WMVeID863")
+    config.data.image_size = (32, 64)
+    config.augment.pad = 3
+    config.model.update(stage_sizes=(1, 1, 1, 1), width=16)
+    config.pretrain.update(epochs=15, iterations=25, warmup_epochs=2, learning_rate=1e-3)
+    config.adapt.update(epochs=12, iterations=25, warmup_epochs=1, learning_rate=3.5e-4, num_clusters=60)
+    return smoke.vary(config, variant)

@@ -1,0 +1,76 @@
+"""What must hold of any data set, whatever its layout: no empty split, queries that can be answered."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from data_pipelines.folders import shortlist
+from data_pipelines.records import SPLITS, DataError, Dataset, Facts, Record
+
+
+def checked_dataset(
+    facts: Facts, root: Path, splits: Mapping[str, Sequence[Record]], warnings: Sequence[str]
+) -> Dataset:
+    """The data set, unless a split is empty; identities in both train and test are added to the warnings."""
+    for split in SPLITS:
+        if not splits[split]:
+            raise DataError(
+                f"{facts.name}: no triple in the split {split} below {root}; "
+                f"image names look like {facts.example}"
+            )
+    return Dataset(
+        name=facts.name,
+        root=root,
+        splits={split: tuple(splits[split]) for split in SPLITS},
+        removal=facts.removal,
+        warnings=(*warnings, *_shared_identities(facts.name, splits)),
+    )
+
+
+def check_queries(dataset: Dataset) -> tuple[str, ...]:
+    """Warn of queries that have no match left in the gallery; raise if that is every query.
+
+    A match is a gallery triple of the query's identity that the removal rule leaves in place. A query without
+    one is skipped by the evaluation, so a set of such queries has no score at all.
+    """
+    rule = dataset.removal
+    groups_of_pid: defaultdict[int, set[int]] = defaultdict(set)
+    for record in dataset.splits["gallery"]:
+        groups_of_pid[record.pid].add(record.group(rule))
+
+    queries = dataset.splits["query"]
+    absent = [query for query in queries if query.pid not in groups_of_pid]
+    removed = [query for query in queries if groups_of_pid.get(query.pid) == {query.group(rule)}]
+    num_unmatched = len(absent) + len(removed)
+    if not num_unmatched:
+        return ()
+
+    reasons = []
+    if removed:
+        reasons.append(
+            f"for {len(removed)} the rule 'same pid and same {rule}' removes every gallery triple of the "
+            f"identity ({shortlist(_examples(removed), 3)})"
+        )
+    if absent:
+        reasons.append(f"for {len(absent)} it lacks the identity ({shortlist(_examples(absent), 3)})")
+    found = f"{dataset.name}: {num_unmatched} of {len(queries)} queries have no match in the gallery: "
+    found += "; ".join(reasons)
+    if num_unmatched == len(queries):
+        raise DataError(
+            f"{found}. Nothing can be evaluated: the gallery must show each query's identity "
+            f"under another {rule}; check the {rule} in the file names."
+        )
+    return (f"{found}; evaluation skips them.",)
+
+
+def _examples(records: Sequence[Record]) -> list[str]:
+    return [f"pid {record.pid}, {record.name}" for record in records]
+
+
+def _shared_identities(name: str, splits: Mapping[str, Sequence[Record]]) -> tuple[str, ...]:
+    train = {record.pid for record in splits["train"]}
+    test = {record.pid for split in ("query", "gallery") for record in splits[split]}
+    shared = sorted(train & test)
+    if not shared:
+        return ()
+    return (f"{name}: {len(shared)} identities occur in both train and test: {shortlist(shared, 20)}",)

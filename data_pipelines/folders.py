@@ -1,0 +1,56 @@
+"""Finding a data set's folders and listing their images; every failure says what is there instead."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from data_pipelines.records import DataError
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
+
+
+def find_base(root: Path, *, root_names: Sequence[str], marker: str, inside: Sequence[str] = ("",)) -> Path:
+    """The folder that holds `marker`: `root`, or one of `root_names` below it, or `inside` one of these."""
+    candidates = [base / sub for base in (root, *(root / name for name in root_names)) for sub in inside]
+    for candidate in candidates:
+        if (candidate / marker).is_dir():
+            return candidate
+    looked_for = ", ".join(str(candidate / marker) for candidate in candidates)
+    raise DataError(
+        f"no data set below {root}: looked for {looked_for}; {_contents(root)}. "
+        f"Give the folder that holds {marker}/, or its parent."
+    )
+
+
+def first_folder(base: Path, *names: str) -> Path:
+    """The first of `names` that is a folder below `base`."""
+    for name in names:
+        if (base / name).is_dir():
+            return base / name
+    raise DataError(f"{base} has no folder {' or '.join(names)}; {_contents(base)}")
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """The folders in `folder`, sorted by name; hidden ones are left out."""
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The image files of `folder`, sorted by name, without hidden ones such as `._0001.jpg`."""
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+    )
+
+
+def shortlist(names: Sequence[object], limit: int = 10) -> str:
+    """`a, b, c` of a list, cut after `limit` entries with the number left out."""
+    shown = ", ".join(str(name) for name in names[:limit])
+    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
+
+
+def _contents(folder: Path) -> str:
+    if not folder.is_dir():
+        return f"{folder} is not a folder" if folder.exists() else f"{folder} does not exist"
+    names = sorted(path.name + ("/" if path.is_dir() else "") for path in folder.iterdir())
+    return f"{folder} holds {shortlist(names)}" if names else f"{folder} is empty"

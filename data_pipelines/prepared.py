@@ -1,0 +1,125 @@
+"""A prepared data set: images of one size in array_record shards, and the table of its triples."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol, SupportsIndex
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from data_pipelines.records import SPLITS, DataError, Removal
+
+
+class ImageSource(Protocol):
+    """Random access to triples, each uint8 [3, H, W, 3]."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: Any, /) -> np.ndarray: ...
+
+
+class StoredImages:
+    """The triples of one split in its shards, opened at the first read; a pickled copy opens its own."""
+
+    def __init__(self, directory: Path, split: str):
+        self.directory = directory
+        self.split = split
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: SupportsIndex, /) -> np.ndarray:
+        return self._source[index]["images"]
+
+    def __getstate__(self) -> dict[str, object]:
+        return {"directory": self.directory, "split": self.split}
+
+    @cached_property
+    def _source(self) -> Any:
+        builder: Any = tfds.builder_from_directory(self.directory)  # its decorators hide the signatures
+        return builder.as_data_source(self.split)
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedSplit:
+    """One split: the table of its N triples, and their images. A random-access source for grain."""
+
+    pids: np.ndarray
+    """int64 [N], as are `camids` and `scenes`."""
+    camids: np.ndarray
+    scenes: np.ndarray
+    names: list[str]
+    removal: Removal
+    images: ImageSource
+
+    @property
+    def groups(self) -> np.ndarray:
+        """What the removal rule compares: `camids` or `scenes`, int64 [N]."""
+        return self.camids if self.removal == "camid" else self.scenes
+
+    def __len__(self) -> int:
+        return len(self.pids)
+
+    def __getitem__(self, index: SupportsIndex) -> np.ndarray:
+        """The triple `index` as uint8 [3, H, W, 3], in the order R, N, T; not to be written to."""
+        return self.images[index]
+
+    def read(self, indices: np.ndarray) -> np.ndarray:
+        """The triples `indices` [B] as a new uint8 [B, 3, H, W, 3]."""
+        if isinstance(self.images, np.ndarray):
+            return self.images[indices]
+        return np.stack([self.images[int(index)] for index in indices])
+
+    def in_memory(self) -> "PreparedSplit":
+        """The same split over one array uint8 [N, 3, H, W, 3]: every shard is read once, now."""
+        images = np.empty((len(self), *self[0].shape), np.uint8)
+        for i in range(len(self)):
+            images[i] = self[i]
+        return replace(self, images=images)
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedDataset:
+    """The three splits of a data set at one image size (H, W), and the removal rule of its protocol."""
+
+    name: str
+    removal: Removal
+    image_size: tuple[int, int]
+    train: PreparedSplit
+    query: PreparedSplit
+    gallery: PreparedSplit
+
+
+def load(prepared_dir: Path) -> PreparedDataset:
+    """Open what `builders.prepare` wrote and returned; the images stay on disk until they are read."""
+    table = read_table(prepared_dir)
+    if table is None:
+        raise DataError(f"{prepared_dir}: not a prepared data set; give what builders.prepare returns")
+    splits = {split: _split(prepared_dir, split, table) for split in SPLITS}
+    height, width = table["image_size"]
+    return PreparedDataset(table["name"], table["removal"], (height, width), **splits)
+
+
+def read_table(prepared_dir: Path) -> dict[str, Any] | None:
+    """The table `builders` stored beside the shards, or None if there is no prepared data set."""
+    if not (prepared_dir / "dataset_info.json").is_file():
+        return None
+    return dict(tfds.builder_from_directory(prepared_dir).info.metadata or {}) or None
+
+
+def _split(prepared_dir: Path, split: str, table: dict[str, Any]) -> PreparedSplit:
+    columns = table["splits"][split]
+    images = StoredImages(prepared_dir, split)
+    if len(images) != len(columns["pid"]):
+        raise DataError(
+            f"{prepared_dir}: the shards of {split} hold {len(images)} triples, the table "
+            f"{len(columns['pid'])}; delete the folder and prepare it again"
+        )
+    return PreparedSplit(
+        pids=np.asarray(columns["pid"], np.int64),
+        camids=np.asarray(columns["camid"], np.int64),
+        scenes=np.asarray(columns["scene"], np.int64),
+        names=list(columns["name"]),
+        removal=table["removal"],
+        images=images,
+    )

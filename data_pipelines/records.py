@@ -1,0 +1,73 @@
+"""What a triple is, and what a data set must say about itself."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+MODALITIES = ("R", "N", "T")
+"""RGB, near-infrared, thermal infrared: the order of every modality axis in this project."""
+
+SPLITS = ("train", "query", "gallery")
+
+Removal = Literal["camid", "scene"]
+"""A gallery triple is removed from a query's list if it shows the same pid and the same camid (or scene)."""
+
+
+@dataclass(frozen=True)
+class ImageRef:
+    """One image: a file, or the crop `box` = (left, top, right, bottom) of it in pixels.
+
+    `file_size` = (width, height) is what the whole file must measure; None accepts any size.
+    """
+
+    path: Path
+    box: tuple[int, int, int, int] | None = None
+    file_size: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """One triple of pixel-aligned images of one object; the images are in the order of `MODALITIES`."""
+
+    images: tuple[ImageRef, ImageRef, ImageRef]
+    pid: int
+    camid: int
+    scene: int = -1
+
+    @property
+    def name(self) -> str:
+        """The file name of the RGB image, by which people know the triple."""
+        return self.images[0].path.name
+
+    def group(self, removal: Removal) -> int:
+        """The camera or the scene of the triple, whichever the removal rule compares."""
+        return self.camid if removal == "camid" else self.scene
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a data set before it is opened: the names its root goes by, its rule, its size."""
+
+    name: str
+    removal: Removal
+    root_names: tuple[str, ...]
+    example: str
+    """An image name in the expected form, for error messages."""
+    published: Mapping[str, tuple[int, int]]
+    """Per split: how many triples and how many identities the publication counts."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set as found on disk: its records by split, its removal rule, and what was wrong with it."""
+
+    name: str
+    root: Path
+    splits: Mapping[str, tuple[Record, ...]]
+    removal: Removal
+    warnings: tuple[str, ...] = field(default=())
+
+
+class DataError(ValueError):
+    """Data that cannot be used as it is; the message names the file, the rule and the remedy."""

@@ -1,0 +1,83 @@
+"""From radiance to the eight bits of three cameras: exposure, flare, blur, noise, response."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+
+class Sensor(NamedTuple):
+    """One moment of a camera head. Three-vectors are in the order RGB, near-infrared, thermal."""
+
+    exposure: Array  # [2] RGB, near-infrared
+    cast: Array  # [3] red, green, blue gains of the white balance
+    gamma: Array  # [2] RGB, near-infrared
+    thermal_gain: Array  # [] grey levels (of 1) per degree; negative for black-hot
+    thermal_level: Array  # [] grey level of the air's temperature
+    blur: Array  # [3] standard deviation in pixels
+    noise: Array  # [3] standard deviation in grey levels of 1
+    stripes: Array  # [] standard deviation of the thermal camera's column noise
+    vignette: Array  # []
+    flare: Array  # [3, 6] x, y in [-1, 1], radius, and red, green, near-infrared strength
+    seed: Array  # [] uint32
+
+
+def expose(bands: Array, sensor: Sensor) -> Array:
+    """Three images [3, H, W, 3] uint8 from radiance [5, H, W]; R, N, T are its leading axis."""
+    _, height, width = bands.shape
+    y = jnp.linspace(1.0, -1.0, height)[:, None]
+    x = jnp.linspace(-1.0, 1.0, width)[None, :]
+    falloff = 1.0 - sensor.vignette * (x**2 + y**2) / 2.0
+    light = (bands[:4] + _flare(x, y, sensor.flare)) * falloff[None]
+    gain = jnp.concatenate([sensor.exposure[0] * sensor.cast, sensor.exposure[1:]])
+    power = 1.0 / jnp.concatenate([jnp.repeat(sensor.gamma[0], 3), sensor.gamma[1:]])
+    light = _blur(light * gain[:, None, None], jnp.concatenate([jnp.repeat(sensor.blur[0], 3), sensor.blur[1:2]]))
+    reflective = (1.0 - jnp.exp(-light)) ** power[:, None, None]
+    warm = _blur(bands[4:], sensor.blur[2:])
+    thermal = sensor.thermal_level + sensor.thermal_gain * warm
+    grey = jnp.concatenate([reflective, thermal])
+    return _quantise(_add_noise(grey, sensor))
+
+
+def _flare(x: Array, y: Array, lights: Array) -> Array:
+    """Veiling glare [4, H, W] of a few strong lights: a core and a wide skirt, with a horizontal streak."""
+    total = jnp.zeros((4, y.shape[0], x.shape[1]))
+    for i in range(lights.shape[0]):
+        dx, dy = 2.0 * (x - lights[i, 0]), y - lights[i, 1]
+        square = (dx**2 + dy**2) / lights[i, 2] ** 2
+        streak = 0.3 / (1.0 + 0.15 * (dx / lights[i, 2]) ** 2 + 80.0 * (dy / lights[i, 2]) ** 2)
+        glow = 1.0 / (1.0 + square) ** 1.5 + streak
+        red, green, near = lights[i, 3], lights[i, 4], lights[i, 5]
+        total += jnp.stack([red, green, 0.8 * green, near])[:, None, None] * glow[None]
+    return total
+
+
+def _blur(images: Array, sigma: Array) -> Array:
+    """Gaussian of 7 taps along both axes; images [C, H, W], sigma [C]."""
+    taps = jnp.arange(-3, 4)
+    weights = jnp.exp(-0.5 * (taps[None] / jnp.maximum(sigma, 0.05)[:, None]) ** 2)
+    weights = weights / jnp.sum(weights, axis=1, keepdims=True)
+    for axis in (1, 2):
+        size = images.shape[axis]
+        pad = [(0, 0), (3, 3) if axis == 1 else (0, 0), (3, 3) if axis == 2 else (0, 0)]
+        wide = jnp.pad(images, pad, mode="edge")
+        shifted = [jax.lax.slice_in_dim(wide, i, i + size, axis=axis) for i in range(7)]
+        images = sum((weights[:, i, None, None] * image for i, image in enumerate(shifted)), jnp.zeros(()))
+    return images
+
+
+def _add_noise(grey: Array, sensor: Sensor) -> Array:
+    key = jax.random.key(sensor.seed)
+    _, height, width = grey.shape
+    sigma = jnp.concatenate([jnp.repeat(sensor.noise[0], 3), sensor.noise[1:]])
+    shot = jax.random.normal(jax.random.fold_in(key, 0), grey.shape) * sigma[:, None, None]
+    columns = jax.random.normal(jax.random.fold_in(key, 1), (1, 1, width)) * sensor.stripes
+    return grey + shot + jnp.concatenate([jnp.zeros((4, height, width)), jnp.tile(columns, (1, height, 1))])
+
+
+def _quantise(grey: Array) -> Array:
+    """[5, H, W] in [0, 1] → [3, H, W, 3] uint8; the two infrared images repeat their one channel."""
+    eight = jnp.round(jnp.clip(grey, 0.0, 1.0) * 255.0).astype(jnp.uint8)
+    rgb = jnp.moveaxis(eight[:3], 0, -1)
+    return jnp.stack([rgb, *(jnp.repeat(eight[i][..., None], 3, axis=-1) for i in (3, 4))])

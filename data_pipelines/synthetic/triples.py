@@ -1,0 +1,42 @@
+"""From (domain, seed, identity) to shots and images: pure functions, nothing of it depends on history."""
+
+import zlib
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+
+from data_pipelines.synthetic.domains import Domain, moment
+from data_pipelines.synthetic.identities import Identity, identity
+from data_pipelines.synthetic.materials import finish
+from data_pipelines.synthetic.renderer import HEIGHT, WIDTH, Shot, render
+from data_pipelines.synthetic.shapes import shape
+
+CAMERAS_PER_IDENTITY = 4
+
+
+def cameras_of(domain: Domain, seed: int, index: int, triples: int) -> list[int]:
+    """The camera of each triple of one identity: up to four of the domain's, in turn."""
+    rng = _stream(domain, seed, index, "cameras")
+    seen = rng.permutation(len(domain.cameras))[:CAMERAS_PER_IDENTITY]
+    return [int(seen[number % len(seen)]) for number in range(triples)]
+
+
+def shot(domain: Domain, seed: int, index: int, number: int, camera: int, who: Identity | None = None) -> Shot:
+    """The `number`-th triple of identity `index`, seen by `camera`; `who` replaces the vehicle, not the view."""
+    who = identity(domain.name, seed, index) if who is None else who
+    body = shape(who.body)
+    length, width = 2 * body.bounds[1, :2]
+    rng = _stream(domain, seed, index, f"triple {number}")
+    view, scene, weather, sensor = moment(domain, camera, rng)
+    return Shot(body, finish(who, float(length), float(width), float(body.measures[2])), view, scene, weather, sensor)
+
+
+def images(shots: Sequence[Shot], *, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
+    """Render shots: [B, 3, H, W, 3] uint8, the second axis in the order R, N, T."""
+    batch = jax.tree.map(lambda *leaves: np.stack(leaves), *shots)
+    return np.asarray(render(batch, height=height, width=width)[0])
+
+
+def _stream(domain: Domain, seed: int, index: int, name: str) -> np.random.Generator:
+    return np.random.default_rng([seed, zlib.crc32(f"{domain.name}/{name}".encode()), index])

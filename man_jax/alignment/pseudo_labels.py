@@ -1,0 +1,108 @@
+"""CPA: consistency-driven pseudo-label alignment (Eq. 2–6), on the host, once an epoch."""
+
+from itertools import combinations
+from typing import Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int32, Int64, Integer
+from scipy.optimize import linear_sum_assignment
+
+Rule = Literal["fusion_vote", "majority", "fusion_label"]
+
+FUSION = 3
+"""Row of the fusion in every [4, N] array of labels; rows 0, 1, 2 are R, N, T."""
+
+
+class PseudoLabels(NamedTuple):
+    """The labels of one epoch. Unreliable samples carry a label too: PDA and MMA batches are drawn by it."""
+
+    labels: Int32[np.ndarray, " N"]
+    reliable: Bool[np.ndarray, " N"]
+    scores: Float64[np.ndarray, " N"]
+    aligned: Int32[np.ndarray, "4 N"]
+
+
+def align_pseudo_labels(
+    modal_labels: Integer[np.ndarray, "3 N"],
+    fused_labels: Integer[np.ndarray, " N"],
+    *,
+    num_clusters: int,
+    rule: Rule = "fusion_vote",
+    threshold: float = 0.4,
+) -> PseudoLabels:
+    """Bring three clusterings into the fusion's numbering, score their consistency, settle one label."""
+    renamed = [align_labels(labels, fused_labels, num_clusters=num_clusters) for labels in modal_labels]
+    aligned = np.stack([*renamed, np.asarray(fused_labels, np.int32)])
+    labels, reliable = settle_labels(aligned, rule=rule, threshold=threshold)
+    return PseudoLabels(labels, reliable, consistency_scores(aligned), aligned)
+
+
+def contingency_table(
+    fused_labels: Integer[np.ndarray, " N"], labels: Integer[np.ndarray, " N"], *, num_clusters: int
+) -> Int64[np.ndarray, "K K"]:
+    """Entry (i, j) = |F_i ∩ M_j|: samples in fusion cluster i and modality cluster j, in O(N + K²)."""
+    cells = np.asarray(fused_labels, np.int64) * num_clusters + np.asarray(labels, np.int64)
+    return np.bincount(cells, minlength=num_clusters**2).reshape(num_clusters, num_clusters)
+
+
+def align_labels(
+    labels: Integer[np.ndarray, " N"], fused_labels: Integer[np.ndarray, " N"], *, num_clusters: int
+) -> Int32[np.ndarray, " N"]:
+    """Rename a modality's clusters to the fusion clusters they match (Eq. 4).
+
+    The paper's cost is the number of mismatched samples, C[i,j] = |F_i| + |M_j| − 2 |F_i ∩ M_j|. A one-to-one
+    assignment sums each |F_i| and each |M_j| once, so the cheapest one is the one with the largest overlap.
+
+    Differs from the paper: nothing.
+    """
+    overlap = contingency_table(fused_labels, labels, num_clusters=num_clusters)
+    fused_cluster, modality_cluster = linear_sum_assignment(overlap, maximize=True)
+    renamed = np.empty(num_clusters, np.int32)
+    renamed[modality_cluster] = fused_cluster
+    return renamed[labels]
+
+
+def consistency_scores(aligned: Integer[np.ndarray, "4 N"]) -> Float64[np.ndarray, " N"]:
+    """Share of the 6 pairs of {R, N, T, F} whose aligned labels agree (Eq. 5): 0, 1/6, 2/6, 3/6 or 1."""
+    agreements = [aligned[i] == aligned[j] for i, j in combinations(range(4), 2)]
+    return np.mean(agreements, axis=0)
+
+
+def settle_labels(
+    aligned: Integer[np.ndarray, "4 N"], *, rule: Rule, threshold: float
+) -> tuple[Int32[np.ndarray, " N"], Bool[np.ndarray, " N"]]:
+    """One label a sample, and whether it is reliable: score > threshold (Eq. 6), under one of three rules.
+
+    - `fusion_vote`: the fusion's label; where exactly three agree, the fusion must be one of them.
+    - `majority`: the most frequent label; ties go to the fusion's, then to the first modality's.
+    - `fusion_label`: the fusion's label, whoever agrees.
+
+    Differs from the paper: it gives neither the threshold nor the rule.
+    """
+    reliable = consistency_scores(aligned) > threshold
+    fused = aligned[FUSION]
+    if rule == "fusion_label":
+        return fused.astype(np.int32), reliable
+    votes = np.sum(aligned[:, None] == aligned[None, :], axis=1)
+    if rule == "fusion_vote":
+        outvoted = (votes.max(axis=0) == 3) & (votes[FUSION] == 1)
+        return fused.astype(np.int32), reliable & ~outvoted
+    if rule == "majority":
+        ballot = [FUSION, 0, 1, 2]  # argmax takes the first of equals, so the order is the tie rule
+        winner = np.asarray(ballot)[np.argmax(votes[ballot], axis=0)]
+        return np.take_along_axis(aligned, winner[None], axis=0)[0].astype(np.int32), reliable
+    raise ValueError(f"rule is {rule!r}; choose fusion_vote, majority or fusion_label")
+
+
+def clustering_accuracy(labels: Integer[np.ndarray, " N"], pids: Integer[np.ndarray, " N"]) -> float:
+    """Share of samples whose cluster is their identity's under the best one-to-one matching (Fig. 3, 6).
+
+    A diagnostic: it reads the true identities, which training never does. 0.0 for no samples.
+    """
+    if len(labels) == 0:
+        return 0.0
+    _, cluster = np.unique(labels, return_inverse=True)
+    _, identity = np.unique(pids, return_inverse=True)
+    size = int(max(cluster.max(), identity.max())) + 1
+    overlap = contingency_table(identity, cluster, num_clusters=size)
+    return float(overlap[linear_sum_assignment(overlap, maximize=True)].sum() / len(labels))

@@ -1,0 +1,64 @@
+"""Features of whole splits, in evaluation mode."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Array, Float, UInt8
+
+from data_pipelines.loader import evaluation_batches
+from data_pipelines.prepared import PreparedSplit
+from man_jax.engine.augment import Normalization, normalize
+from man_jax.engine.progress import track
+from man_jax.engine.sharding import local_rows, put_batch, replicated
+from man_jax.networks.three_branch import ThreeBranch, Variables
+
+
+class FeatureTable(NamedTuple):
+    """Unit features of the N triples of a split, in its order."""
+
+    modal: Float[np.ndarray, "M N D"]
+    fused: Float[np.ndarray, "N F"]
+
+
+Extract = Callable[[Variables, UInt8[Array, "B M H W 3"]], tuple[Array, Array]]
+
+
+def make_extract(model: ThreeBranch, normalization: Normalization, mesh: Mesh) -> Extract:
+    """The jitted function from (variables, images) to unit features ([M, B, D], [B, F]), whole on every host."""
+
+    def extract(variables: Variables, images: UInt8[Array, "B M H W 3"]):
+        features, _ = model.features(variables, normalize(images, normalization), train=False)
+        return features.modal_unit, features.fused_unit
+
+    return jax.jit(extract, out_shardings=replicated(mesh))
+
+
+def extract_table(
+    extract: Extract,
+    variables: Variables,
+    split: PreparedSplit,
+    *,
+    batch_size: int,
+    mesh: Mesh,
+    description: str,
+) -> FeatureTable:
+    """Features of every triple of a split; `batch_size` is global and divisible by the number of devices."""
+    batches = evaluation_batches(split, batch_size)
+    progress = track(
+        batches,
+        total=-(-len(split) // batch_size),
+        description=description,
+        unit="batch",
+        process_index=jax.process_index(),
+    )
+    rows = local_rows(batch_size)
+    # Kept on the device until all are under way: fetching each would wait for it.
+    tables = [extract(variables, put_batch(batch["images"][rows], mesh)) for batch in progress]
+    modal, fused = zip(*tables, strict=True)
+    return FeatureTable(
+        modal=np.concatenate(jax.device_get(modal), axis=1)[:, : len(split)],
+        fused=np.concatenate(jax.device_get(fused))[: len(split)],
+    )

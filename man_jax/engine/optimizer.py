@@ -1,0 +1,44 @@
+"""Optimisers and schedules of the recipe (METHOD: Adam 3.5e-4, weight decay 1e-4, cosine with warm-up)."""
+
+from typing import Literal
+
+import jax
+import optax
+
+OptimizerName = Literal["adam", "sgd"]
+WeightDecay = Literal["coupled", "decoupled"]
+
+
+def warmup_cosine(peak: float, *, warmup_steps: int, total_steps: int) -> optax.Schedule:
+    """Learning rate by step: linear from peak/100 over the warm-up, then a cosine down to 0."""
+    return optax.warmup_cosine_decay_schedule(
+        init_value=peak / 100, peak_value=peak, warmup_steps=warmup_steps, decay_steps=max(total_steps, 1)
+    )
+
+
+def make_optimizer(
+    name: OptimizerName,
+    schedule: optax.Schedule,
+    *,
+    weight_decay: float,
+    decay_form: WeightDecay = "coupled",
+    decay_norms: bool = False,
+) -> optax.GradientTransformation:
+    """Adam, or SGD with momentum 0.9.
+
+    `coupled` adds the decay to the gradient, as PyTorch's Adam and SGD do; `decoupled` adds it to the update, as
+    AdamW does. Norms, necks and biases do not decay unless `decay_norms`.
+    """
+    scale = {"adam": optax.scale_by_adam, "sgd": lambda: optax.trace(decay=0.9)}
+    if name not in scale:
+        raise ValueError(f"optimizer is {name!r}; choose one of {sorted(scale)}")
+    decay = optax.add_decayed_weights(weight_decay, mask=None if decay_norms else decaying)
+    ordered = {"coupled": (decay, scale[name]()), "decoupled": (scale[name](), decay)}
+    if decay_form not in ordered:
+        raise ValueError(f"decay_form is {decay_form!r}; choose one of {sorted(ordered)}")
+    return optax.chain(*ordered[decay_form], optax.scale_by_learning_rate(schedule))
+
+
+def decaying(params) -> dict:
+    """A tree of the shape of `params`, True at the weights that decay: the kernels."""
+    return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", params)

@@ -1,0 +1,165 @@
+"""The two phases of a run: pre-training on the source, adaptation to the target (Algorithm 1).
+
+The state's step says which epoch is next, and all randomness is named by (seed, epoch) or (seed, step): what is
+resumed is what was interrupted, bit for bit on CPU.
+"""
+
+import numpy as np
+
+from data_pipelines.prepared import PreparedSplit
+from data_pipelines.sampler import identity_plan
+from man_jax.alignment.pseudo_labels import PseudoLabels
+from man_jax.engine.build import build_step
+from man_jax.engine.checkpoint import save_pretrained, save_state
+from man_jax.engine.domains import Domain
+from man_jax.engine.epoch import labelled_batches, rank, retrieval_distances, train_epoch
+from man_jax.engine.extract import FeatureTable, extract_table
+from man_jax.engine.metrics import read_history
+from man_jax.engine.relabel import (
+    begin_epoch,
+    cluster_target,
+    label_report,
+    make_bank,
+    settle_target,
+    true_labels,
+)
+from man_jax.engine.setting import Setting
+from man_jax.engine.sharding import put_replicated
+from man_jax.engine.state import Banks, TrainState, restart_optimizer
+
+Row = dict[str, float]
+
+
+def pretrain(setting: Setting, state: TrainState) -> TrainState:
+    """Supervised training on the source (Eq. 21, 22); its end is evaluated on the target as "source only"."""
+    config, iterations = setting.config, setting.pretrain_iterations
+    step = build_step(config, setting.model, setting.pretrain_optimizer, setting.mesh)
+    for epoch in range(int(state.step) // iterations, setting.pretrain_epochs):
+        plan = identity_plan(
+            setting.source.identities,
+            num_steps=iterations,
+            **config.batch,
+            seed=config.seed,
+            epoch=epoch,
+            stream="pretrain/source",
+        )
+        batches = _batches(setting, setting.source, plan, setting.source.identities)
+        title = f"pre-training, epoch {epoch + 1}/{setting.pretrain_epochs}"
+        state, row = train_epoch(step, state, batches, num_steps=iterations, description=title)
+        if epoch + 1 == setting.pretrain_epochs:
+            row |= evaluate(setting, state)
+            save_pretrained(setting.workdir, state)
+        _finish_epoch(setting, state, row, epoch=epoch + 1, phase="pretrain")
+    if setting.pretrain_epochs == 0 and not read_history(setting.workdir):
+        setting.writer.write(evaluate(setting, state), step=0, epoch=0, phase="pretrain")
+    return state
+
+
+def adapt(setting: Setting, state: TrainState) -> TrainState:
+    """Algorithm 1: each epoch labels the target anew, then trains on both domains (Eq. 1–20, 23)."""
+    config = setting.config.adapt
+    step = build_step(setting.config, setting.model, setting.adapt_optimizer, setting.mesh)
+    if int(state.step) == setting.pretrain_steps:
+        state = put_replicated(restart_optimizer(state, setting.adapt_optimizer), setting.mesh)
+    for epoch in range((int(state.step) - setting.pretrain_steps) // config.iterations, config.epochs):
+        state, pseudo, row = relabel(setting, state, epoch)
+        plans = adaptation_plans(setting, pseudo, epoch)
+        batches = (
+            _batches(setting, setting.source, plans[0], setting.source.identities),
+            _batches(setting, setting.target, plans[1], pseudo.labels, pseudo.reliable),
+        )
+        title = f"adaptation, epoch {epoch + 1}/{config.epochs}"
+        state, losses = train_epoch(step, state, *batches, num_steps=config.iterations, description=title)
+        row |= losses
+        if (epoch + 1) % setting.config.evaluation.every == 0 or epoch + 1 == config.epochs:
+            row |= evaluate(setting, state)
+        _finish_epoch(setting, state, row, epoch=epoch + 1, phase="adapt")
+    return state
+
+
+def relabel(setting: Setting, state: TrainState, epoch: int) -> tuple[TrainState, PseudoLabels, Row]:
+    """Cluster the target, settle its labels, and begin an epoch from the prototypes of both domains."""
+    config = setting.config.adapt
+    source = _features(setting, state, setting.source.data.train, "source")
+    target = _features(setting, state, setting.target.data.train, "target")
+    if config.labels == "truth":
+        pseudo = true_labels(setting.target.identities)
+    else:
+        clusters = cluster_target(
+            target,
+            num_clusters=config.num_clusters,
+            seed=setting.config.seed,
+            epoch=epoch,
+            num_init=config.kmeans_init,
+            max_iterations=config.kmeans_iterations,
+            tolerance=config.kmeans_tolerance,
+        )
+        pseudo = settle_target(
+            clusters,
+            num_clusters=config.num_clusters,
+            labels=config.labels,
+            rule=config.rule,
+            threshold=config.threshold,
+        )
+    kind = {"weights": config.prototype_weights, "temperature": config.temperature}
+    identities, num_source = setting.source.identities, setting.source.num_identities
+    banks = Banks(
+        make_bank(source, identities, num_classes=num_source, mask=np.ones(len(identities), bool), **kind),
+        make_bank(target, pseudo.labels, num_classes=setting.num_target, mask=pseudo.reliable, **kind),
+    )
+    state = put_replicated(begin_epoch(state, banks), setting.mesh)
+    return state, pseudo, label_report(pseudo, setting.target.data.train.pids)
+
+
+def adaptation_plans(setting: Setting, pseudo: PseudoLabels, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+    """The epoch's batches of source and target, each [T, P·K]."""
+    config = setting.config
+    labels, reliable = pseudo.labels, pseudo.reliable
+    if config.adapt.sampling == "reliable":
+        labels = np.where(reliable, labels, -1)
+    plan = {"num_steps": config.adapt.iterations, **config.batch, "seed": config.seed, "epoch": epoch}
+    return (
+        identity_plan(setting.source.identities, **plan, stream="adapt/source"),
+        identity_plan(labels, **plan, stream="adapt/target", reliable=reliable),
+    )
+
+
+def evaluate(setting: Setting, state: TrainState) -> Row:
+    """Retrieval on the target's unseen identities."""
+    result = rank(distances_on_target(setting, state), setting.target.data)
+    figures = result.as_dict() | {"valid_queries": float(result.num_valid)}
+    return {f"eval/{name}": value for name, value in figures.items()}
+
+
+def distances_on_target(setting: Setting, state: TrainState) -> np.ndarray:
+    """Squared distances [Q, G] of the target's queries to its gallery."""
+    return retrieval_distances(
+        setting.extract,
+        state.variables,
+        setting.target.data,
+        batch_size=setting.config.evaluation.batch_size,
+        mesh=setting.mesh,
+    )
+
+
+def _features(setting: Setting, state: TrainState, split: PreparedSplit, name: str) -> FeatureTable:
+    return extract_table(
+        setting.extract,
+        state.variables,
+        split,
+        batch_size=setting.config.evaluation.batch_size,
+        mesh=setting.mesh,
+        description=f"features of the {name}",
+    )
+
+
+def _batches(setting: Setting, domain: Domain, plan, labels, reliable=None):
+    return labelled_batches(
+        domain.data.train, plan, labels, reliable, mesh=setting.mesh, workers=setting.config.data.workers
+    )
+
+
+def _finish_epoch(setting: Setting, state: TrainState, row: Row, *, epoch: int, phase: str) -> None:
+    # The row first: a kill between the two repeats the epoch, whose old row is dropped at the restart.
+    setting.writer.write(row, step=int(state.step), epoch=epoch, phase=phase)
+    save_state(setting.checkpoints, state)

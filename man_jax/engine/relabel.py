@@ -1,0 +1,126 @@
+"""The start of an epoch of adaptation: features → clusters → pseudo-labels → banks, heads, memory."""
+
+import zlib
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int32
+
+from man_jax.alignment.kmeans import kmeans
+from man_jax.alignment.prototypes import Bank, Weights, class_prototypes
+from man_jax.alignment.pseudo_labels import (
+    FUSION,
+    PseudoLabels,
+    Rule,
+    align_pseudo_labels,
+    clustering_accuracy,
+)
+from man_jax.engine.extract import FeatureTable
+from man_jax.engine.state import Banks, TrainState
+from man_jax.objectives.memory import flush
+
+LabelSource = Literal["cpa", "fusion", "truth"]
+
+
+def cluster_target(
+    features: FeatureTable, *, num_clusters: int, seed: int, epoch: int, **kmeans_settings
+) -> Int32[np.ndarray, "4 N"]:
+    """Labels of the four clusterings R, N, T, F, each in a numbering of its own (Eq. 1–3)."""
+    stream = jax.random.fold_in(jax.random.key(seed), zlib.crc32(b"kmeans"))
+    keys = jax.random.split(jax.random.fold_in(stream, epoch), FUSION + 1)
+    tables = [*features.modal, features.fused]
+    results = [
+        kmeans(jnp.asarray(table), num_clusters=num_clusters, key=key, **kmeans_settings)
+        for table, key in zip(tables, keys, strict=True)
+    ]
+    return np.stack([np.asarray(result.labels) for result in results])
+
+
+def settle_target(
+    clusters: Int32[np.ndarray, "4 N"],
+    *,
+    num_clusters: int,
+    labels: LabelSource,
+    rule: Rule,
+    threshold: float,
+) -> PseudoLabels:
+    """Pseudo-labels by CPA, or, for the rows of Table 4, the plain clusters of the fusion, all reliable."""
+    aligned = align_pseudo_labels(
+        clusters[:FUSION], clusters[FUSION], num_clusters=num_clusters, rule=rule, threshold=threshold
+    )
+    if labels == "cpa":
+        return aligned
+    return aligned._replace(labels=aligned.aligned[FUSION], reliable=np.ones_like(aligned.reliable))
+
+
+def label_report(pseudo: PseudoLabels, pids: np.ndarray) -> dict[str, float]:
+    """Accuracy of the labels of each modality, of the settled ones, and of the reliable ones (Fig. 3, 6).
+
+    A report only: the true identities are read here and nowhere in training.
+    """
+    report = {
+        f"labels/accuracy_{name}": clustering_accuracy(labels, pids)
+        for name, labels in zip("RNTF", pseudo.aligned, strict=True)
+    }
+    kept = pseudo.reliable
+    report["labels/accuracy_settled"] = clustering_accuracy(pseudo.labels, pids)
+    report["labels/accuracy_reliable"] = clustering_accuracy(pseudo.labels[kept], pids[kept])
+    report["labels/reliable"] = float(kept.mean())
+    report["labels/clusters_valid"] = float(len(np.unique(pseudo.labels[kept])))
+    return report
+
+
+def make_bank(
+    features: FeatureTable,
+    labels: np.ndarray,
+    *,
+    num_classes: int,
+    mask: np.ndarray,
+    weights: Weights,
+    temperature: float,
+) -> Bank:
+    """The prototypes of one domain at the start of an epoch (Eq. 7–10)."""
+
+    @jax.jit
+    def prototypes(rows: Float[Array, "N D"], labels, mask):
+        settings = {"weights": weights, "temperature": temperature}
+        return class_prototypes(rows, labels, num_classes=num_classes, mask=mask, **settings)
+
+    modal, valid = jax.vmap(prototypes, in_axes=(0, None, None))(features.modal, labels, mask)
+    return Bank(modal=modal, fused=prototypes(features.fused, labels, mask)[0], valid=valid[0])
+
+
+def begin_epoch(state: TrainState, banks: Banks) -> TrainState:
+    """New banks; the heads' target rows set to the valid target prototypes, their moments to zero; the memory's
+    target half forgotten, since the clusters changed their meaning."""
+    num_source = banks.source.valid.shape[0]
+    rows = {"modal": banks.target.modal, "fused": banks.target.fused}
+
+    def set_target_rows(name: str, kernel: Float[Array, "... D L"]):
+        prototypes = jnp.swapaxes(rows[name], -1, -2)
+        kept = kernel[..., num_source:]
+        return kernel.at[..., num_source:].set(jnp.where(banks.target.valid, prototypes, kept))
+
+    def forget_target_rows(path, leaf):
+        names = [getattr(entry, "key", None) for entry in path]
+        return leaf.at[..., num_source:].set(0.0) if "heads" in names else leaf
+
+    heads = {
+        name: {"kernel": set_target_rows(name, head["kernel"])}
+        for name, head in state.params["heads"].items()
+    }
+    return state.replace(
+        banks=banks,
+        params={**state.params, "heads": heads},
+        opt_state=jax.tree_util.tree_map_with_path(forget_target_rows, state.opt_state),
+        memory=flush(state.memory, first_label=num_source),
+    )
+
+
+def true_labels(identities: Int32[np.ndarray, " N"]) -> PseudoLabels:
+    """The oracle of Table 4: the true identities in place of pseudo-labels, all of them reliable."""
+    everyone = np.ones(len(identities), bool)
+    agreed = np.broadcast_to(identities, (FUSION + 1, len(identities)))
+    return PseudoLabels(identities, everyone, everyone.astype(np.float64), agreed)

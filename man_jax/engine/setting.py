@@ -1,0 +1,114 @@
+"""What stays the same through a run, and the state it starts from or goes on from."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import jax
+import optax
+import orbax.checkpoint as ocp
+from absl import logging
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from man_jax.engine.build import (
+    build_model,
+    build_normalization,
+    build_optimizer,
+    build_state,
+    check_config,
+    check_counts,
+)
+from man_jax.engine.checkpoint import open_checkpoints, restore_pretrained, restore_state
+from man_jax.engine.domains import Domain, open_domain
+from man_jax.engine.extract import Extract, make_extract
+from man_jax.engine.metrics import MetricsWriter
+from man_jax.engine.sharding import make_mesh, replicated
+from man_jax.engine.state import TrainState, restart_optimizer
+from man_jax.engine.workdir import claim_workdir
+from man_jax.networks.three_branch import ThreeBranch
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """The parts of a run that do not change from its first step to its last."""
+
+    config: ConfigDict
+    workdir: Path
+    mesh: Mesh
+    source: Domain
+    target: Domain
+    num_target: int
+    """Target classes: clusters, or, for the oracle, true identities."""
+    model: ThreeBranch
+    extract: Extract
+    pretrain_iterations: int
+    pretrain_optimizer: optax.GradientTransformation
+    adapt_optimizer: optax.GradientTransformation
+    checkpoints: ocp.CheckpointManager
+    writer: MetricsWriter
+
+    @property
+    def pretrain_epochs(self) -> int:
+        """0 where another run's pre-trained weights are taken."""
+        return 0 if self.config.pretrain.init_from else self.config.pretrain.epochs
+
+    @property
+    def pretrain_steps(self) -> int:
+        """The step at which adaptation begins."""
+        return self.pretrain_epochs * self.pretrain_iterations
+
+
+def open_setting(config: ConfigDict, workdir: Path) -> Setting:
+    """Check everything that can be checked before the first step, then put the parts together."""
+    mesh = make_mesh()
+    check_config(config, num_devices=mesh.size)
+    if jax.process_index() == 0:
+        claim_workdir(workdir, config)
+    source, target = (open_domain(config.data[side], config.data) for side in ("source", "target"))
+    check_counts(config, num_identities=source.num_identities, num_samples=len(target.data.train))
+    oracle = config.adapt.labels == "truth"
+    num_target = target.num_identities if oracle else config.adapt.num_clusters
+    model = build_model(config.model, num_classes=source.num_identities + num_target)
+    batch_size = config.batch.identities * config.batch.instances
+    one_pass = max(1, len(source.data.train) // batch_size)
+    pretrain_iterations = config.pretrain.iterations or one_pass
+    return Setting(
+        config=config,
+        workdir=workdir,
+        mesh=mesh,
+        source=source,
+        target=target,
+        num_target=num_target,
+        model=model,
+        extract=make_extract(model, build_normalization(config), mesh),
+        pretrain_iterations=pretrain_iterations,
+        pretrain_optimizer=build_optimizer(config.pretrain, iterations=pretrain_iterations),
+        adapt_optimizer=build_optimizer(config.adapt, iterations=config.adapt.iterations),
+        checkpoints=open_checkpoints(workdir),
+        writer=MetricsWriter(workdir, process_index=jax.process_index()),
+    )
+
+
+def first_state(setting: Setting) -> TrainState:
+    """The state of the last checkpoint, or a new one; metrics written after that checkpoint are dropped."""
+    create = partial(
+        build_state,
+        setting.config,
+        setting.model,
+        setting.pretrain_optimizer,
+        num_source=setting.source.num_identities,
+        num_target=setting.num_target,
+        num_samples=len(setting.source.data.train) + len(setting.target.data.train),
+    )
+    step = setting.checkpoints.latest_step()
+    setting.writer.resume(-1 if step is None else step)
+    if step is not None:
+        logging.info("going on from the checkpoint of step %d in %s", step, setting.workdir)
+        like = jax.eval_shape(create)
+        if step > setting.pretrain_steps:
+            like = jax.eval_shape(partial(restart_optimizer, optimizer=setting.adapt_optimizer), like)
+        return restore_state(setting.checkpoints, step, like, setting.mesh)
+    state = jax.jit(create, out_shardings=replicated(setting.mesh))()
+    init_from = setting.config.pretrain.init_from
+    return restore_pretrained(Path(init_from), state, setting.mesh) if init_from else state

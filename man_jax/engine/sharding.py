@@ -1,0 +1,48 @@
+"""Where arrays live: batches split over the `data` axis of a mesh of all devices, all else on every device."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+DATA = "data"
+
+
+def make_mesh(devices: Sequence[Any] | None = None) -> Mesh:
+    """One axis over all devices of all hosts. Auto axes: the default, Explicit, refuses gathers and scatters."""
+    devices = jax.devices() if devices is None else devices
+    return Mesh(np.asarray(devices), (DATA,), axis_types=(AxisType.Auto,))
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+    """The first axis split over the devices."""
+    return NamedSharding(mesh, PartitionSpec(DATA))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """A whole copy on every device."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def put_batch(batch, mesh: Mesh):
+    """This process's share of a batch, as a part of the global array."""
+    sharding = batch_sharding(mesh)
+    return jax.tree.map(
+        lambda leaf: jax.make_array_from_process_local_data(sharding, np.asarray(leaf)), batch
+    )
+
+
+def put_replicated(tree, mesh: Mesh):
+    """A tree of arrays, equal on all processes, on every device, in memory of its own.
+
+    Every leaf is copied: `device_put` may alias its source, and donating the alias would delete it.
+    """
+    return jax.jit(lambda t: jax.tree.map(lambda leaf: leaf.copy(), t), out_shardings=replicated(mesh))(tree)
+
+
+def local_rows(num_rows: int) -> slice:
+    """The rows of a global batch which this process loads."""
+    share = num_rows // jax.process_count()
+    return slice(jax.process_index() * share, (jax.process_index() + 1) * share)

@@ -1,0 +1,146 @@
+"""One iteration, as a pure function of (state, batches): forward, loss, update, prototypes."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+from jaxtyping import Array, Bool, Float, Int32, UInt8
+
+from man_jax.alignment.prototypes import Bank, MovingForm, move_prototypes
+from man_jax.engine.augment import Augmentation, Normalization, augment
+from man_jax.engine.sharding import batch_sharding, replicated
+from man_jax.engine.state import Banks, TrainState
+from man_jax.networks.three_branch import Features, Outputs, ThreeBranch
+from man_jax.objectives.memory import enqueue
+from man_jax.objectives.total import Objective, Terms, adaptation_loss, pretraining_loss
+
+
+class Batch(NamedTuple):
+    """Triples of one domain with the labels of their own domain: identities, or clusters."""
+
+    images: UInt8[Array, "B M H W 3"]
+    labels: Int32[Array, " B"]
+    reliable: Bool[Array, " B"]
+    """False: the label is not to be learnt from. Always True in the source."""
+
+
+class StepSettings(NamedTuple):
+    """What the step does besides the loss."""
+
+    augmentation: Augmentation = Augmentation()
+    normalization: Normalization = Normalization()
+    momentum: float = 0.99
+    moving_form: MovingForm = "batch_mean"
+
+
+Step = Callable[..., tuple[TrainState, Terms]]
+
+
+def make_step(
+    model: ThreeBranch,
+    optimizer: optax.GradientTransformation,
+    objective: Objective,
+    settings: StepSettings,
+    mesh: Mesh,
+) -> Step:
+    """The jitted step: (state, source) → (state, terms) in pre-training, (state, source, target) in adaptation.
+
+    The state is donated; batches are split over the mesh, so that batch statistics, triplets and means are
+    those of the global batch.
+    """
+
+    def step(state: TrainState, *batches: Batch) -> tuple[TrainState, Terms]:
+        def loss(params):
+            return _forward(state.replace(params=params), batches, model, objective, settings)
+
+        (value, (state_after, terms)), gradient = jax.value_and_grad(loss, has_aux=True)(state.params)
+        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+        state_after = state_after.replace(
+            step=state.step + 1,
+            params=optax.apply_updates(state.params, updates),
+            opt_state=opt_state,
+        )
+        return state_after, {"total": value, **terms}
+
+    one, every = batch_sharding(mesh), replicated(mesh)
+    compiled = {
+        n: jax.jit(step, in_shardings=(every,) + (one,) * n, out_shardings=every, donate_argnums=0)
+        for n in (1, 2)
+    }
+    return lambda state, *batches: compiled[len(batches)](state, *batches)
+
+
+def _forward(
+    state: TrainState,
+    batches: tuple[Batch, ...],
+    model: ThreeBranch,
+    objective: Objective,
+    settings: StepSettings,
+) -> tuple[Float[Array, ""], tuple[TrainState, Terms]]:
+    """The loss, and the state with all that the forward pass changes: batch statistics, memory, banks.
+
+    Each domain passes alone, so each is normalised by its own batch statistics.
+    """
+    keys = jax.random.split(jax.random.fold_in(state.key, state.step), 2)
+    outputs = []
+    for key, batch in zip(keys, batches, strict=False):
+        images = augment(key, batch.images, settings.augmentation, settings.normalization)
+        output, batch_stats = model(state.variables, images, train=True)
+        state = state.replace(batch_stats=batch_stats)
+        outputs.append(output)
+    if len(batches) == 1:
+        value, terms = pretraining_loss(outputs[0], batches[0].labels, objective)
+        return value, (state, terms)
+    return _adaptation(state, batches, outputs, objective, settings)
+
+
+def _adaptation(state, batches, outputs: list[Outputs], objective: Objective, settings: StepSettings):
+    source, target = batches
+    # In the common label space clusters come after identities.
+    target_labels = target.labels + state.banks.source.valid.shape[0]
+    memory = enqueue(
+        state.memory,
+        jnp.concatenate([output.features.fused_pooled for output in outputs]),
+        jnp.concatenate([source.labels, target_labels]),
+        mask=jnp.concatenate([source.reliable, target.reliable]),
+    )
+    value, terms = adaptation_loss(
+        outputs[0],
+        outputs[1],
+        source.labels,
+        target_labels,
+        target.reliable,
+        source_bank=state.banks.source,
+        target_bank=state.banks.target,
+        memory=memory,
+        objective=objective,
+    )
+    banks = Banks(
+        *(
+            move_bank(bank, output.features, batch, settings)
+            for bank, output, batch in zip(state.banks, outputs, batches, strict=True)
+        )
+    )
+    return value, (state.replace(memory=memory, banks=banks), terms)
+
+
+def move_bank(bank: Bank, features: Features, batch: Batch, settings: StepSettings) -> Bank:
+    """Eq. 11 for all modalities and the fusion of one domain; unreliable samples move nothing."""
+
+    def move(values, rows):
+        return move_prototypes(
+            values,
+            bank.valid,
+            rows,
+            batch.labels,
+            mask=batch.reliable,
+            momentum=settings.momentum,
+            form=settings.moving_form,
+        )
+
+    return bank._replace(
+        modal=jax.vmap(move)(bank.modal, features.modal_unit), fused=move(bank.fused, features.fused_unit)
+    )

@@ -1,0 +1,133 @@
+"""The network: one branch a modality, BNNecks, fusion by concatenation, four hybrid heads."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from man_jax.networks.resnet import BatchNorm, ResNet
+from man_jax.vectors import unit
+
+Application = Literal["vmap", "loop"]
+Variables = dict[str, Any]
+
+HEAD_SCALE = 1e-3
+"""Standard deviation of a new head's weights, as is customary in ReID."""
+
+
+class Features(NamedTuple):
+    """What the branches say of a batch. `pooled` is g, before the neck; `normed` is f, after it."""
+
+    pooled: Float[Array, "M B D"]
+    normed: Float[Array, "M B D"]
+
+    @property
+    def fused_pooled(self) -> Float[Array, "B F"]:
+        """g_F = Cat(g_R, g_N, g_T)."""
+        return concatenate_modalities(self.pooled)
+
+    @property
+    def fused_normed(self) -> Float[Array, "B F"]:
+        """f_F = Cat(f_R, f_N, f_T) (Eq. 1)."""
+        return concatenate_modalities(self.normed)
+
+    @property
+    def modal_unit(self) -> Float[Array, "M B D"]:
+        """Unit(f_m): what clustering, prototypes, PDA, MMA and retrieval compare."""
+        return unit(self.normed)
+
+    @property
+    def fused_unit(self) -> Float[Array, "B F"]:
+        """Unit(Cat(Unit(f_R), Unit(f_N), Unit(f_T)))."""
+        return unit(concatenate_modalities(self.modal_unit))
+
+
+class Outputs(NamedTuple):
+    """Features of a batch, and the logits of the heads in the order R, N, T, F."""
+
+    features: Features
+    logits: Float[Array, "M+1 B L"]
+
+
+def concatenate_modalities(x: Float[Array, "M B D"]) -> Float[Array, "B F"]:
+    """Cat over modalities: [M, B, D] → [B, M·D]."""
+    return jnp.moveaxis(x, 0, 1).reshape(x.shape[1], -1)
+
+
+class Branch(nn.Module):
+    """Backbone and BNNeck of one modality: an image to (g, f)."""
+
+    backbone: ResNet
+
+    @nn.compact
+    def __call__(self, images: Float[Array, "B H W 3"], *, train: bool):
+        """Features before and after the neck, [B, D] each."""
+        pooled = self.backbone(images, train=train)
+        # BNNeck (Luo et al., CVPRW 2019): its bias is frozen at zero, hence absent.
+        normed = BatchNorm(use_running_average=not train, use_bias=False, name="neck")(pooled)
+        return pooled, normed
+
+
+@dataclass(frozen=True)
+class ThreeBranch:
+    """Independent branches with their parameters stacked along a leading modality axis, and the heads.
+
+    How the stacked branches are applied is chosen here and nowhere else: `vmap` runs them as one (fast on CPU,
+    half the compile time), `loop` one after the other (GPU, TPU, where a vmapped convolution is a grouped one).
+    """
+
+    branch: Branch
+    num_classes: int
+    num_modalities: int = 3
+    application: Application = "loop"
+
+    @property
+    def dim(self) -> int:
+        """Length D of one modality's feature."""
+        return self.branch.backbone.dim
+
+    def init(self, key: PRNGKeyArray, image_size: tuple[int, int]) -> Variables:
+        """New variables {params: {branches, heads}, batch_stats: {branches}} for images of (H, W)."""
+        *branch_keys, modal_key, fused_key = jax.random.split(key, self.num_modalities + 2)
+        image = jnp.zeros((1, *image_size, 3))
+        branches = jax.vmap(lambda k: self.branch.init(k, image, train=False))(jnp.stack(branch_keys))
+        modal = jax.random.normal(modal_key, (self.num_modalities, self.dim, self.num_classes))
+        fused = jax.random.normal(fused_key, (self.num_modalities * self.dim, self.num_classes))
+        heads = {"modal": {"kernel": HEAD_SCALE * modal}, "fused": {"kernel": HEAD_SCALE * fused}}
+        return {
+            "params": {"branches": branches["params"], "heads": heads},
+            "batch_stats": {"branches": branches["batch_stats"]},
+        }
+
+    def features(
+        self, variables: Variables, images: Float[Array, "B M H W 3"], *, train: bool
+    ) -> tuple[Features, Variables]:
+        """Features of normalised images, and the batch statistics, updated if `train`."""
+        stacked = {name: variables[name]["branches"] for name in ("params", "batch_stats")}
+        images = jnp.moveaxis(images, 1, 0)
+
+        def apply(variables, images):
+            return self.branch.apply(variables, images, train=train, mutable=["batch_stats"])
+
+        if self.application == "vmap":
+            (pooled, normed), updated = jax.vmap(apply)(stacked, images)
+        else:
+            one_by_one = [
+                apply(jax.tree.map(lambda leaf, m=m: leaf[m], stacked), images[m])
+                for m in range(self.num_modalities)
+            ]
+            (pooled, normed), updated = jax.tree.map(lambda *leaves: jnp.stack(leaves), *one_by_one)
+        return Features(pooled, normed), {"branches": updated["batch_stats"]}
+
+    def __call__(
+        self, variables: Variables, images: Float[Array, "B M H W 3"], *, train: bool
+    ) -> tuple[Outputs, Variables]:
+        """Features and logits of normalised images, and the batch statistics, updated if `train`."""
+        features, batch_stats = self.features(variables, images, train=train)
+        heads = variables["params"]["heads"]
+        modal = features.normed @ heads["modal"]["kernel"]
+        fused = features.fused_normed @ heads["fused"]["kernel"]
+        return Outputs(features, jnp.concatenate([modal, fused[None]])), batch_stats

@@ -1,0 +1,108 @@
+"""Results as text: one run's rows for the terminal, several seeds in Markdown for the README."""
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+COLUMNS = ("mAP", "R1", "R5", "R10", "mINP")
+CHOSEN_ON_TEST = "best_on_test"
+MISSING = "–"
+
+SEED_ROWS = ("source_only", "adapted", "oracle")
+SEED_COLUMNS = ("mAP", "R1")
+
+
+def results_table(rows: Mapping[str, Mapping[str, float]]) -> str:
+    """One run as aligned plain text, in percent; `rows` maps source_only, adapted, ... to its fractions.
+
+    A figure that is missing or None shows as a dash. The row `best_on_test` gets a foot note: its epoch was
+    chosen with the test labels, so it is no honest result.
+    """
+    marks = {name: f"{name} *" if name == CHOSEN_ON_TEST else name for name in rows}
+    cells = [["", *COLUMNS]]
+    cells += [[marks[name], *(_percent(row.get(column)) for column in COLUMNS)] for name, row in rows.items()]
+    lines = _aligned(cells)
+    lines.insert(1, "-" * len(lines[0]))
+    lines.append("All figures in %.")
+    if CHOSEN_ON_TEST in rows:
+        lines.append("* epoch chosen on test data: an upper bound for comparison, not a result.")
+    return "\n".join(lines)
+
+
+def seeds_table(results: Sequence[Mapping[str, Any]]) -> str:
+    """Several seeds as a Markdown table, in percent, with mean ± sample standard deviation below.
+
+        gap closed = (adapted - source_only) / (oracle - source_only)
+
+    The gap closed in the last row is that of the means, not the mean of the gaps, which small denominators
+    would rule. It is a dash where the oracle is missing or no better than source_only.
+
+    Args:
+        results: one mapping a seed: `{"seed": 0, "source_only": {"mAP": 0.3, "R1": 0.4}, "adapted": {...},
+            "oracle": {...}}`, in fractions.
+
+    Raises:
+        ValueError: no result, or a seed that occurs twice.
+    """
+    seeds = [result["seed"] for result in results]
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ValueError(f"results must hold each seed once and at least one seed, got seeds {seeds}")
+    titles = [f"{row} {column}" for row in SEED_ROWS for column in SEED_COLUMNS]
+    titles += [f"gap closed, {column}" for column in SEED_COLUMNS]
+    lines = [_markdown_row(["seed", *titles]), _markdown_row(["---:"] * (len(titles) + 1))]
+    for result in results:
+        figures = {(row, col): result.get(row, {}).get(col) for row in SEED_ROWS for col in SEED_COLUMNS}
+        lines.append(_markdown_row([str(result["seed"]), *map(_percent, figures.values()), *_gaps(figures)]))
+    samples = {
+        (row, column): [result.get(row, {}).get(column) for result in results]
+        for row in SEED_ROWS
+        for column in SEED_COLUMNS
+    }
+    means = {key: _mean(values) for key, values in samples.items()}
+    lines.append(
+        _markdown_row(["**mean ± std**", *map(_mean_and_deviation, samples.values()), *_gaps(means)])
+    )
+    return "\n".join(lines)
+
+
+def _gaps(figures: Mapping[tuple[str, str], float | None]) -> list[str]:
+    """The share of the gap closed in percent, one string for each of `SEED_COLUMNS`."""
+    return [_percent(_gap_closed(*(figures[row, column] for row in SEED_ROWS))) for column in SEED_COLUMNS]
+
+
+def _gap_closed(source_only: float | None, adapted: float | None, oracle: float | None) -> float | None:
+    if source_only is None or adapted is None or oracle is None or oracle <= source_only:
+        return None
+    return (adapted - source_only) / (oracle - source_only)
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """The mean over all seeds; None if one is missing, or the rows would be means of different seeds."""
+    present = [value for value in values if value is not None]
+    return statistics.fmean(present) if len(present) == len(values) else None
+
+
+def _mean_and_deviation(values: Sequence[float | None]) -> str:
+    present = [value for value in values if value is not None]
+    if len(present) < len(values):
+        return MISSING
+    if len(present) < 2:
+        return _percent(present[0])
+    return f"{_percent(statistics.fmean(present))} ± {_percent(statistics.stdev(present))}"
+
+
+def _percent(fraction: float | None) -> str:
+    return MISSING if fraction is None else f"{100 * fraction:.1f}"
+
+
+def _markdown_row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _aligned(cells: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of equal width: the first column to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return [
+        "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
+        for row in cells
+    ]

@@ -1,0 +1,47 @@
+"""Pre-train on a labelled source, adapt to an unlabelled target.
+
+    python -m man_jax.train --config configs/rgbnt100_to_wmveid863.py [--workdir DIR] [--config.adapt.alpha=0.5]
+
+The same command again resumes an interrupted run.
+"""
+
+import sys
+from pathlib import Path
+
+import jax
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from data_pipelines.records import DataError
+from man_jax.engine.build import ConfigError
+from man_jax.engine.run import run
+from man_jax.engine.workdir import WorkdirError
+from man_jax.reporting.tables import results_table
+
+CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "The experiment: configs/NAME.py or configs/NAME.py:smoke."
+)
+WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Where the run is kept; runs/<config.experiment> if not given."
+)
+
+
+def main(argv: list[str]) -> None:
+    """Flags → run → table."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected argument {argv[1]!r}; overrides are written --config.key=value")
+    logging.set_verbosity(logging.INFO)
+    config = CONFIG.value
+    workdir = Path(WORKDIR.value or Path("runs") / config.experiment)
+    try:
+        summary = run(config, workdir)
+    except (ConfigError, DataError, WorkdirError) as error:
+        sys.exit(f"error: {error}")
+    print(results_table({name: summary[name] for name in ("source_only", "adapted", "best_on_test")}))
+    print(f"Everything the run left is in {workdir}")
+
+
+if __name__ == "__main__":
+    jax.config.config_with_absl()
+    flags.mark_flag_as_required("config")
+    app.run(main)

@@ -1,0 +1,27 @@
+"""Unit vectors and distances, the arithmetic that every other room shares."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+def unit(x: Float[Array, "... D"]) -> Float[Array, "... D"]:
+    """Unit(x) = x / max(‖x‖₂, 1e-12) over the last axis; a zero vector stays zero, with zero gradient."""
+    squared = jnp.sum(x * x, axis=-1, keepdims=True)
+    # rsqrt of a clamped sum: the gradient of ‖x‖ at 0 would be NaN.
+    return x * jax.lax.rsqrt(jnp.maximum(squared, 1e-24))
+
+
+def squared_distances(x: Float[Array, "... B D"], y: Float[Array, "... C D"]) -> Float[Array, "... B C"]:
+    """‖x_i − y_j‖² ≥ 0 of all pairs of rows, by one matrix product."""
+    x_squared = jnp.sum(x * x, axis=-1)[..., :, None]
+    y_squared = jnp.sum(y * y, axis=-1)[..., None, :]
+    return jnp.maximum(x_squared + y_squared - 2.0 * (x @ jnp.swapaxes(y, -1, -2)), 0.0)
+
+
+def masked_mean(x: Float[Array, "..."], mask) -> Float[Array, ""]:
+    """Mean of the entries where `mask` holds; 0 if there are none."""
+    weights = jnp.broadcast_to(mask, x.shape).astype(x.dtype)
+    # where, not only a product: what is masked out may be infinite.
+    total = jnp.sum(jnp.where(weights > 0, x, 0.0))
+    return total / jnp.maximum(weights.sum(), 1.0)

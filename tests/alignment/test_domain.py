@@ -1,0 +1,219 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from man_jax.alignment.domain import maximum_mean_discrepancy, prototype_domain_loss
+from tests.oracles import domain as oracle
+from tests.oracles.cases import masks, seeds, unit_groups, unit_normal
+from tests.oracles.geometry import central_differences
+from tests.oracles.precision import (
+    DOUBLE,
+    SINGLE,
+    assert_close,
+    assert_slope,
+    both_precisions,
+    evaluate,
+    gradient,
+)
+
+M, B, C, K, D = 3, 4, 5, 3, 4
+KERNELS = ["fixed", "multi"]
+INTERS = ["margin", "plain", "hinge"]
+MARGIN = 0.6
+ALL = {"source_valid": np.ones(C, bool), "target_valid": np.ones(K, bool)}
+NONE = {"source_valid": np.zeros(C, bool), "target_valid": np.zeros(K, bool)}
+
+
+def two_sets(seed: int):
+    rng = np.random.default_rng(seed)
+    return unit_groups(rng, B, D), unit_groups(rng, C, D)
+
+
+def batch(seed: int) -> tuple[np.ndarray, ...]:
+    """Source and target instances, source and target prototypes."""
+    rng = np.random.default_rng(seed)
+    return tuple(unit_groups(rng, M, size, D) for size in (B, B, C, K))
+
+
+def loss(*sets, **settings):
+    return evaluate(prototype_domain_loss, *sets, **{**ALL, **settings})
+
+
+def assert_same_loss(actual, expected, *precision):
+    assert set(actual) == {"intra", "inter"}
+    for term in expected:
+        assert_close(actual[term], expected[term], *precision)
+
+
+# --- MMD (Eq. 12, 13)
+
+
+@both_precisions
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_mmd_is_the_mean_over_all_pairs(kernel, precision):
+    x, y = two_sets(0)
+    value = evaluate(maximum_mean_discrepancy, x, y, kernel=kernel, precision=precision)
+    assert_close(value, oracle.maximum_mean_discrepancy(x, y, kernel), precision)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_mmd_has_the_slope_of_a_constant_bandwidth(kernel):
+    x, y = two_sets(1)
+    slope = gradient(maximum_mean_discrepancy, x, y, kernel=kernel)
+    expected = central_differences(lambda z: oracle.maximum_mean_discrepancy(z, y, kernel, at=(x, y)), x)
+    assert_slope(slope, expected)
+
+
+@given(seeds, masks(B), masks(C), st.sampled_from(KERNELS))
+def test_invalid_rows_of_either_set_mean_the_subset(seed, x_valid, y_valid, kernel):
+    x, y = two_sets(seed)
+    hidden = np.where(x_valid[:, None], x, 50.0), np.where(y_valid[:, None], y, -50.0)
+    value = evaluate(maximum_mean_discrepancy, *hidden, x_valid=x_valid, y_valid=y_valid, kernel=kernel)
+    assert_close(value, oracle.maximum_mean_discrepancy(x[x_valid], y[y_valid], kernel))
+
+
+@given(seeds, st.sampled_from(KERNELS))
+def test_mmd_is_never_negative(seed, kernel):
+    assert evaluate(maximum_mean_discrepancy, *two_sets(seed), kernel=kernel) >= -1e-12
+
+
+@given(seeds, st.sampled_from(KERNELS))
+def test_mmd_of_a_set_with_itself_is_zero(seed, kernel):
+    x, _ = two_sets(seed)
+    shuffled = np.random.default_rng(seed).permutation(x)
+    assert abs(evaluate(maximum_mean_discrepancy, x, shuffled, kernel=kernel)) < 1e-12
+
+
+@given(seeds, st.sampled_from(KERNELS))
+def test_mmd_is_symmetric(seed, kernel):
+    x, y = two_sets(seed)
+    forth = evaluate(maximum_mean_discrepancy, x, y, kernel=kernel)
+    assert_close(evaluate(maximum_mean_discrepancy, y, x, kernel=kernel), forth)
+
+
+@both_precisions
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("vector", [np.zeros(D), np.eye(D)[0]], ids=["zero", "unit"])
+def test_sets_of_one_and_the_same_vector_have_value_and_slope_zero(vector, kernel, precision):
+    x, y = np.tile(vector, (B, 1)), np.tile(vector, (C, 1))
+    value = evaluate(maximum_mean_discrepancy, x, y, kernel=kernel, precision=precision)
+    slope = gradient(maximum_mean_discrepancy, x, y, kernel=kernel, precision=precision)
+    np.testing.assert_allclose(value, 0, atol=precision.atol)
+    np.testing.assert_allclose(slope, np.zeros_like(x), atol=precision.atol)
+
+
+@both_precisions
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_a_set_without_valid_rows_gives_zero_and_no_slope(kernel, precision):
+    x, y = two_sets(2)
+    settings = {
+        "y_valid": np.zeros(C, bool),
+        "x_valid": np.ones(B, bool),
+        "kernel": kernel,
+        "precision": precision,
+    }
+    assert evaluate(maximum_mean_discrepancy, x, y, **settings) == 0
+    np.testing.assert_array_equal(gradient(maximum_mean_discrepancy, x, y, **settings), np.zeros_like(x))
+
+
+# --- PDA (Eq. 14-16)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize(
+    ("inter", "precision"), [*((inter, DOUBLE) for inter in INTERS), ("margin", SINGLE)], ids=str
+)
+def test_pda_sums_its_pairs_of_modalities(inter, kernel, precision):
+    sets, settings = batch(3), {"margin": MARGIN, "inter": inter, "kernel": kernel}
+    assert_same_loss(
+        loss(*sets, precision=precision, **settings),
+        oracle.prototype_domain_loss(*sets, **settings),
+        precision,
+    )
+
+
+def test_the_cases_lie_on_both_sides_of_the_margin():
+    source, _, _, prototypes = batch(3)
+    apart = [oracle.maximum_mean_discrepancy(source[i], prototypes[j]) for i, j in np.ndindex(M, M) if i != j]
+    assert min(apart) < MARGIN < max(apart)
+
+
+@pytest.mark.parametrize(("inter", "kernel"), [*((inter, "fixed") for inter in INTERS), ("margin", "multi")])
+def test_pda_has_the_slope_of_its_formula(inter, kernel):
+    source, target, *prototypes = sets = batch(4)
+    settings = {"margin": MARGIN, "inter": inter, "kernel": kernel}
+
+    def formula(source, target):
+        return sum(
+            oracle.prototype_domain_loss(source, target, *prototypes, **settings, at=sets[:2]).values()
+        )
+
+    by_source, by_target = gradient(prototype_domain_loss, *sets, by=(0, 1), **ALL, **settings)
+    assert_slope(by_source, central_differences(lambda moved: formula(moved, target), source))
+    assert_slope(by_target, central_differences(lambda moved: formula(source, moved), target))
+
+
+@given(seeds, masks(C), masks(K), st.sampled_from(INTERS))
+def test_invalid_prototypes_mean_the_subset(seed, source_valid, target_valid, inter):
+    source, target, source_prototypes, target_prototypes = batch(seed)
+    sets = (
+        source,
+        target,
+        source_prototypes * source_valid[:, None],
+        target_prototypes * target_valid[:, None],
+    )
+    value = loss(*sets, source_valid=source_valid, target_valid=target_valid, inter=inter)
+    subset = source, target, source_prototypes[:, source_valid], target_prototypes[:, target_valid]
+    assert_same_loss(value, oracle.prototype_domain_loss(*subset, inter=inter))
+
+
+@pytest.mark.parametrize("inter", INTERS)
+def test_no_valid_prototype_at_all_gives_zero_and_no_slope(inter):
+    sets = batch(5)
+    value = loss(*sets, inter=inter, **NONE)
+    assert (value["intra"], value["inter"]) == (0, 0)
+    slope = gradient(prototype_domain_loss, *sets, inter=inter, precision=SINGLE, **NONE)
+    np.testing.assert_array_equal(slope, np.zeros_like(sets[0]))
+
+
+@given(seeds)
+def test_pda_does_not_depend_on_the_order_of_batch_classes_or_modalities(seed):
+    sets = batch(seed)
+    rng = np.random.default_rng(seed)
+    shuffled = [rows[:, rng.permutation(rows.shape[1])] for rows in sets]
+    modalities = rng.permutation(M)
+    assert_same_loss(loss(*[rows[modalities] for rows in shuffled]), loss(*sets))
+
+
+@given(seeds)
+def test_pda_treats_both_domains_alike(seed):
+    rng = np.random.default_rng(seed)
+    source, target, source_prototypes, target_prototypes = (
+        unit_groups(rng, M, size, D) for size in (B, B, C, C)
+    )
+    both = {"target_valid": np.ones(C, bool)}
+    there = loss(source, target, source_prototypes, target_prototypes, **both)
+    back = loss(target, source, target_prototypes, source_prototypes, **both)
+    assert_same_loss(back, there)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_prototypes_are_constants(kernel):
+    by_prototypes = gradient(prototype_domain_loss, *batch(6), by=(2, 3), kernel=kernel, **ALL)
+    for slope in by_prototypes:
+        np.testing.assert_array_equal(slope, np.zeros_like(slope))
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_zero_instances_have_a_finite_slope(kernel):
+    zeros = [np.zeros((M, size, D)) for size in (B, B, C, K)]
+    slope = gradient(prototype_domain_loss, *zeros, kernel=kernel, precision=SINGLE, **ALL)
+    assert np.isfinite(slope).all()
+
+
+def test_instances_that_are_the_prototypes_have_no_intra_loss():
+    shared = unit_normal(np.random.default_rng(7), M, B, D)
+    valid = {"source_valid": np.ones(B, bool), "target_valid": np.ones(B, bool)}
+    value = loss(shared, shared, shared, shared, **valid)
+    assert abs(value["intra"]) < 1e-12

@@ -1,0 +1,132 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from man_jax.alignment.modality import modality_centres, modality_margin_loss
+from tests.oracles import modality as oracle
+from tests.oracles.cases import masks, seeds, unit_groups
+from tests.oracles.geometry import central_differences, mean
+from tests.oracles.precision import SINGLE, assert_close, assert_slope, both_precisions, evaluate, gradient
+
+M, B, C, K, D = 3, 4, 5, 3, 4
+DISTANCES = ["squared", "cosine"]
+REDUCTIONS = ["sum", "max"]
+ALL = {"source_valid": np.ones(C, bool), "target_valid": np.ones(K, bool)}
+NONE = {"source_valid": np.zeros(C, bool), "target_valid": np.zeros(K, bool)}
+
+forms = pytest.mark.parametrize(("distance", "reduction"), [(d, r) for d in DISTANCES for r in REDUCTIONS])
+
+
+def batch(seed: int) -> tuple[np.ndarray, ...]:
+    """Source and target instances, source and target prototypes."""
+    rng = np.random.default_rng(seed)
+    return tuple(unit_groups(rng, M, size, D) for size in (B, B, C, K))
+
+
+# --- centres (Eq. 17)
+
+
+@given(seeds, masks(C))
+def test_a_centre_is_the_mean_of_the_valid_rows(seed, valid):
+    rows = batch(seed)[2]
+    centres = evaluate(modality_centres, rows, valid=valid)
+    expected = [mean(own[valid]) if valid.any() else np.zeros(D) for own in rows]
+    assert_close(centres, expected)
+
+
+def test_without_a_mask_every_row_counts():
+    rows = batch(0)[0]
+    assert_close(evaluate(modality_centres, rows), [mean(own) for own in rows])
+
+
+# --- MMA (Eq. 18-20)
+
+
+@both_precisions
+@forms
+def test_mma_sums_its_six_distances(distance, reduction, precision):
+    sets, settings = batch(1), {"margin": 0.5, "distance": distance, "reduction": reduction}
+    value = evaluate(modality_margin_loss, *sets, precision=precision, **ALL, **settings)
+    assert_close(value, oracle.modality_margin_loss(*sets, **settings), precision)
+
+
+@forms
+def test_mma_has_the_slope_of_its_formula(distance, reduction):
+    source, target, *prototypes = sets = batch(2)
+    settings = {"margin": 0.5, "distance": distance, "reduction": reduction}
+
+    def formula(source, target):
+        return oracle.modality_margin_loss(source, target, *prototypes, **settings)
+
+    by_source, by_target = gradient(modality_margin_loss, *sets, by=(0, 1), **ALL, **settings)
+    assert_slope(by_source, central_differences(lambda moved: formula(moved, target), source))
+    assert_slope(by_target, central_differences(lambda moved: formula(source, moved), target))
+
+
+@given(seeds, masks(C), masks(K), st.sampled_from(DISTANCES), st.sampled_from(REDUCTIONS))
+def test_invalid_prototypes_mean_the_subset(seed, source_valid, target_valid, distance, reduction):
+    source, target, source_prototypes, target_prototypes = batch(seed)
+    sets = (
+        source,
+        target,
+        source_prototypes * source_valid[:, None],
+        target_prototypes * target_valid[:, None],
+    )
+    settings = {"distance": distance, "reduction": reduction}
+    value = evaluate(
+        modality_margin_loss, *sets, source_valid=source_valid, target_valid=target_valid, **settings
+    )
+    subset = source, target, source_prototypes[:, source_valid], target_prototypes[:, target_valid]
+    assert_close(value, oracle.modality_margin_loss(*subset, **settings))
+
+
+@given(seeds, st.sampled_from(DISTANCES), st.sampled_from(REDUCTIONS))
+def test_mma_does_not_depend_on_the_order_of_batch_classes_or_modalities(seed, distance, reduction):
+    sets, rng = batch(seed), np.random.default_rng(seed)
+    shuffled = [rows[:, rng.permutation(rows.shape[1])] for rows in sets]
+    modalities = rng.permutation(M)
+    settings = dict(distance=distance, reduction=reduction, **ALL)
+    assert_close(
+        evaluate(modality_margin_loss, *[rows[modalities] for rows in shuffled], **settings),
+        evaluate(modality_margin_loss, *sets, **settings),
+    )
+
+
+def test_centres_exactly_a_margin_apart_cost_nothing():
+    apart = np.sqrt(0.25) * np.eye(M, D)  # ‖a − b‖² = 0.5 for each pair of modalities
+    sets = [np.repeat(apart[:, None], size, axis=1) for size in (B, B, C, K)]
+    assert abs(evaluate(modality_margin_loss, *sets, margin=0.5, **ALL)) < 1e-12
+
+
+def test_modalities_that_coincide_cost_their_margin_in_each_of_24_pairs():
+    sets = [np.tile(np.eye(1, D), (M, size, 1)) for size in (B, B, C, K)]
+    assert_close(evaluate(modality_margin_loss, *sets, margin=0.5, **ALL), 24 * 0.5)
+
+
+@forms
+def test_prototypes_are_constants(distance, reduction):
+    settings = {"distance": distance, "reduction": reduction}
+    by_prototypes = gradient(modality_margin_loss, *batch(3), by=(2, 3), **settings, **ALL)
+    for slope in by_prototypes:
+        np.testing.assert_array_equal(slope, np.zeros_like(slope))
+
+
+@forms
+def test_zero_vectors_have_a_finite_value_and_slope(distance, reduction):
+    zeros = [np.zeros((M, size, D)) for size in (B, B, C, K)]
+    settings = dict(distance=distance, reduction=reduction, precision=SINGLE, **ALL)
+    assert np.isfinite(evaluate(modality_margin_loss, *zeros, **settings))
+    assert np.isfinite(gradient(modality_margin_loss, *zeros, **settings)).all()
+
+
+@forms
+def test_without_valid_prototypes_the_instances_remain_and_stay_finite(distance, reduction):
+    source, target, source_prototypes, target_prototypes = batch(4)
+    sets = source, target, 0 * source_prototypes, 0 * target_prototypes
+    settings = {"distance": distance, "reduction": reduction}
+    value = evaluate(modality_margin_loss, *sets, **settings, **NONE)
+    slope = gradient(modality_margin_loss, *sets, precision=SINGLE, **settings, **NONE)
+    expected = oracle.modality_margin_loss(source, target, sets[2][:, :0], sets[3][:, :0], **settings)
+    assert_close(value, expected)
+    assert np.isfinite(slope).all()

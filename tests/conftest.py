@@ -1,0 +1,15 @@
+"""Eight CPU devices for every test, no silent rank promotion, few examples of a property and always the same."""
+
+import os
+
+os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import hypothesis
+import jax
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# No deadline: the first example of a shape pays for its compilation.
+hypothesis.settings.register_profile("quick", max_examples=25, deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("quick")

@@ -1,8 +1,8 @@
 """Index plan -> grain -> batches of uint8, in the plan's order, read ahead in the background."""
 
 import contextlib
-from collections.abc import Iterator
-from typing import Any
+import gc
+from collections.abc import Callable, Iterator
 
 import grain
 import numpy as np
@@ -51,7 +51,7 @@ def evaluation_batches(split: PreparedSplit, batch_size: int, *, workers: int = 
     return _read_ahead(-(-len(split) // batch_size), batch, workers)
 
 
-def _read_ahead(num_batches: int, batch: Any, workers: int) -> Iterator[Batch]:
+def _read_ahead(num_batches: int, batch: Callable[[int], Batch], workers: int) -> Iterator[Batch]:
     # One element is one whole batch: workers share out batches and cannot tear one apart.
     dataset = (
         grain.MapDataset.source(range(num_batches))
@@ -64,5 +64,9 @@ def _read_ahead(num_batches: int, batch: Any, workers: int) -> Iterator[Batch]:
         dataset = dataset.mp_prefetch(
             grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=2)
         )
-    with contextlib.closing(iter(dataset)) as batches:
-        yield from batches
+    try:
+        with contextlib.closing(iter(dataset)) as batches:
+            yield from batches
+    finally:
+        if workers:
+            gc.collect()  # a cycle in grain's iterator keeps each worker's last batch in shared memory

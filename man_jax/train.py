@@ -13,7 +13,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from data_pipelines.records import DataError
-from man_jax.engine.build import ConfigError
+from man_jax.config import ConfigError
 from man_jax.engine.run import run
 from man_jax.engine.workdir import WorkdirError
 from man_jax.reporting.tables import results_table

@@ -1,4 +1,4 @@
-"""Eight CPU devices for every test, no silent rank promotion, few examples of a property and always the same."""
+"""Eight CPU devices for every test, no silent rank promotion, few and fixed property examples."""
 
 import os
 

@@ -3,9 +3,9 @@
 import jax.numpy as jnp
 from jax import Array
 
-from data_pipelines.synthetic.geometry import BODY, CABIN, FIXED, WHEEL, Hits
+from data_pipelines.synthetic.geometry import BODY, CABIN, FIXED, WHEEL, Hits, axle_offset
 from data_pipelines.synthetic.materials import Material
-from data_pipelines.synthetic.shapes import NUM_WHEELS, Dimensions, Shape
+from data_pipelines.synthetic.shapes import Dimensions, Shape
 
 
 def paint(hits: Hits, shape: Shape, ground: Array, scene: Array) -> Array:
@@ -38,10 +38,7 @@ def _lower(hits: Hits, shape: Shape, d: Dimensions) -> Array:
     nx, ny, nz = hits.normal
     _, stripe, logo, lamps, _, plate = shape.choices
     side, front, rear = jnp.abs(ny) > 0.75, nx > 0.4, nx < -0.4
-    arch = jnp.zeros_like(side)
-    for i in range(NUM_WHEELS):
-        radius = shape.wheels[i, 2] * 1.16
-        arch |= (x - shape.wheels[i, 0]) ** 2 + (z - shape.wheels[i, 2]) ** 2 < radius**2
+    arch = axle_offset(x, shape.wheels) ** 2 + (z - d.wheel) ** 2 < (1.16 * d.wheel) ** 2
     rise = d.belt - d.clearance
     striped = (
         ((stripe == 1) & side & _between(z, d.belt - 0.24, d.belt - 0.09))
@@ -125,10 +122,7 @@ def _wheel(hits: Hits, shape: Shape) -> Array:
     """Rim styles by Chebyshev polynomials: cos 5θ from cos θ, without an arctangent."""
     x, _, z = hits.position
     radius, rim = shape.wheels[0, 2], shape.choices[0]
-    offset = x - shape.wheels[0, 0]
-    for i in range(1, NUM_WHEELS):
-        other = x - shape.wheels[i, 0]
-        offset = jnp.where(jnp.abs(other) < jnp.abs(offset), other, offset)
+    offset = axle_offset(x, shape.wheels)
     distance = jnp.sqrt(offset**2 + (z - radius) ** 2 + 1e-9)
     c = (z - radius) / distance
     five = ((16 * c * c - 20) * c * c + 5) * c

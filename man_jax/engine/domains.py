@@ -4,10 +4,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Int32
-from ml_collections import ConfigDict
 
 from data_pipelines.builders import prepare_dataset
 from data_pipelines.prepared import PreparedDataset
+from man_jax.config import Config
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +23,7 @@ class Domain:
         return int(self.identities.max()) + 1
 
 
-def open_domain(domain: ConfigDict, data: ConfigDict) -> Domain:
+def open_domain(domain: Config, data: Config) -> Domain:
     """Read, verify and prepare (once) `config.data.source` or `.target`."""
     prepared = prepare_dataset(domain.name, domain.root, data.prepared, tuple(data.image_size))
     if data.in_memory:

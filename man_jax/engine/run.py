@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import jax
-from ml_collections import ConfigDict
 
+from man_jax.config import Config
 from man_jax.engine.metrics import read_history, write_summary
 from man_jax.engine.phases import adapt, pretrain
 from man_jax.engine.setting import Setting, first_state, open_setting
@@ -15,7 +15,7 @@ from man_jax.engine.state import TrainState
 METRICS = ("mAP", "R1", "R5", "R10", "mINP")
 
 
-def run(config: ConfigDict, workdir: Path) -> dict[str, Any]:
+def run(config: Config, workdir: Path) -> dict[str, Any]:
     """Pre-train, adapt and report; return what `summary.json` holds. Goes on where an earlier call stopped.
 
     Raises:

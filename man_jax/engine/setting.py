@@ -9,15 +9,13 @@ import optax
 import orbax.checkpoint as ocp
 from absl import logging
 from jax.sharding import Mesh
-from ml_collections import ConfigDict
 
+from man_jax.config import Config, check_config, check_counts
 from man_jax.engine.build import (
     build_model,
     build_normalization,
     build_optimizer,
     build_state,
-    check_config,
-    check_counts,
 )
 from man_jax.engine.checkpoint import open_checkpoints, restore_pretrained, restore_state
 from man_jax.engine.domains import Domain, open_domain
@@ -33,7 +31,7 @@ from man_jax.networks.three_branch import ThreeBranch
 class Setting:
     """The parts of a run that do not change from its first step to its last."""
 
-    config: ConfigDict
+    config: Config
     workdir: Path
     mesh: Mesh
     source: Domain
@@ -59,7 +57,7 @@ class Setting:
         return self.pretrain_epochs * self.pretrain_iterations
 
 
-def open_setting(config: ConfigDict, workdir: Path) -> Setting:
+def open_setting(config: Config, workdir: Path) -> Setting:
     """Check everything that can be checked before the first step, then put the parts together."""
     mesh = make_mesh()
     check_config(config, num_devices=mesh.size)

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ml_collections import ConfigDict
+from man_jax.config import Config
 
 CONFIG = "config.json"
 
@@ -13,7 +13,7 @@ class WorkdirError(ValueError):
     """The work directory belongs to another configuration."""
 
 
-def claim_workdir(workdir: Path, config: ConfigDict) -> None:
+def claim_workdir(workdir: Path, config: Config) -> None:
     """Write the resolved configuration, or check that the one already there is the same.
 
     Raises:

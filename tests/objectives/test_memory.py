@@ -1,3 +1,4 @@
+import jax
 import numpy as np
 import pytest
 from hypothesis import given
@@ -15,8 +16,7 @@ FIRST_TARGET = 3  # labels 0-2 are source identities, 3-5 target clusters
 
 
 def nothing_yet(capacity: int = S) -> Memory:
-    empty = empty_memory(capacity=capacity, dim=D)
-    return Memory(*(np.asarray(leaf) for leaf in empty))
+    return jax.tree.map(np.asarray, empty_memory(capacity=capacity, dim=D))
 
 
 def drawn(seed: int, size: int = B):

@@ -17,11 +17,14 @@ class Precision(NamedTuple):
     rtol: float
     atol: float
 
+    def __str__(self) -> str:
+        return self.dtype
+
 
 SINGLE = Precision("float32", rtol=1e-4, atol=1e-5)
 DOUBLE = Precision("float64", rtol=1e-8, atol=1e-9)
 
-both_precisions = pytest.mark.parametrize("precision", [SINGLE, DOUBLE], ids=["float32", "float64"])
+both_precisions = pytest.mark.parametrize("precision", [SINGLE, DOUBLE], ids=str)
 
 
 def evaluate(function: Callable, *arrays: Any, precision: Precision = DOUBLE, **keywords: Any) -> Any:

@@ -20,9 +20,9 @@ def class_prototypes(
             values[i] = unit(centre)
             continue
         scores = [math.exp(cosine(member, centre) / temperature) for member in members]
-        values[i] = unit(
-            sum(score / sum(scores) * member for score, member in zip(scores, members, strict=True))
-        )
+        for score, member in zip(scores, members, strict=True):
+            values[i] += score / sum(scores) * member
+        values[i] = unit(values[i])
     return values, valid
 
 

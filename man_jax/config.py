@@ -1,0 +1,100 @@
+"""What a configuration may say. The keys themselves, with units and sources, are born in `configs/default.py`."""
+
+import math
+from typing import Any
+
+Config = Any
+"""An ml_collections.ConfigDict or a part of one; what it holds is known at run time only."""
+
+CHOICES = {
+    "model.convolution": ("auto", "lax", "taps"),
+    "model.application": ("auto", "vmap", "loop"),
+    "model.remat": ("none", "block", "stage"),
+    "pretrain.optimizer": ("adam", "sgd"),
+    "pretrain.decay_form": ("coupled", "decoupled"),
+    "adapt.optimizer": ("adam", "sgd"),
+    "adapt.decay_form": ("coupled", "decoupled"),
+    "adapt.labels": ("cpa", "fusion", "truth"),
+    "adapt.rule": ("fusion_vote", "majority", "fusion_label"),
+    "adapt.sampling": ("all", "reliable"),
+    "adapt.prototype_weights": ("softmax", "average"),
+    "adapt.moving_form": ("batch_mean", "sequential"),
+    "loss.triplet_form": ("hinge", "soft"),
+    "loss.domain_inter": ("margin", "plain", "hinge"),
+    "loss.domain_kernel": ("fixed", "multi"),
+    "loss.modality_distance": ("squared", "cosine"),
+    "loss.modality_reduction": ("sum", "max"),
+}
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot run; the message names the key, the value, the limit and the remedy."""
+
+
+POSITIVE = (
+    "adapt.iterations",
+    "adapt.kmeans_init",
+    "adapt.num_clusters",
+    "evaluation.batch_size",
+    "evaluation.every",
+    "model.width",
+)
+
+
+def check_config(config: Config, *, num_devices: int) -> None:
+    """Refuse what cannot work, before any data is read."""
+    for key, choices in CHOICES.items():
+        if (value := _value(config, key)) not in choices:
+            raise ConfigError(f"config.{key} is {value!r}; choose one of {', '.join(choices)}")
+    for key in POSITIVE:
+        if (value := _value(config, key)) < 1:
+            raise ConfigError(f"config.{key} is {value}; it must be at least 1")
+    if config.batch.identities < 2 or config.batch.instances < 2:
+        raise ConfigError(
+            f"config.batch is {config.batch.identities} identities × {config.batch.instances} instances; a "
+            f"triplet needs at least 2 × 2"
+        )
+    batch_size = config.batch.identities * config.batch.instances
+    _check_divisible("config.batch.identities × config.batch.instances", batch_size, num_devices)
+    _check_divisible("config.evaluation.batch_size", config.evaluation.batch_size, num_devices)
+    if not 0.0 <= config.adapt.momentum <= 1.0:
+        raise ConfigError(f"config.adapt.momentum is {config.adapt.momentum}; λ of Eq. 11 lies in [0, 1]")
+    if config.adapt.temperature <= 0:
+        raise ConfigError(f"config.adapt.temperature is {config.adapt.temperature}; τ must be above 0")
+    if config.pretrain.epochs == 0 and not config.pretrain.init_from:
+        raise ConfigError(
+            "config.pretrain.epochs is 0 and config.pretrain.init_from is empty: there would be no source "
+            "model; give either"
+        )
+
+
+def _value(config: Config, key: str) -> Any:
+    for name in key.split("."):
+        config = config[name]
+    return config
+
+
+def _check_divisible(name: str, size: int, num_devices: int) -> None:
+    if size % num_devices:
+        below, above = size // num_devices * num_devices, math.ceil(size / num_devices) * num_devices
+        remedy = f"{below} or {above}" if below else f"{above}"
+        raise ConfigError(f"{name} = {size} is not divisible by {num_devices} devices; make it {remedy}")
+
+
+def check_counts(config: Config, *, num_identities: int, num_samples: int) -> None:
+    """Refuse a configuration that does not fit the data: source identities, target training triples."""
+    if config.batch.identities > num_identities:
+        raise ConfigError(
+            f"config.batch.identities is {config.batch.identities}, but the source has {num_identities} "
+            f"training identities; lower it"
+        )
+    if config.adapt.num_clusters > num_samples:
+        raise ConfigError(
+            f"config.adapt.num_clusters is {config.adapt.num_clusters}, but the target has {num_samples} "
+            f"training triples; choose k well below that"
+        )
+    if config.batch.identities > config.adapt.num_clusters:
+        raise ConfigError(
+            f"config.batch.identities is {config.batch.identities}, but there are "
+            f"{config.adapt.num_clusters} clusters (config.adapt.num_clusters); lower the one or raise the other"
+        )

@@ -1,0 +1,229 @@
+import itertools
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from absl import logging
+from PIL import Image
+
+from data_pipelines import builders, rgbnt100, wmveid863
+from data_pipelines.records import DataError
+from tests.data_pipelines.trees import (
+    MODALITY_COLOURS,
+    write_picture,
+    write_rgbnt100,
+    write_rgbnt100_picture,
+    write_wmveid863,
+)
+
+SIZE = (16, 12)
+
+
+@pytest.fixture
+def tree(tmp_path) -> Path:
+    return write_wmveid863(tmp_path / "source")
+
+
+def _prepare(tree: Path) -> Path:
+    return builders.prepare(wmveid863.read(tree), tree.parent / "out", image_size=SIZE)
+
+
+def _finished(tree: Path) -> list[Path]:
+    return list((tree.parent / "out").rglob("dataset_info.json"))
+
+
+def test_a_prepared_split_carries_the_table_of_its_triples(tree):
+    query = builders.load(_prepare(tree)).query
+    assert query.pids.tolist() == [100, 101]
+    assert query.camids.tolist() == query.groups.tolist() == [1, 3]
+    assert query.scenes.tolist() == [-1, -1]
+    assert query.names == ["v1_n1_s001_001.jpg", "v3_n1_s001_001.jpg"]
+
+
+def test_a_prepared_data_set_knows_its_protocol(tree):
+    prepared = builders.load(_prepare(tree))
+    assert (prepared.name, prepared.removal, prepared.image_size) == ("wmveid863", "camid", SIZE)
+
+
+@pytest.mark.parametrize(("reader", "write"), [(rgbnt100, write_rgbnt100), (wmveid863, write_wmveid863)])
+def test_images_are_in_the_order_rgb_near_thermal(tmp_path, reader, write):
+    dataset = reader.read(write(tmp_path / "source"))
+    train = builders.load(builders.prepare(dataset, tmp_path / "out", image_size=SIZE)).train
+    assert (train[0].shape, train[0].dtype) == ((3, *SIZE, 3), np.uint8)
+    expected = np.broadcast_to(np.array(MODALITY_COLOURS)[:, None, None], train[0].shape)
+    np.testing.assert_allclose(train[0], expected, atol=3)  # JPEG
+
+
+def test_the_ith_image_belongs_to_the_ith_row(tree):
+    for i, path in enumerate(sorted(tree.glob("train/*/vis/*.jpg"))):
+        write_picture(path, (50 * i, 50 * i, 50 * i))
+    train = builders.load(_prepare(tree)).train
+    np.testing.assert_allclose(
+        [image[0].mean() for image in map(train.__getitem__, range(3))], [0, 50, 100], atol=2
+    )
+
+
+def test_images_are_what_pillow_makes_of_them(tree):
+    path = tree / "train/0007/vis/v1_n1_s001_001.png"
+    noise = np.random.default_rng(0).integers(0, 256, (40, 30, 3), np.uint8)
+    for modality in ("vis", "ni", "th"):
+        Image.fromarray(noise).save(tree / "train/0007" / modality / path.name)
+    prepared = builders.load(_prepare(tree)).train
+    expected = Image.fromarray(noise).resize((12, 16), Image.Resampling.BILINEAR)
+    np.testing.assert_array_equal(prepared[prepared.names.index(path.name)][0], np.asarray(expected))
+
+
+def test_grey_images_become_rgb(tree):
+    for path in tree.glob("train/*/th/*.jpg"):
+        Image.new("L", (20, 20), 77).save(path)
+    assert (builders.load(_prepare(tree)).train[0][2] == 77).all()
+
+
+def test_a_split_in_memory_holds_the_same_bytes(tree):
+    train = builders.load(_prepare(tree)).train
+    in_memory = train.in_memory()
+    np.testing.assert_array_equal(in_memory.read(np.array([2, 0])), train.read(np.array([2, 0])))
+    np.testing.assert_array_equal(in_memory.pids, train.pids)
+
+
+def test_a_split_that_was_read_survives_pickling(tree):
+    train = builders.load(_prepare(tree)).train
+    image = train[1]
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(train))[1], image)
+
+
+def test_an_unchanged_source_is_not_prepared_again(tree, monkeypatch):
+    prepared = _prepare(tree)
+    monkeypatch.setattr(builders, "read_triple", lambda *_: pytest.fail("decoded again"))
+    assert _prepare(tree) == prepared
+
+
+def test_a_changed_source_is_prepared_again(tree):
+    _prepare(tree)
+    write_picture(tree / "train/0007/vis/v1_n1_s001_001.jpg", (0, 0, 0), size=(41, 24))
+    assert builders.load(_prepare(tree)).train[0][0].max() < 3
+
+
+def test_an_added_triple_is_noticed(tree):
+    _prepare(tree)
+    write_wmveid863(tree, {"train": ["0013/v1_n1_s001_001.jpg"]})
+    assert builders.load(_prepare(tree)).train.pids.tolist() == [7, 7, 12, 13]
+
+
+def test_two_sizes_live_side_by_side(tree):
+    small = _prepare(tree)
+    large = builders.prepare(wmveid863.read(tree), tree.parent / "out", image_size=(20, 20))
+    assert builders.load(small).train[0].shape[1:3] == SIZE
+    assert builders.load(large).train[0].shape[1:3] == (20, 20)
+
+
+def _truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+@pytest.mark.parametrize(
+    "damage", [_truncate, lambda path: path.write_bytes(b"no image"), lambda path: path.write_bytes(b"")]
+)
+def test_an_unreadable_image_is_named_and_nothing_looks_finished(tree, damage):
+    path = tree / "test/0101/ni/v1_n1_s001_001.jpg"
+    damage(path)
+    with pytest.raises(DataError, match=f"{path}: cannot be read"):
+        _prepare(tree)
+    assert not _finished(tree)
+
+
+def test_an_rgbnt100_picture_of_another_size_is_named(tmp_path):
+    base = write_rgbnt100(tmp_path / "source")
+    write_rgbnt100_picture(base / "query/0502_c0001_000.jpg", size=(384, 64))
+    with pytest.raises(DataError, match=r"0502_c0001_000\.jpg: is 384x64 pixels, expected 768x128"):
+        builders.prepare(rgbnt100.read(base), tmp_path / "out", image_size=SIZE)
+
+
+def test_sixteen_bit_images_are_refused(tree):
+    path = tree / "train/0007/th/v1_n1_s001_001.jpg"
+    Image.fromarray(np.full((20, 20), 40000, np.uint16)).save(path, format="PNG")
+    with pytest.raises(DataError, match=f"{path}: has more than 8 bits"):
+        _prepare(tree)
+
+
+@pytest.mark.parametrize("size", [(0, 128), (256, -1)])
+def test_a_size_that_is_not_positive_is_refused(tree, size):
+    with pytest.raises(ValueError, match="must be positive"):
+        builders.prepare(wmveid863.read(tree), tree.parent / "out", image_size=size)
+
+
+def test_an_interrupted_preparation_leaves_nothing_and_can_be_repeated(tree, monkeypatch):
+    read_triple, calls = builders.read_triple, itertools.count()
+
+    def interrupted(*args):
+        if next(calls) == 4:
+            raise KeyboardInterrupt
+        return read_triple(*args)
+
+    monkeypatch.setattr(builders, "read_triple", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        _prepare(tree)
+    assert not _finished(tree)
+    assert len(builders.load(_prepare(tree)).gallery) == 3
+
+
+def test_a_killed_preparation_leaves_nothing_that_looks_finished(tree):
+    program = """
+import itertools, os, sys
+from pathlib import Path
+from data_pipelines import builders, wmveid863
+read_triple, calls = builders.read_triple, itertools.count()
+builders.read_triple = lambda *args: os._exit(9) if next(calls) == 4 else read_triple(*args)
+tree = Path(sys.argv[1])
+builders.prepare(wmveid863.read(tree), tree.parent / "out", image_size=(16, 12))
+"""
+    assert subprocess.run([sys.executable, "-c", program, str(tree)], capture_output=True).returncode == 9
+    assert not _finished(tree)
+    prepared = _prepare(tree)
+    assert [path.name for path in prepared.parent.iterdir()] == [prepared.name]
+
+
+def test_a_folder_that_was_not_prepared_is_refused(tmp_path):
+    with pytest.raises(DataError, match="not a prepared data set"):
+        builders.load(tmp_path)
+
+
+def test_a_shard_that_lost_triples_is_noticed(tree):
+    prepared = _prepare(tree)
+    table = prepared / "metadata.json"
+    table.write_text(table.read_text().replace('"pid": [7, 7, 12]', '"pid": [7, 7, 12, 12]'))
+    with pytest.raises(DataError, match="shards of train hold 3 triples, the table 4"):
+        builders.load(prepared)
+
+
+def test_prepare_dataset_logs_the_warnings(tree, monkeypatch):
+    (tree / "query/0101/th/v3_n1_s001_001.jpg").unlink()
+    logged = []
+    monkeypatch.setattr(logging, "warning", lambda message, *args: logged.append(message % args))
+    prepared = builders.prepare_dataset("wmveid863", tree, tree.parent / "out", SIZE)
+    assert len(prepared.query) == 1
+    assert "query/0101/ni/v3_n1_s001_001.jpg" in logged[0]
+
+
+def test_unanswerable_queries_stop_before_anything_is_decoded(tree):
+    (tree / "test/0100/vis/v2_n1_s001_001.jpg").unlink()
+    (tree / "test/0101/vis/v1_n1_s001_001.jpg").unlink()
+    with pytest.raises(DataError, match="2 of 2 queries"):
+        builders.prepare_dataset("wmveid863", tree, tree.parent / "out", SIZE)
+    assert not (tree.parent / "out").exists()
+
+
+def test_tensorflow_is_never_imported(tree):
+    program = """
+import sys
+from data_pipelines import builders, loader
+prepared = builders.prepare_dataset("wmveid863", sys.argv[1], sys.argv[2], (16, 12))
+assert next(loader.evaluation_batches(prepared.query, 2))["images"].any()
+print("tensorflow" in sys.modules, "man_jax" in sys.modules)
+"""
+    command = [sys.executable, "-c", program, str(tree), str(tree.parent / "out")]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["False", "False"]

@@ -1,0 +1,75 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from data_pipelines import datasets
+from data_pipelines.records import DataError, Dataset, ImageRef, Record, Removal
+from tests.data_pipelines.trees import write_rgbnt100, write_wmveid863
+
+TINY = {"rgbnt100": write_rgbnt100, "wmveid863": write_wmveid863}
+
+
+def _dataset(
+    queries: list[tuple[int, int, int]], gallery: list[tuple[int, int, int]], removal: Removal
+) -> Dataset:
+    def records(rows: list[tuple[int, int, int]]) -> tuple[Record, ...]:
+        image = ImageRef(Path("a.jpg"))
+        return tuple(Record((image, image, image), pid, camid, scene) for pid, camid, scene in rows)
+
+    splits = {"train": records([(0, 0, 0)]), "query": records(queries), "gallery": records(gallery)}
+    return Dataset("tiny", Path(), splits, removal)
+
+
+@pytest.mark.parametrize("name", datasets.READERS)
+def test_a_data_set_is_read_by_its_name(tmp_path, name):
+    TINY[name](tmp_path)
+    assert datasets.read(name, str(tmp_path)).name == name
+
+
+def test_an_unknown_name_is_answered_with_a_suggestion(tmp_path):
+    with pytest.raises(DataError, match="did you mean rgbnt100"):
+        datasets.read("RGBNT-100", tmp_path)
+
+
+def test_answerable_queries_need_no_warning():
+    assert datasets.check_queries(_dataset([(1, 0, -1)], [(1, 0, -1), (1, 1, -1)], "camid")) == ()
+
+
+def test_queries_that_all_lose_their_matches_are_an_error_naming_the_rule():
+    dataset = _dataset([(1, 0, 5), (2, 0, 6)], [(1, 0, 7), (2, 0, 8)], "camid")
+    with pytest.raises(DataError, match=r"2 of 2 queries.*'same pid and same camid' removes every"):
+        datasets.check_queries(dataset)
+
+
+def test_the_scene_rule_compares_scenes():
+    assert datasets.check_queries(_dataset([(1, 0, 5)], [(1, 0, 7)], "scene")) == ()
+
+
+def test_some_queries_without_a_match_are_a_warning_with_the_count():
+    dataset = _dataset([(1, 0, -1), (2, 0, -1), (3, 0, -1)], [(1, 1, -1), (2, 0, -1)], "camid")
+    (warning,) = datasets.check_queries(dataset)
+    assert "2 of 3 queries" in warning
+    assert "for 1 it lacks the identity (pid 3" in warning
+
+
+def test_the_order_does_not_follow_the_hash_seed(tmp_path):
+    write_wmveid863(tmp_path)
+    program = (
+        "import sys; from data_pipelines import datasets;"
+        "d = datasets.read('wmveid863', sys.argv[1]);"
+        "print([(r.pid, r.name) for s in d.splits.values() for r in s], d.warnings)"
+    )
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", program, str(tmp_path)],
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(outputs) == 1

@@ -8,11 +8,11 @@ The same command again resumes an interrupted run.
 import sys
 from pathlib import Path
 
-import jax
-from absl import app, flags, logging
+from absl import app, flags
 from ml_collections import config_flags
 
 from data_pipelines.records import DataError
+from man_jax.command import parse_command
 from man_jax.config import ConfigError
 from man_jax.engine.run import run
 from man_jax.engine.workdir import WorkdirError
@@ -30,7 +30,6 @@ def main(argv: list[str]) -> None:
     """Flags → run → table."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument {argv[1]!r}; overrides are written --config.key=value")
-    logging.set_verbosity(logging.INFO)
     config = CONFIG.value
     workdir = Path(WORKDIR.value or Path("runs") / config.experiment)
     try:
@@ -42,6 +41,5 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    jax.config.config_with_absl()
     flags.mark_flag_as_required("config")
-    app.run(main)
+    app.run(main, flags_parser=parse_command)

@@ -1,4 +1,8 @@
-"""Rays against primitives in closed form. Vectors are [3, P]: coordinates first, P pixels last."""
+"""Rays against primitives in closed form. Vectors are [3, P]: coordinates first, P rays last.
+
+Depth and name of a surface travel in one integer (see `_tagged`), so the nearest of all is a chain of minima,
+which XLA fuses into one loop. Chains of selections it would compute over and over: a hundred times slower.
+"""
 
 from typing import NamedTuple
 
@@ -33,10 +37,18 @@ class Camera(NamedTuple):
     up: Array  # [3] unit
 
 
+class Rays(NamedTuple):
+    """One ray per pixel, and the wall behind the vehicle."""
+
+    origin: Array  # [3]
+    direction: Array  # [3, P] not normalised, one unit deep along the camera's axis
+    ground_axes: Array  # [2, 2] the camera's right and forward on the ground: the scene's coordinates
+    wall: Array  # [3] nx, ny, d of the vertical plane n·p = d
+
+
 class Hits(NamedTuple):
     """The nearest surface under each pixel: what all three modalities see."""
 
-    depth: Array  # [P] in units of the ray's direction
     part: Array  # [P] int32
     normal: Array  # [3, P] unit, outwards
     position: Array  # [3, P]
@@ -57,26 +69,35 @@ def project(camera: Camera, points: Array) -> Array:
     return jnp.stack([offset @ camera.right / depth, offset @ camera.up / depth], axis=-1)
 
 
-def ray_directions(camera: Camera, x: Array, y: Array) -> Array:
-    """Directions [3, P] of pixels at image coordinates x, y [P]; not normalised, one unit deep."""
-    return camera.forward[:, None] + camera.right[:, None] * x[None] + camera.up[:, None] * y[None]
+def cast(camera: Camera, x: Array, y: Array, wall: Array) -> Rays:
+    """Rays through image coordinates x, y [P]; the wall stands `wall` metres behind the vehicle's middle."""
+    direction = camera.forward[:, None] + camera.right[:, None] * x[None] + camera.up[:, None] * y[None]
+    ahead = camera.forward[:2] / jnp.sqrt(jnp.sum(camera.forward[:2] ** 2))
+    axes = jnp.stack([camera.right[:2], ahead])
+    return Rays(camera.origin, direction, axes, jnp.concatenate([ahead, wall[None]]))
 
 
-def trace(origin: Array, direction: Array, shape: Shape, wall: Array) -> Hits:
-    """The nearest hit among vehicle, ground (z = 0) and a vertical wall n·p = d, `wall` = [nx, ny, d].
+def nearest_bodies(rays: Rays, shape: Shape) -> Array:
+    """The nearest of ground, wall and the two polyhedra: depth and label [P] in one integer."""
+    near = jnp.minimum(*_scene(rays.origin, rays.direction, rays.wall))
+    near = jnp.minimum(near, _polyhedron(rays.origin, rays.direction, shape.lower, 0))
+    return jnp.minimum(near, _polyhedron(rays.origin, rays.direction, shape.cabin, NUM_PLANES))
 
-    Depth and name of a surface travel in one integer (see `_tagged`), so the nearest of all is a chain of
-    minima, which XLA fuses into one loop; chains of selections it would compute many times over.
-    """
-    near = jnp.minimum(*_scene(origin, direction, wall))
-    near = jnp.minimum(near, _polyhedron(origin, direction, shape.lower, 0))
-    near = jnp.minimum(near, _polyhedron(origin, direction, shape.cabin, NUM_PLANES))
-    inverse = 1.0 / jnp.where(jnp.abs(direction) < 1e-6, 1e-6, direction)
+
+def nearest_boxes(near: Array, rays: Rays, shape: Shape) -> Array:
+    """As `near` [P], or a box where one is nearer."""
+    inverse = 1.0 / jnp.where(jnp.abs(rays.direction) < 1e-6, 1e-6, rays.direction)
     for i in range(NUM_BOXES):
-        near = jnp.minimum(near, _box(origin, inverse, shape.boxes[i], FIRST_BOX + 3 * i))
+        near = jnp.minimum(near, _box(rays.origin, inverse, shape.boxes[i], FIRST_BOX + 3 * i))
+    return near
+
+
+def nearest_wheels(near: Array, rays: Rays, shape: Shape) -> Array:
+    """As `near` [P], or a wheel where one is nearer."""
     for i in range(NUM_WHEELS):
-        near = jnp.minimum(near, _wheel(origin, direction, shape.wheels[i], FIRST_WHEEL + 2 * i))
-    return _hits(near, origin, direction, shape, wall)
+        wheel = _wheel(rays.origin, rays.direction, shape.wheels[i], FIRST_WHEEL + 2 * i)
+        near = jnp.minimum(near, wheel)
+    return near
 
 
 def _tagged(depth: Array, label: int) -> Array:
@@ -136,17 +157,16 @@ def _wheel(origin: Array, direction: Array, wheel: Array, first: int) -> Array:
     return jnp.where((disc > 0) & (_depth(near) < far) & (radius > 0), near, MISS)
 
 
-def _hits(near: Array, origin: Array, direction: Array, shape: Shape, wall: Array) -> Hits:
-    """Unpack the nearest surfaces: part and normal by label, the sign of a box's face from the ray."""
+def unpack(near: Array, rays: Rays, shape: Shape) -> Hits:
+    """What the nearest surfaces are: part and normal by label, the sign of a box's face from the ray."""
     label, depth = near & LABEL_BITS, _depth(near)
-    position = origin[:, None] + direction * depth[None]
-    parts, normals = _surfaces(shape, wall)
+    position = rays.origin[:, None] + rays.direction * depth[None]
+    parts, normals = _surfaces(shape, rays.wall)
     part, normal = parts[label], normals.T[:, label]
     faces = (label >= FIRST_BOX) & (label < GROUND_LABEL)
-    normal = jnp.where(faces[None], -jnp.sign(direction) * normal, normal)
+    normal = jnp.where(faces[None], -jnp.sign(rays.direction) * normal, normal)
     tread = (part == WHEEL) & (normal[1] == 0)
-    spoke = _from_nearest_axle(position, shape)
-    return Hits(depth, part, jnp.where(tread[None], spoke, normal), position)
+    return Hits(part, jnp.where(tread[None], _from_nearest_axle(position, shape), normal), position)
 
 
 def _surfaces(shape: Shape, wall: Array) -> tuple[Array, Array]:

@@ -1,4 +1,4 @@
-"""The renderer: one pass of rays shared by three modalities, batched and jitted.
+"""The renderer: one pass of rays shared by three modalities, in batches and in compiled stages.
 
     vehicle, view ─► rays ─► nearest hits ─► materials ─► radiance [5] ─► sensor ─► R, N, T
 
@@ -12,7 +12,18 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from data_pipelines.synthetic.geometry import Camera, look_at, project, ray_directions, trace
+from data_pipelines.synthetic.geometry import (
+    Camera,
+    Hits,
+    Rays,
+    cast,
+    look_at,
+    nearest_bodies,
+    nearest_boxes,
+    nearest_wheels,
+    project,
+    unpack,
+)
 from data_pipelines.synthetic.materials import Finish, Material
 from data_pipelines.synthetic.painting import paint
 from data_pipelines.synthetic.sensor import Sensor, expose
@@ -55,43 +66,72 @@ class Shot(NamedTuple):
     sensor: Sensor
 
 
-@partial(jax.jit, static_argnames=("height", "width"))
 def render(shots: Shot, *, height: int = HEIGHT, width: int = WIDTH) -> tuple[Array, Array]:
     """Images [B, 3, H, W, 3] uint8 in the order R, N, T, and the vehicle's coverage [B, H, W] in [0, 1].
 
-    One image after the other (`lax.map`), so that its arrays stay in the cache; call it from several
-    threads to use several cores.
+    Each stage is compiled by itself: within one compilation XLA would fuse across the stages and compute the
+    geometry again for everything that reads it.
     """
-    return jax.lax.map(partial(_render, height=height, width=width), shots)
+    rays = _aim(shots, height=height, width=width)
+    near = _bodies(rays, shots.shape)
+    near = _boxes(near, rays, shots.shape)
+    near = _wheels(near, rays, shots.shape)
+    hits = _unpack(near, rays, shots.shape)
+    material, texture = _paint(hits, rays, shots, height=height, width=width)
+    bands = _radiance(hits, rays, material, texture, shots)
+    return _expose(bands, material, shots.sensor, height=height, width=width)
 
 
-def _render(shot: Shot, height: int, width: int) -> tuple[Array, Array]:
-    camera = _camera(shot)
-    x, y = _pixels(height, width)
-    scale, middle = _frame(camera, shot, width / height)
-    direction = ray_directions(camera, middle[0] + scale[0] * x, middle[1] + scale[1] * y)
-    wall_normal = camera.forward[:2] / jnp.sqrt(jnp.sum(camera.forward[:2] ** 2))
-    wall = jnp.concatenate([wall_normal, shot.scene.wall[None]])
-    hits = trace(camera.origin, direction, shot.shape, wall)
-    ground = jnp.stack(
-        [
-            camera.right[0] * hits.position[0] + camera.right[1] * hits.position[1],
-            wall_normal[0] * hits.position[0] + wall_normal[1] * hits.position[1],
-        ]
-    )
-    material = paint(hits, shot.shape, ground, shot.scene.markings)
-    left, bottom, right, top = shot.view.occluder
-    hidden = (x > left) & (x < right) & (y > bottom) & (y < top)
-    material = jnp.where(hidden, Material.OCCLUDER, material)
-    table = jnp.concatenate([shot.finish.table, shot.scene.table])
-    texture = _texture(ground, shot.scene.texture)
-    bands = radiance(
-        hits, direction, material, table, shot.finish.spots, texture, shot.shape.bounds, shot.weather
-    )
-    vehicle = material < Material.GROUND
-    both = jnp.concatenate([bands, vehicle.astype(jnp.float32)[None]])
-    pixels = both.reshape(6, len(SUBPIXELS), height, width).mean(axis=1)
-    return expose(pixels[:5], shot.sensor), pixels[5]
+_bodies = jax.jit(jax.vmap(nearest_bodies))
+_boxes = jax.jit(jax.vmap(nearest_boxes))
+_wheels = jax.jit(jax.vmap(nearest_wheels))
+_unpack = jax.jit(jax.vmap(unpack))
+
+
+@partial(jax.jit, static_argnames=("height", "width"))
+def _aim(shots: Shot, height: int, width: int) -> Rays:
+    def aim(shot: Shot) -> Rays:
+        target = jnp.mean(shot.shape.bounds, axis=0)
+        camera = look_at(target, shot.view.yaw, shot.view.elevation, shot.view.distance)
+        x, y = _pixels(height, width)
+        scale, middle = _frame(camera, shot, width / height)
+        return cast(camera, middle[0] + scale[0] * x, middle[1] + scale[1] * y, shot.scene.wall)
+
+    return jax.vmap(aim)(shots)
+
+
+@partial(jax.jit, static_argnames=("height", "width"))
+def _paint(hits: Hits, rays: Rays, shots: Shot, height: int, width: int) -> tuple[Array, Array]:
+    def one(hits: Hits, rays: Rays, shot: Shot) -> tuple[Array, Array]:
+        axes = rays.ground_axes
+        ground = axes[:, 0, None] * hits.position[0] + axes[:, 1, None] * hits.position[1]
+        material = paint(hits, shot.shape, ground, shot.scene.markings)
+        left, bottom, right, top = shot.view.occluder
+        x, y = _pixels(height, width)
+        hidden = (x > left) & (x < right) & (y > bottom) & (y < top)
+        return jnp.where(hidden, Material.OCCLUDER, material), _texture(ground, shot.scene.texture)
+
+    return jax.vmap(one)(hits, rays, shots)
+
+
+@jax.jit
+def _radiance(hits: Hits, rays: Rays, material: Array, texture: Array, shots: Shot) -> Array:
+    def one(hits: Hits, rays: Rays, material: Array, texture: Array, shot: Shot) -> Array:
+        table = jnp.concatenate([shot.finish.table, shot.scene.table])
+        bounds, weather = shot.shape.bounds, shot.weather
+        return radiance(hits, rays.direction, material, table, shot.finish.spots, texture, bounds, weather)
+
+    return jax.vmap(one)(hits, rays, material, texture, shots)
+
+
+@partial(jax.jit, static_argnames=("height", "width"))
+def _expose(bands: Array, material: Array, sensor: Sensor, height: int, width: int) -> tuple[Array, Array]:
+    def one(bands: Array, material: Array, sensor: Sensor) -> tuple[Array, Array]:
+        size = (len(SUBPIXELS), height, width)
+        coverage = (material < Material.GROUND).astype(jnp.float32).reshape(size).mean(axis=0)
+        return expose(bands.reshape(5, *size).mean(axis=1), sensor), coverage
+
+    return jax.vmap(one)(bands, material, sensor)
 
 
 def _pixels(height: int, width: int) -> tuple[Array, Array]:
@@ -100,11 +140,6 @@ def _pixels(height: int, width: int) -> tuple[Array, Array]:
     x = [(columns + dx).ravel() * (2.0 / width) - 1.0 for dx, _ in SUBPIXELS]
     y = [1.0 - (rows + dy).ravel() * (2.0 / height) for _, dy in SUBPIXELS]
     return jnp.concatenate(x), jnp.concatenate(y)
-
-
-def _camera(shot: Shot) -> Camera:
-    target = jnp.mean(shot.shape.bounds, axis=0)
-    return look_at(target, shot.view.yaw, shot.view.elevation, shot.view.distance)
 
 
 def _frame(camera: Camera, shot: Shot, aspect: float) -> tuple[Array, Array]:

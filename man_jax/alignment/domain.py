@@ -13,6 +13,9 @@ Inter = Literal["margin", "plain", "hinge"]
 
 NUM_KERNELS = 5
 
+SMALLEST_BANDWIDTH = 1e-4
+"""Squared distance; unit vectors of different identities are of the order of 1 apart."""
+
 
 def prototype_domain_loss(
     source: Float[Array, "M B D"],
@@ -91,7 +94,8 @@ def _mean_bandwidth(pairs, num_rows) -> Float[Array, ""]:
     (xx, xx_mask), (yy, yy_mask), (xy, xy_mask) = pairs
     total = jnp.sum(xx, where=xx_mask) + jnp.sum(yy, where=yy_mask) + 2.0 * jnp.sum(xy, where=xy_mask)
     mean = total / jnp.maximum(num_rows * (num_rows - 1), 1)
-    return jax.lax.stop_gradient(jnp.maximum(mean, 1e-12))
+    # Rows nearer than this to one another differ by rounding only, which a smaller bandwidth would magnify.
+    return jax.lax.stop_gradient(jnp.maximum(mean, SMALLEST_BANDWIDTH))
 
 
 def _pairwise_discrepancy(x, y, *, y_valid, kernel: Kernel) -> Float[Array, "M M"]:

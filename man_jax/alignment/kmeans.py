@@ -90,7 +90,7 @@ def _seed(features: Float[Array, "N D"], key: PRNGKeyArray, *, num_clusters: int
         # Where every sample already lies on a centre, any sample is as good as another.
         weights = jnp.where(nearest.sum() > 0, nearest, jnp.ones_like(nearest))
         drawn = jax.random.categorical(jax.random.fold_in(key, i), jnp.log(weights), shape=(num_candidates,))
-        remaining = jnp.minimum(nearest, distance_to(features[drawn]))
+        remaining = jnp.minimum(nearest[None, :], distance_to(features[drawn]))
         chosen = jnp.argmin(remaining.sum(axis=1))
         return centres.at[i].set(features[drawn[chosen]]), remaining[chosen]
 

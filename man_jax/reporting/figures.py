@@ -29,7 +29,7 @@ ACCURACIES = {
     "labels/accuracy_reliable": "reliable, after CPA",
 }
 RETRIEVAL = {"eval/mAP": "mAP", "eval/R1": "R1"}
-STYLES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
+STYLES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 1)))
 """Lines differ by dash as well as by colour."""
 
 Series = tuple[list[int], list[float]]
@@ -194,7 +194,7 @@ def _named_series(rows: Sequence[Row], names: Mapping[str, str]) -> dict[str, Se
 def _losses(rows: Sequence[Row]) -> dict[str, Series]:
     """Every loss term by its name for people, in the order of first appearance."""
     keys = dict.fromkeys(key for row in rows for key in row if key.startswith("loss/"))
-    return _named_series(rows, {key: key.removeprefix("loss/").replace("_", ", ") for key in keys})
+    return _named_series(rows, {key: key.removeprefix("loss/").replace("_", " ") for key in keys})
 
 
 def _draw_curves(place: Axes, title: str, curves: Mapping[str, Series], *, percent: bool) -> None:
@@ -210,7 +210,9 @@ def _draw_curves(place: Axes, title: str, curves: Mapping[str, Series], *, perce
     place.xaxis.set_major_locator(MaxNLocator(integer=True))
     place.grid(alpha=0.3)
     place.spines[["top", "right"]].set_visible(False)
-    if len(curves) > 1:
+    if len(curves) > 3:  # too many to find a free corner
+        place.legend(fontsize=7.5, frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.2))
+    elif len(curves) > 1:
         place.legend(fontsize=7.5, framealpha=0.85)
 
 

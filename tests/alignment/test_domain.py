@@ -155,7 +155,9 @@ def test_pda_has_the_slope_of_its_formula(inter, kernel):
 
     def formula(source, target):
         return sum(
-            oracle.prototype_domain_loss(source, target, *prototypes, **settings, at=sets[:2]).values()
+            oracle.prototype_domain_loss(
+                source, target, *prototypes, **settings, at=(sets[0], sets[1])
+            ).values()
         )
 
     by_source, by_target, *_ = slopes(*sets, **settings)

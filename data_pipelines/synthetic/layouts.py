@@ -1,0 +1,64 @@
+"""Two ways to store triples: the file names and folders of RGBNT100 and of WMVeID863."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from data_pipelines.synthetic.domains import Domain
+from data_pipelines.synthetic.triples import cameras_of
+
+JPEG_QUALITY = 92
+
+
+@dataclass(frozen=True)
+class Item:
+    """One triple to be rendered, and the splits it is filed under."""
+
+    index: int  # of the identity
+    number: int  # of the triple within its identity
+    camera: int
+    splits: tuple[str, ...]  # of "train", "query", "gallery"
+
+
+def plan(domain: Domain, seed: int, identities: int, test_identities: int, triples: int) -> list[Item]:
+    """Every triple of a domain: training identities first, then the test identities.
+
+    All test triples are in the gallery; the first of each camera is a query too. An identity is seen by
+    several cameras, so every query has a match under another camera.
+    """
+    items = []
+    for index in range(identities + test_identities):
+        cameras = cameras_of(domain, seed, index, triples)
+        for number, camera in enumerate(cameras):
+            first = camera not in cameras[:number]
+            held_out = ("query", "gallery") if first else ("gallery",)
+            items.append(Item(index, number, camera, ("train",) if index < identities else held_out))
+    return items
+
+
+def files(domain: Domain, item: Item, triple: UInt8[np.ndarray, "3 H W 3"]) -> Iterator[tuple[str, bytes]]:
+    """Relative paths and JPEG bytes of one triple in its domain's layout."""
+    pid = domain.first_pid + item.index
+    if domain.name == "RGBNT100":
+        folders = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
+        name = f"{pid:04d}_c{item.camera + 1:04d}_{item.number:03d}.jpg"
+        picture = _jpeg(np.concatenate(list(triple), axis=1))
+        for split in item.splits:
+            yield f"rgbir/{folders[split]}/{name}", picture
+        return
+    folders = {"train": "train", "query": "query", "gallery": "test"}
+    name = f"v{item.camera}_n1_s999_{item.number:03d}.jpg"
+    for modality, image in zip(("vis", "ni", "th"), triple, strict=True):
+        picture = _jpeg(image)
+        for split in item.splits:
+            yield f"{folders[split]}/{pid:04d}/{modality}/{name}", picture
+
+
+def _jpeg(image: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=JPEG_QUALITY)
+    return buffer.getvalue()

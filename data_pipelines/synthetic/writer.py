@@ -1,0 +1,109 @@
+"""Write a domain to disk: whole or not at all, and never over something else."""
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tqdm import tqdm
+
+from data_pipelines.records import DataError
+from data_pipelines.synthetic.domains import Domain
+from data_pipelines.synthetic.layouts import Item, files, plan
+from data_pipelines.synthetic.triples import images, shot
+
+BATCH = 8
+RECIPE = "synthetic.json"
+VERSION = 1
+"""Raise it when the same seed would draw other pictures."""
+
+
+def write_domain(
+    domain: Domain,
+    out: Path,
+    *,
+    seed: int,
+    identities: int,
+    test_identities: int,
+    triples: int,
+    height: int,
+    width: int,
+) -> bool:
+    """Write `out/<domain's name>`; False if it was there already, made by the same recipe.
+
+    The folder is built beside its final place and renamed when it is whole, so that an interrupted run
+    leaves nothing that looks finished. Raises `DataError` if the folder exists with another recipe.
+    """
+    recipe = {
+        "version": VERSION,
+        "seed": seed,
+        "identities": identities,
+        "test_identities": test_identities,
+        "triples": triples,
+        "height": height,
+        "width": width,
+    }
+    final = out / domain.name
+    if final.exists():
+        _require_same(final, recipe)
+        return False
+    partial = out / f".{domain.name}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    _write_items(domain, partial, plan(domain, seed, identities, test_identities, triples), seed, height, width)
+    (partial / RECIPE).write_text(json.dumps(recipe, indent=2) + "\n")
+    partial.rename(final)
+    return True
+
+
+def _require_same(final: Path, recipe: dict[str, int]) -> None:
+    try:
+        found = json.loads((final / RECIPE).read_text())
+    except (OSError, ValueError):
+        raise DataError(
+            f"{final} exists but has no readable {RECIPE}, so it was not written by this program; "
+            f"choose another --out, or move the folder away"
+        ) from None
+    differing = [
+        f"{name} {found.get(name)} there, {value} asked for"
+        for name, value in recipe.items()
+        if found.get(name) != value
+    ]
+    if differing:
+        raise DataError(
+            f"{final} was made by another recipe: {'; '.join(differing)}. "
+            f"Ask for the same numbers, choose another --out, or delete the folder"
+        )
+
+
+def _write_items(
+    domain: Domain, root: Path, items: Sequence[Item], seed: int, height: int, width: int
+) -> None:
+    """Render and encode in as many threads as there are cores; JAX and Pillow both release the interpreter."""
+    batches = [items[start : start + BATCH] for start in range(0, len(items), BATCH)]
+
+    def work(batch: Sequence[Item]) -> int:
+        # A short last batch is filled up, so that there is one compilation.
+        padded = [*batch, *[batch[-1]] * (BATCH - len(batch))]
+        shots = [shot(domain, seed, item.index, item.number, item.camera) for item in padded]
+        for item, triple in zip(batch, images(shots, height=height, width=width), strict=False):
+            for name, content in files(domain, item, triple):
+                path = root / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+        return len(batch)
+
+    with (
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+        tqdm(total=len(items), desc=domain.name, unit="triple") as bar,
+    ):
+        done = work(batches[0])  # compiles once, before the threads would all do it
+        bar.update(done)
+        try:
+            for done in pool.map(work, batches[1:]):
+                bar.update(done)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise

@@ -1,0 +1,82 @@
+"""Figures are files of the expected size with the expected marks; their looks are judged by eye."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from man_jax.reporting.figures import DPI, RIGHT, WRONG, curves_figure, ranking_figure
+
+
+def draw_ranking(path, *, correct, valid=None):
+    q, k = correct.shape
+    valid = np.ones_like(correct) if valid is None else valid
+    query, matches = np.full((q, 3, 8, 4, 3), 90, np.uint8), np.full((q, k, 3, 8, 4, 3), 90, np.uint8)
+    ranking_figure(query, matches, correct, valid, [f"pid {i}, camid 0" for i in range(q)], path)
+
+
+def pixels_of(path, colour):
+    rgb = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+    return int((np.asarray(Image.open(path).convert("RGB")) == rgb).all(axis=-1).sum())
+
+
+def size_of(path):
+    with Image.open(path) as image:
+        return image.size
+
+
+def adapt_rows(num_epochs):
+    return [{"epoch": e, "phase": "adapt", "eval/mAP": 0.1 * e, "loss/total": 1.0} for e in range(num_epochs)]
+
+
+def test_a_ranking_figure_has_the_size_its_strips_ask_for(tmp_path):
+    draw_ranking(tmp_path / "r.png", correct=np.ones((1, 2), bool))
+    expected = (4 * 1.12 * 0.62 * DPI, (0.62 * 3 * 2 + 0.75) * DPI)
+    assert size_of(tmp_path / "r.png") == pytest.approx(expected, abs=1)
+
+
+@pytest.mark.parametrize(("right", "there", "absent"), [(True, RIGHT, WRONG), (False, WRONG, RIGHT)])
+def test_right_and_wrong_matches_have_frames_of_their_own(tmp_path, right, there, absent):
+    draw_ranking(tmp_path / "r.png", correct=np.full((1, 2), right))
+    assert (pixels_of(tmp_path / "r.png", there) > 300, pixels_of(tmp_path / "r.png", absent)) == (True, 0)
+
+
+def test_a_place_without_a_match_stays_empty(tmp_path):
+    draw_ranking(tmp_path / "r.png", correct=np.ones((1, 2), bool), valid=np.zeros((1, 2), bool))
+    assert pixels_of(tmp_path / "r.png", RIGHT) == 0
+
+
+def test_ranking_arrays_that_disagree_are_refused_by_name(tmp_path):
+    with pytest.raises(ValueError, match=r"valid begins \(1, 3\), not \(1, 2\)"):
+        draw_ranking(tmp_path / "r.png", correct=np.ones((1, 2), bool), valid=np.ones((1, 3), bool))
+
+
+def test_three_panels_stand_in_one_row(tmp_path):
+    curves_figure([row | {"loss/pda": 0.1} for row in adapt_rows(3)], tmp_path / "c.png")
+    assert size_of(tmp_path / "c.png") == pytest.approx((3 * 4.4 * DPI, 2.9 * DPI), abs=1)
+
+
+def test_panels_without_figures_are_left_out(tmp_path):
+    curves_figure([{"epoch": 1, "phase": "adapt", "loss/total": 1.0}, {"phase": "adapt"}], tmp_path / "c.png")
+    assert size_of(tmp_path / "c.png") == pytest.approx((4.4 * DPI, 2.9 * DPI), abs=1)
+
+
+def test_the_source_only_level_is_drawn(tmp_path):
+    rows = adapt_rows(3)
+    curves_figure(rows, tmp_path / "without.png")
+    curves_figure([{"epoch": 9, "phase": "pretrain", "eval/mAP": 0.05}, *rows], tmp_path / "with.png")
+    assert pixels_of(tmp_path / "with.png", "#1f77b4") != pixels_of(tmp_path / "without.png", "#1f77b4")
+
+
+def test_null_figures_are_passed_over(tmp_path):
+    curves_figure([*adapt_rows(2), {"epoch": 2, "phase": "adapt", "loss/total": None}], tmp_path / "c.png")
+    assert (tmp_path / "c.png").exists()
+
+
+def test_a_history_without_figures_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="none of the 1 rows"):
+        curves_figure([{"epoch": 1, "phase": "adapt"}], tmp_path / "c.png")
+
+
+def test_no_partial_file_is_left_behind(tmp_path):
+    curves_figure(adapt_rows(2), tmp_path / "new folder" / "c.png")
+    assert [path.name for path in (tmp_path / "new folder").iterdir()] == ["c.png"]

@@ -1,0 +1,61 @@
+import pytest
+
+from man_jax.reporting.tables import results_table, seeds_table
+
+SOURCE = {"mAP": 0.3, "R1": 0.4, "R5": 0.5, "R10": 0.612, "mINP": 0.1}
+
+
+def seed(number, source=0.3, adapted=0.5, oracle=0.7):
+    rows = {"source_only": source, "adapted": adapted, "oracle": oracle}
+    return {"seed": number} | {name: {"mAP": value, "R1": value} for name, value in rows.items()}
+
+
+def cells(line):
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_a_run_is_an_aligned_table_in_percent():
+    assert results_table({"source_only": SOURCE, "adapted": {"mAP": 1.0}}).splitlines() == [
+        "               mAP    R1    R5   R10  mINP",
+        "-" * 42,
+        "source_only   30.0  40.0  50.0  61.2  10.0",
+        "adapted      100.0     –     –     –     –",
+        "All figures in %.",
+    ]
+
+
+def test_best_on_test_is_marked_as_chosen_on_test_data():
+    lines = results_table({"best_on_test": SOURCE}).splitlines()
+    assert (lines[2][:14], lines[-1][:27]) == ("best_on_test *", "* epoch chosen on test data")
+
+
+def test_a_seed_shows_its_figures_and_the_gap_closed():
+    row = cells(seeds_table([seed(7)]).splitlines()[2])
+    assert row == ["7", "30.0", "30.0", "50.0", "50.0", "70.0", "70.0", "50.0", "50.0"]
+
+
+def test_the_last_row_holds_mean_sample_deviation_and_the_gap_of_the_means():
+    last = cells(seeds_table([seed(0, 0.2, 0.4, 0.5), seed(1, 0.4, 0.6, 0.9)]).splitlines()[-1])
+    assert last[1::2] == ["30.0 ± 14.1", "50.0 ± 14.1", "70.0 ± 28.3", "50.0"]
+
+
+def test_every_row_has_as_many_cells_as_the_head():
+    lines = seeds_table([seed(n) for n in range(5)]).splitlines()
+    assert {line.count("|") for line in lines} == {10}
+
+
+def test_an_oracle_no_better_than_source_only_leaves_the_gap_open():
+    assert cells(seeds_table([seed(0, oracle=0.3)]).splitlines()[2])[-2:] == ["–", "–"]
+
+
+def test_a_missing_oracle_shows_dashes_in_its_row_and_in_the_mean():
+    lines = seeds_table(
+        [seed(0), {key: value for key, value in seed(1).items() if key != "oracle"}]
+    ).splitlines()
+    assert [cells(line)[5] for line in lines[3:]] == ["–", "–"]
+
+
+@pytest.mark.parametrize("results", [[], [seed(1), seed(1)]])
+def test_no_result_or_a_repeated_seed_is_refused(results):
+    with pytest.raises(ValueError, match="each seed once"):
+        seeds_table(results)

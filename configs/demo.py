@@ -18,6 +18,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config.experiment = "demo"
     config.data.source.update(name="rgbnt100", root="data/synthetic/RGBNT100")
     config.data.target.update(name="wmveid863", root="data/synthetic/WMVeID863")
+    config.data.prepared = "data/synthetic/prepared"
     config.data.image_size = (32, 64)
     config.augment.pad = 3
     config.model.update(stage_sizes=(1, 1, 1, 1), width=16)

@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
-from tqdm import tqdm
 
 from data_pipelines.checks import check_queries
 from data_pipelines.datasets import read
 from data_pipelines.images import read_triple
 from data_pipelines.prepared import PreparedDataset, PreparedSplit, load, read_table
+from data_pipelines.progress import track
 from data_pipelines.records import MODALITIES, Dataset, Record
 
 __all__ = ["PreparedDataset", "PreparedSplit", "load", "prepare", "prepare_dataset"]
@@ -110,7 +110,12 @@ class Triples(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
         records = self.dataset.splits[split]
-        decoded = _decoded(records, self.image_size, title=f"preparing {self.dataset.name} {split}")
+        decoded = track(
+            _decoded(records, self.image_size),
+            total=len(records),
+            description=f"preparing {self.dataset.name} {split}",
+            unit="triple",
+        )
         for i, (record, images) in enumerate(zip(records, decoded, strict=True)):
             yield i, {"images": images, **_row(record)}
 
@@ -144,12 +149,12 @@ def _fingerprint(dataset: Dataset) -> str:
     return digest.hexdigest()
 
 
-def _decoded(records: Sequence[Record], image_size: tuple[int, int], *, title: str) -> Iterator[np.ndarray]:
+def _decoded(records: Sequence[Record], image_size: tuple[int, int]) -> Iterator[np.ndarray]:
     """The triples in order, decoded by as many threads as there are CPUs (Pillow releases the GIL)."""
     num_threads = os.cpu_count() or 1
     todo = iter(records)
     waiting: collections.deque[Future[np.ndarray]] = collections.deque()
-    with ThreadPoolExecutor(num_threads) as pool, tqdm(total=len(records), desc=title, unit="triple") as bar:
+    with ThreadPoolExecutor(num_threads) as pool:
         try:
             # Few at a time: a data set does not fit into memory as futures.
             for record in itertools.islice(todo, 4 * num_threads):
@@ -159,7 +164,6 @@ def _decoded(records: Sequence[Record], image_size: tuple[int, int], *, title: s
                 for record in itertools.islice(todo, 1):
                     waiting.append(pool.submit(read_triple, record, image_size))
                 yield images
-                bar.update()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 

@@ -19,21 +19,33 @@ def parse_command(argv: list[str]) -> list[str]:
     try:
         return app.parse_flags_with_usage(argv)
     except (AttributeError, KeyError):
-        config = flags.FLAGS["config"].value
-        problems = [problem for arg in argv if (problem := _unknown_key(arg, config))]
+        known = list(_keys(_named_config(argv)))
+        problems = [problem for arg in argv if (problem := _unknown_key(arg, known))]
         if not problems:
             raise
         sys.exit("\n".join(problems))
 
 
-def _unknown_key(arg: str, config: Config) -> str | None:
+def _named_config(argv: list[str]) -> Config:
+    """The experiment without its overrides, which are what could not be parsed."""
+    words = " ".join(argv).replace("=", " ").split()
+    return flags.FLAGS["config"].parser.parse(words[words.index("--config") + 1])
+
+
+def _unknown_key(arg: str, known: list[str]) -> str | None:
     name = arg.lstrip("-").partition("=")[0]
-    known = list(_keys(config))
     if not name.startswith("config.") or name in known:
         return None
-    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-    suggestion = f"; did you mean --{nearest[0]}?" if nearest else ""
-    return f"error: there is no key {name}{suggestion} (all keys: configs/default.py)"
+    nearest = max(known, key=lambda key: (_likeness(_last(key), _last(name)), _likeness(key, name)))
+    return f"error: there is no key {name}; did you mean {nearest}? (all keys: configs/default.py)"
+
+
+def _last(key: str) -> str:
+    return key.rpartition(".")[2]
+
+
+def _likeness(key: str, name: str) -> float:
+    return difflib.SequenceMatcher(None, key, name).ratio()
 
 
 def _keys(config: Config, prefix: str = "config") -> Iterator[str]:

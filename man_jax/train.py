@@ -14,12 +14,16 @@ from ml_collections import config_flags
 from data_pipelines.records import DataError
 from man_jax.command import parse_command
 from man_jax.config import ConfigError
+from man_jax.engine.footprint import step_footprint
 from man_jax.engine.run import run
 from man_jax.engine.workdir import WorkdirError
 from man_jax.reporting.tables import results_table
 
 CONFIG = config_flags.DEFINE_config_file(
     "config", None, "The experiment: configs/NAME.py or configs/NAME.py:smoke."
+)
+COMPILE_ONLY = flags.DEFINE_bool(
+    "compile_only", False, "Compile the adaptation step, print the memory it needs, and stop. Reads no data."
 )
 WORKDIR = flags.DEFINE_string(
     "workdir", None, "Where the run is kept; runs/<config.experiment> if not given."
@@ -31,6 +35,9 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument {argv[1]!r}; overrides are written --config.key=value")
     config = CONFIG.value
+    if COMPILE_ONLY.value:
+        print("\n".join(f"{name:>32} {value:.6g}" for name, value in step_footprint(config).items()))
+        return
     workdir = Path(WORKDIR.value or Path("runs") / config.experiment)
     try:
         summary = run(config, workdir)

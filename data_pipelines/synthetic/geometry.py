@@ -15,6 +15,7 @@ from data_pipelines.synthetic.shapes import NUM_BOXES, NUM_PLANES, NUM_WHEELS, S
 
 FAR = 1e6
 WHEEL_HALF = 0.11
+EDGE_RADIUS = 0.13
 
 # A label names a surface: planes of two polyhedra, three axes of each box, tread and side of each wheel, ...
 LABEL_BITS = 127
@@ -50,8 +51,9 @@ class Hits(NamedTuple):
     """The nearest surface under each pixel: what all three modalities see."""
 
     part: Array  # [P] int32
-    normal: Array  # [3, P] unit, outwards
     position: Array  # [3, P]
+    face: Array  # [3, P] unit normal of the flat face that was hit: decides what is painted there
+    normal: Array  # [3, P] unit normal with rounded edges: decides how light falls
 
 
 def look_at(target: Array, yaw: Array, elevation: Array, distance: Array) -> Camera:
@@ -166,7 +168,21 @@ def unpack(near: Array, rays: Rays, shape: Shape) -> Hits:
     faces = (label >= FIRST_BOX) & (label < GROUND_LABEL)
     normal = jnp.where(faces[None], -jnp.sign(rays.direction) * normal, normal)
     tread = (part == WHEEL) & (normal[1] == 0)
-    return Hits(part, jnp.where(tread[None], _from_nearest_axle(position, shape), normal), position)
+    face = jnp.where(tread[None], _from_nearest_axle(position, shape), normal)
+    return Hits(part, position, face, jnp.where((part <= CABIN)[None], _rounded(part, position, shape), face))
+
+
+def _rounded(part: Array, position: Array, shape: Shape) -> Array:
+    """Normals [3, P] that turn gradually where planes meet, as if edges were pressed in sheet metal."""
+    cabin = part == CABIN
+    total = [jnp.zeros_like(position[0])] * 3
+    for i in range(NUM_PLANES):
+        plane = [jnp.where(cabin, shape.cabin[i, j], shape.lower[i, j]) for j in range(4)]
+        height = sum(plane[j] * position[j] for j in range(3)) - plane[3]
+        weight = jnp.clip(1.0 + height / EDGE_RADIUS, 0.0, 1.0) ** 2
+        total = [total[j] + weight * plane[j] for j in range(3)]
+    length = jnp.sqrt(total[0] ** 2 + total[1] ** 2 + total[2] ** 2 + 1e-9)
+    return jnp.stack(total) / length[None]
 
 
 def _surfaces(shape: Shape, wall: Array) -> tuple[Array, Array]:

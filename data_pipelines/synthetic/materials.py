@@ -3,8 +3,9 @@
 from enum import IntEnum
 from typing import NamedTuple
 
-import numpy as np
+from jax import Array
 
+from data_pipelines.synthetic.arrays import floats
 from data_pipelines.synthetic.identities import (
     ACCENTS,
     CABINS,
@@ -52,8 +53,8 @@ HEAT_SPOTS = 7
 class Finish(NamedTuple):
     """How a vehicle looks to each modality, whatever its shape."""
 
-    table: np.ndarray  # [14, 8] `COLUMNS` of the vehicle's materials
-    spots: np.ndarray  # [7, 5] x, y, z, radius (m), degrees: what a warm engine warms
+    table: Array  # [14, 8] `COLUMNS` of the vehicle's materials
+    spots: Array  # [7, 5] x, y, z, radius (m), degrees: what a warm engine warms
 
 
 def finish(identity: Identity, length: float, width: float, height: float) -> Finish:
@@ -61,7 +62,7 @@ def finish(identity: Identity, length: float, width: float, height: float) -> Fi
     return Finish(_table(identity), _spots(identity, length, width, height))
 
 
-def _table(identity: Identity) -> np.ndarray:
+def _table(identity: Identity) -> Array:
     _, seen, near, heat = identity
     paint, nir_paint = list(PAINTS.values())[seen.paint], NIR_PAINTS[near.paint]
 
@@ -89,10 +90,10 @@ def _table(identity: Identity) -> np.ndarray:
         Material.CARGO: (0.7, 0.7, 0.68, NIR_PAINTS[3 - near.paint], 0.4, 0.9, -0.5, 0),
         Material.GAP: (0.008, 0.008, 0.009, 0.015, 0.0, 0.97, 1.5, 0),
     }
-    return np.array([rows[Material(i)] for i in range(Material.GROUND)], np.float32)
+    return floats([rows[Material(i)] for i in range(Material.GROUND)])
 
 
-def _spots(identity: Identity, length: float, width: float, height: float) -> np.ndarray:
+def _spots(identity: Identity, length: float, width: float, height: float) -> Array:
     heat, front, side = identity.thermal, length / 2, width / 2
     x, y = {
         "front": (front - 0.6, 0.0),
@@ -119,4 +120,4 @@ def _spots(identity: Identity, length: float, width: float, height: float) -> np
     rows = [(x, y, 0.85, size, degrees), grille, patch, mirrored if patch[1] else (0, 0, -9, 1, 0)]
     rows += [(*pipe, 0.35, 0.28, 20.0) for pipe in pipes]
     rows += [(0, 0, -9, 1, 0)] * (HEAT_SPOTS - len(rows))
-    return np.array(rows, np.float32)
+    return floats(rows)

@@ -1,5 +1,7 @@
 """Which material lies where: windows, lamps, stripes and road markings, from a hit's position."""
 
+from typing import cast
+
 import jax.numpy as jnp
 from jax import Array
 
@@ -10,7 +12,7 @@ from data_pipelines.synthetic.shapes import Dimensions, Shape
 
 def paint(hits: Hits, shape: Shape, ground: Array, scene: Array) -> Array:
     """The material [P] of every hit. `ground` [2, P] are the scene's coordinates, `scene` [6] its markings."""
-    dims = Dimensions(*(shape.measures[i] for i in range(len(Dimensions._fields))))
+    dims = Dimensions(*cast(tuple[float, ...], tuple(shape.measures)))  # traced scalars, used as floats
     fixed = hits.part - FIXED
     material = jnp.where(fixed >= 0, fixed, Material.PAINT)
     material = jnp.where(fixed == Material.CARGO, _cargo(hits, shape, dims), material)
@@ -19,6 +21,11 @@ def paint(hits: Hits, shape: Shape, ground: Array, scene: Array) -> Array:
     material = jnp.where(hits.part == WHEEL, _wheel(hits, shape), material)
     material = jnp.where(fixed == Material.GROUND, _road(ground, scene), material)
     return jnp.where(fixed == Material.WALL, _wall(hits.position[2], ground, scene), material)
+
+
+def _modulo(value: Array, period: Array | float) -> Array:
+    """`value % period`, for a positive period; the operator is not vectorised on CPU."""
+    return value - period * jnp.floor(value / period)
 
 
 def _between(value: Array, low: Array | float, high: Array | float) -> Array:
@@ -35,7 +42,7 @@ def _layers(base: Array | int, *layers: tuple[Array, Material | Array]) -> Array
 
 def _lower(hits: Hits, shape: Shape, d: Dimensions) -> Array:
     x, y, z = hits.position
-    nx, ny, nz = hits.normal
+    nx, ny, nz = hits.face
     _, stripe, logo, lamps, _, plate = shape.choices
     side, front, rear = jnp.abs(ny) > 0.75, nx > 0.4, nx < -0.4
     arch = axle_offset(x, shape.wheels) ** 2 + (z - d.wheel) ** 2 < (1.16 * d.wheel) ** 2
@@ -68,7 +75,7 @@ def _lower(hits: Hits, shape: Shape, d: Dimensions) -> Array:
     )
 
 
-def _logo(x: Array, z: Array, logo: Array, d: Dimensions, middle: Array, half: float) -> Array:
+def _logo(x: Array, z: Array, logo: Array, d: Dimensions, middle: float, half: float) -> Array:
     door = _between(x, d.screen - 1.2, d.screen - 0.5)
     panel = _between(x, d.back + 0.2, d.back + 1.1)
     long = _between(x, d.back + 0.3, d.screen - 0.5)
@@ -78,7 +85,7 @@ def _logo(x: Array, z: Array, logo: Array, d: Dimensions, middle: Array, half: f
 
 def _cabin(hits: Hits, shape: Shape, d: Dimensions) -> Array:
     x, y, z = hits.position
-    nx, ny, nz = hits.normal
+    nx, ny, nz = hits.face
     windows = shape.choices[4]
     side, front, rear, top = jnp.abs(ny) > 0.6, nx > 0.35, nx < -0.35, nz > 0.9
     up = jnp.clip((z - d.belt) / (d.height - d.belt), 0.0, 1.0)
@@ -86,7 +93,7 @@ def _cabin(hits: Hits, shape: Shape, d: Dimensions) -> Array:
     ahead = d.screen - d.screen_run * up - x
     behind = x - d.back - d.back_run * up
     pitch = jnp.array([1.1, 0.95, 1.3])[windows]
-    pillar = jnp.abs((ahead - 0.45 + pitch / 2) % pitch - pitch / 2) < 0.04
+    pillar = jnp.abs(_modulo(ahead - 0.45 + pitch / 2, pitch) - pitch / 2) < 0.04
     rear_margin = jnp.array([0.12, 0.28, 0.5])[windows]
     half = d.width / 2 - 0.13 - d.tumble * up
     pane_side = side & pane & (ahead > 0.13) & (behind > rear_margin) & (x > d.panes_end) & ~pillar
@@ -102,7 +109,7 @@ def _cabin(hits: Hits, shape: Shape, d: Dimensions) -> Array:
 def _cargo(hits: Hits, shape: Shape, d: Dimensions) -> Array:
     x, y, z = hits.position
     _, stripe, logo, _, _, _ = shape.choices
-    side, rear = jnp.abs(hits.normal[1]) > 0.5, hits.normal[0] < -0.5
+    side, rear = jnp.abs(hits.face[1]) > 0.5, hits.face[0] < -0.5
     middle = -d.length / 2 + 1.9
     sign = side & (jnp.abs(z - 2.05) < 0.42) & (jnp.abs(x - middle) < jnp.array([0.0, 0.7, 1.1, 1.5])[logo])
     return _layers(
@@ -130,20 +137,20 @@ def _wheel(hits: Hits, shape: Shape) -> Array:
     open_ = jnp.stack([rho < 0, five < -0.2, five * five < 0.3, rho < 0.4])[rim] & (rho > 0.18)
     return _layers(
         Material.TYRE,
-        ((rho < 0.66) & (jnp.abs(hits.normal[1]) > 0.5), jnp.where(open_, Material.GAP, Material.RIM)),
+        ((rho < 0.66) & (jnp.abs(hits.face[1]) > 0.5), jnp.where(open_, Material.GAP, Material.RIM)),
     )
 
 
 def _road(ground: Array, scene: Array) -> Array:
     """Lane lines at a spacing and phase of the camera's own, dashed along the other direction."""
     spacing, phase, dash, width, _, _ = scene
-    across = jnp.abs((ground[1] - phase + spacing / 2) % spacing - spacing / 2) < width
-    dashed = (ground[0] % 6.0) < dash
+    across = jnp.abs(_modulo(ground[1] - phase + spacing / 2, spacing) - spacing / 2) < width
+    dashed = _modulo(ground[0], 6.0) < dash
     return jnp.where(across & dashed, Material.LINE, Material.GROUND)
 
 
 def _wall(z: Array, ground: Array, scene: Array) -> Array:
     """A building with openings, or a hedge without, below the sky."""
     pitch, top = scene[4], scene[5]
-    opening = ((ground[0] % pitch) < 0.5 * pitch) & ((z % 3.0) > 1.0) & ((z % 3.0) < 2.4)
+    opening = (_modulo(ground[0], pitch) < 0.5 * pitch) & _between(_modulo(z, 3.0), 1.0, 2.4)
     return _layers(Material.WALL, (opening, Material.OPENING), (z > top, Material.SKY))

@@ -1,6 +1,8 @@
 """The renderer: one pass of rays shared by three modalities, in batches and in compiled stages.
 
-    vehicle, view ─► rays ─► nearest hits ─► materials ─► radiance [5] ─► sensor ─► R, N, T
+                                                   ┌─► reflected light [4] ─┐
+    vehicle, view ─► rays ─► nearest hits ─► materials                      sensors ─► R, N, T
+                                                   └─► emitted heat    [1] ─┘
 
 Everything is an argument, nothing a constant of the compilation: one compilation draws every domain.
 """
@@ -27,7 +29,7 @@ from data_pipelines.synthetic.geometry import (
 from data_pipelines.synthetic.materials import Finish, Material
 from data_pipelines.synthetic.painting import paint
 from data_pipelines.synthetic.sensor import Sensor, expose
-from data_pipelines.synthetic.shading import Weather, radiance
+from data_pipelines.synthetic.shading import Weather, emitted, incidence, reflected
 from data_pipelines.synthetic.shapes import Shape
 
 HEIGHT, WIDTH = 128, 256
@@ -77,15 +79,22 @@ def render(shots: Shot, *, height: int = HEIGHT, width: int = WIDTH) -> tuple[Ar
     near = _boxes(near, rays, shots.shape)
     near = _wheels(near, rays, shots.shape)
     hits = _unpack(near, rays, shots.shape)
-    material, texture = _paint(hits, rays, shots, height=height, width=width)
-    bands = _radiance(hits, rays, material, texture, shots)
-    return _expose(bands, material, shots.sensor, height=height, width=width)
+    ground, texture = _ground(hits, rays, shots.scene)
+    material = _paint(hits, ground, shots, height=height, width=width)
+    columns = _columns(material, shots)
+    light = _incidence(hits, rays, shots.shape.bounds, shots.weather)
+    reflection = _reflected(hits, light, material, columns, texture, shots.weather)
+    heat = _emitted(hits, light, material, columns, shots.finish.spots, shots.weather)
+    return _develop(reflection, heat, material, shots.sensor, height=height, width=width)
 
 
 _bodies = jax.jit(jax.vmap(nearest_bodies))
 _boxes = jax.jit(jax.vmap(nearest_boxes))
 _wheels = jax.jit(jax.vmap(nearest_wheels))
 _unpack = jax.jit(jax.vmap(unpack))
+_incidence = jax.jit(jax.vmap(incidence))
+_reflected = jax.jit(jax.vmap(reflected))
+_emitted = jax.jit(jax.vmap(emitted))
 
 
 @partial(jax.jit, static_argnames=("height", "width"))
@@ -100,38 +109,47 @@ def _aim(shots: Shot, height: int, width: int) -> Rays:
     return jax.vmap(aim)(shots)
 
 
-@partial(jax.jit, static_argnames=("height", "width"))
-def _paint(hits: Hits, rays: Rays, shots: Shot, height: int, width: int) -> tuple[Array, Array]:
-    def one(hits: Hits, rays: Rays, shot: Shot) -> tuple[Array, Array]:
+@jax.jit
+def _ground(hits: Hits, rays: Rays, scene: Scene) -> tuple[Array, Array]:
+    def one(hits: Hits, rays: Rays, scene: Scene) -> tuple[Array, Array]:
         axes = rays.ground_axes
-        ground = axes[:, 0, None] * hits.position[0] + axes[:, 1, None] * hits.position[1]
+        ground = axes[:, 0, None] * hits.position[None, 0] + axes[:, 1, None] * hits.position[None, 1]
+        return ground, _texture(ground, scene.texture)
+
+    return jax.vmap(one)(hits, rays, scene)
+
+
+@partial(jax.jit, static_argnames=("height", "width"))
+def _paint(hits: Hits, ground: Array, shots: Shot, height: int, width: int) -> Array:
+    def one(hits: Hits, ground: Array, shot: Shot) -> Array:
         material = paint(hits, shot.shape, ground, shot.scene.markings)
         left, bottom, right, top = shot.view.occluder
         x, y = _pixels(height, width)
         hidden = (x > left) & (x < right) & (y > bottom) & (y < top)
-        return jnp.where(hidden, Material.OCCLUDER, material), _texture(ground, shot.scene.texture)
+        return jnp.where(hidden, Material.OCCLUDER, material)
 
-    return jax.vmap(one)(hits, rays, shots)
+    return jax.vmap(one)(hits, ground, shots)
 
 
 @jax.jit
-def _radiance(hits: Hits, rays: Rays, material: Array, texture: Array, shots: Shot) -> Array:
-    def one(hits: Hits, rays: Rays, material: Array, texture: Array, shot: Shot) -> Array:
-        table = jnp.concatenate([shot.finish.table, shot.scene.table])
-        bounds, weather = shot.shape.bounds, shot.weather
-        return radiance(hits, rays.direction, material, table, shot.finish.spots, texture, bounds, weather)
+def _columns(material: Array, shots: Shot) -> Array:
+    def one(material: Array, shot: Shot) -> Array:
+        return jnp.concatenate([shot.finish.table, shot.scene.table])[material].T
 
-    return jax.vmap(one)(hits, rays, material, texture, shots)
+    return jax.vmap(one)(material, shots)
 
 
 @partial(jax.jit, static_argnames=("height", "width"))
-def _expose(bands: Array, material: Array, sensor: Sensor, height: int, width: int) -> tuple[Array, Array]:
-    def one(bands: Array, material: Array, sensor: Sensor) -> tuple[Array, Array]:
-        size = (len(SUBPIXELS), height, width)
-        coverage = (material < Material.GROUND).astype(jnp.float32).reshape(size).mean(axis=0)
-        return expose(bands.reshape(5, *size).mean(axis=1), sensor), coverage
+def _develop(
+    light: Array, heat: Array, material: Array, sensor: Sensor, height: int, width: int
+) -> tuple[Array, Array]:
+    def one(light: Array, heat: Array, material: Array, sensor: Sensor) -> tuple[Array, Array]:
+        coverage = (material < Material.GROUND).astype(jnp.float32)
+        planes = jnp.concatenate([light, heat[None], coverage[None]])
+        planes = planes.reshape(6, len(SUBPIXELS), height, width).mean(axis=1)
+        return expose(planes[:5], sensor), planes[5]
 
-    return jax.vmap(one)(bands, material, sensor)
+    return jax.vmap(one)(light, heat, material, sensor)
 
 
 def _pixels(height: int, width: int) -> tuple[Array, Array]:
@@ -155,10 +173,9 @@ def _frame(camera: Camera, shot: Shot, aspect: float) -> tuple[Array, Array]:
 
 
 def _texture(ground: Array, texture: Array) -> Array:
-    """Stains and grain of the ground [P]: a few sines warped by one another."""
+    """Stains and grain of the ground [P]: sines that bend one another."""
     frequency, phase, contrast = texture
     u, v = ground[0] * frequency, ground[1] * frequency
-    warp = jnp.sin(1.3 * u + phase) + jnp.sin(0.9 * v - 2.0 * phase)
-    stains = jnp.sin(0.7 * v + 1.9 * warp + phase) * jnp.sin(1.1 * u - 1.3 * warp)
-    grain = jnp.sin(17.0 * u + 5.0 * warp) * jnp.sin(23.0 * v - 3.0 * warp)
+    stains = jnp.sin(1.9 * u + 2.0 * jnp.sin(0.8 * v + phase))
+    grain = jnp.sin(17.0 * u + 13.0 * v + 4.0 * stains)
     return 1.0 + contrast * (stains + 0.4 * grain)

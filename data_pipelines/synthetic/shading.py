@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import Array
 
-from data_pipelines.synthetic.geometry import Hits
+from data_pipelines.synthetic.geometry import Hits, Rays
 from data_pipelines.synthetic.materials import Material
 
 
@@ -24,107 +24,90 @@ class Weather(NamedTuple):
     sky_cold: Array  # [] degrees by which the sky is colder than the air
 
 
-def radiance(
-    hits: Hits,
-    direction: Array,
-    material: Array,
-    table: Array,
-    spots: Array,
-    texture: Array,
-    bounds: Array,
-    weather: Weather,
-) -> Array:
-    """Radiance [5, P]: red, green, blue, near-infrared (linear, 1 is white in full light), thermal (degrees).
+class Incidence(NamedTuple):
+    """How light falls on each hit, whatever its wavelength: all [P] but `ray`."""
 
-    `table` [materials, 8] holds the columns of `materials.COLUMNS`, `texture` [P] is the ground's relative
-    brightness, `bounds` [2, 3] the vehicle's box, whose shadow falls on the ground.
-    """
-    columns = table[material].T
-    ray = direction / jnp.sqrt(jnp.sum(direction**2, axis=0, keepdims=True))
+    ray: Array  # [3, P] unit, from the camera
+    facing: Array  # cosine towards the camera
+    sunlight: Array  # cosine towards the sun, 0 in the vehicle's shadow
+    openness: Array  # share of the sky that is seen
+    under: Array  # 1 on the ground below the vehicle, falling to 0 beside it
+
+
+def incidence(hits: Hits, rays: Rays, bounds: Array, weather: Weather) -> Incidence:
+    """`bounds` [2, 3] is the vehicle's box: it stands in for the vehicle where a shadow is cast."""
+    ray = rays.direction / jnp.sqrt(jnp.sum(rays.direction**2, axis=0, keepdims=True))
     facing = jnp.clip(-jnp.sum(ray * hits.normal, axis=0), 0.0, 1.0)
     toward_sun = jnp.clip(jnp.sum(hits.normal * weather.sun_direction[:, None], axis=0), 0.0, 1.0)
-    ground = (material == Material.GROUND) | (material == Material.LINE)
-    lit, open_sky = _shadow(hits.position, bounds, weather.sun_direction)
-    sunlight = toward_sun * jnp.where(ground, lit, 1.0)
-    openness = (0.45 + 0.55 * hits.normal[2]) * jnp.where(ground, open_sky, 1.0)
-    openness = jnp.where(hits.normal[2] < 0.9, 0.25 + 0.75 * openness, openness)
-    reflective = _reflective(hits, ray, material, columns, facing, sunlight, openness, weather)
-    emitted = _thermal(hits, material, columns, spots, sunlight, open_sky * ground, facing, weather)
-    bands = jnp.concatenate([reflective, emitted[None]])
-    bands = jnp.where((material == Material.GROUND)[None], bands * _texture_of_bands(texture), bands)
-    veil = jnp.concatenate([weather.haze_light, jnp.zeros(1)])[:, None]
-    return bands + (veil - bands) * weather.haze[:, None]
-
-
-def _texture_of_bands(texture: Array) -> Array:
-    return jnp.stack([texture] * 4 + [jnp.ones_like(texture)])
+    on_ground = hits.position[2] < 0.01
+    lit, distance = _shadow(hits.position, bounds, weather.sun_direction)
+    under = jnp.where(on_ground, 1.0 - jnp.clip(distance / 0.7, 0.0, 1.0), 0.0)
+    upward = 0.4 + 0.6 * hits.normal[2]
+    # The side of a vehicle sees half of the sky, the ground all of it, its underside none.
+    openness = jnp.where(on_ground, 1.0 - 0.85 * under, jnp.clip(upward, 0.1, 1.0))
+    return Incidence(ray, facing, toward_sun * jnp.where(on_ground, lit, 1.0), openness, under)
 
 
 def _shadow(position: Array, bounds: Array, sun: Array) -> tuple[Array, Array]:
-    """Share of the sun [P] and of the sky [P] that reaches a point of the ground beside the vehicle."""
+    """Share of the sun [P] that passes the vehicle's box, and the distance [P] to its outline in metres."""
     inverse = 1.0 / jnp.where(jnp.abs(sun) < 1e-3, 1e-3, sun)
     low, high = bounds
-    enter = [jnp.minimum((low[i] - position[i]) * inverse[i], (high[i] - position[i]) * inverse[i]) for i in (0, 1)]
-    leave = [jnp.maximum((low[i] - position[i]) * inverse[i], (high[i] - position[i]) * inverse[i]) for i in (0, 1)]
-    first = jnp.maximum(jnp.maximum(enter[0], enter[1]), 0.0)
-    last = jnp.minimum(jnp.minimum(leave[0], leave[1]), 0.85 * high[2] * inverse[2])
-    lit = jnp.clip(1.0 - 6.0 * (last - first), 0.0, 1.0)
+    sides = [((low[i] - position[i]) * inverse[i], (high[i] - position[i]) * inverse[i]) for i in (0, 1)]
+    first = jnp.maximum(jnp.minimum(*sides[0]), jnp.minimum(*sides[1]))
+    last = jnp.minimum(jnp.maximum(*sides[0]), jnp.maximum(*sides[1]))
+    blocked = jnp.minimum(last, 0.85 * high[2] * inverse[2]) - jnp.maximum(first, 0.0)
     outside = [jnp.maximum(jnp.abs(position[i]) - high[i], 0.0) for i in (0, 1)]
-    distance = jnp.sqrt(outside[0] ** 2 + outside[1] ** 2)
-    return lit, 0.15 + 0.85 * jnp.clip(distance / 0.7, 0.0, 1.0)
+    return jnp.clip(1.0 - 6.0 * blocked, 0.0, 1.0), jnp.sqrt(outside[0] ** 2 + outside[1] ** 2)
 
 
-def _reflective(
-    hits: Hits,
-    ray: Array,
-    material: Array,
-    columns: Array,
-    facing: Array,
-    sunlight: Array,
-    openness: Array,
-    weather: Weather,
+def reflected(
+    hits: Hits, light: Incidence, material: Array, columns: Array, texture: Array, weather: Weather
 ) -> Array:
-    """Diffuse light, a clear coat that mirrors sky and ground, and the lamps: [4, P]."""
+    """Red, green, blue and near-infrared radiance [4, P], linear; 1 is white in full light.
+
+    Diffuse light, a clear coat that mirrors sky and sun, the vehicle's lamps; then haze. `columns` [8, P] are
+    the hits' `materials.COLUMNS`, `texture` [P] the ground's relative brightness.
+    """
     albedo, gloss, lamp = columns[:4], columns[4], columns[7]
-    retro = 1.0 + 3.0 * (material == Material.PLATE)
-    light = weather.sun[:, None] * sunlight[None] + weather.sky[:, None] * openness[None]
-    light += weather.illuminator[:, None] * (facing * retro)[None]
-    mirrored = ray + 2.0 * facing[None] * hits.normal
-    fresnel = gloss * (0.05 + 0.75 * (1.0 - facing) ** 5)
+    albedo = albedo * jnp.where(material == Material.GROUND, texture, 1.0)[None]
+    retro = jnp.where(material == Material.PLATE, 4.0, 1.0)
+    arriving = weather.sun[:, None] * light.sunlight[None] + weather.sky[:, None] * light.openness[None]
+    arriving += weather.illuminator[:, None] * (light.facing * retro)[None]
+    mirrored = light.ray + 2.0 * light.facing[None] * hits.normal
+    fresnel = gloss * (0.05 + 0.75 * (1.0 - light.facing) ** 5)
     horizon = jnp.clip(0.5 + 3.0 * mirrored[2], 0.08, 1.0)
-    glint = jnp.clip(jnp.sum(mirrored * weather.sun_direction[:, None], axis=0), 0.0, 1.0) ** 60
-    coat = weather.sky[:, None] * horizon[None] * 1.3 + weather.sun[:, None] * (4.0 * glint)[None]
-    surface = albedo * light + fresnel[None] * coat
+    glint = jnp.clip(jnp.sum(mirrored * weather.sun_direction[:, None], axis=0), 0.0, 1.0) ** 64
+    coat = weather.sky[:, None] * (1.3 * horizon)[None] + weather.sun[:, None] * (4.0 * glint)[None]
+    surface = albedo * arriving + fresnel[None] * coat
     surface = jnp.where((material == Material.SKY)[None], weather.sky[:, None] * 1.2, surface)
-    lamp_colour = jnp.where(
-        (material == Material.TAILLAMP)[None], jnp.array([[8.0], [0.3], [0.2], [3.0]]), jnp.array([[5.0]])
-    )
-    return surface + weather.lamps * lamp[None] * lamp_colour
+    is_tail = (material == Material.TAILLAMP)[None]
+    colour = jnp.where(is_tail, jnp.array([[8.0], [0.3], [0.2], [3.0]]), jnp.array([[5.0]]))
+    surface += weather.lamps * lamp[None] * colour
+    return surface + (weather.haze_light[:, None] - surface) * weather.haze[:4, None]
 
 
-def _thermal(
-    hits: Hits,
-    material: Array,
-    columns: Array,
-    spots: Array,
-    sunlight: Array,
-    grounded: Array,
-    facing: Array,
-    weather: Weather,
+def emitted(
+    hits: Hits, light: Incidence, material: Array, columns: Array, spots: Array, weather: Weather
 ) -> Array:
-    """Apparent temperature [P], in degrees above the air: emitted, plus the mirrored sky."""
+    """Apparent temperature [P] in degrees above the air: what is emitted, and the cold sky that is mirrored.
+
+    `spots` [S, 5] are x, y, z, radius and degrees of what a warm engine warms.
+    """
     emissivity, heat = columns[5], columns[6]
-    degrees = heat * (0.4 + 0.6 * weather.warmth)
     vehicle = material < Material.GROUND
-    conducts = jnp.where(vehicle & (material != Material.GLASS) & (material != Material.TYRE), 1.0, 0.15)
+    poor = (material == Material.GLASS) | (material == Material.TYRE)
+    conducts = jnp.where(vehicle, jnp.where(poor, 0.15, 1.0), 0.0)
+    spread = jnp.zeros_like(conducts)
     for i in range(spots.shape[0]):
-        square = sum((hits.position[j] - spots[i, j]) ** 2 for j in range(3)) / spots[i, 3] ** 2
-        degrees += jnp.where(vehicle, weather.warmth * conducts * spots[i, 4] * jnp.exp(-square), 0.0)
-    degrees += weather.sun_heat * sunlight * jnp.where(vehicle, 1.0, 0.6)
-    degrees += 4.0 * weather.warmth * jnp.where(material == Material.GROUND, 1.0, 0.0) * (grounded < 0.6) * (
-        0.6 - grounded
-    )
-    sky = -weather.sky_cold * jnp.clip(0.25 + 0.75 * hits.normal[2], 0.0, 1.0)
-    mirror = (1.0 - emissivity) * (1.0 + 1.5 * (1.0 - facing) ** 4)
-    degrees = degrees + mirror * (sky - degrees)
-    return jnp.where(material == Material.SKY, -weather.sky_cold, degrees)
+        x, y, z = (hits.position[j] - spots[i, j] for j in range(3))
+        spread += spots[i, 4] * jnp.exp(-(x * x + y * y + z * z) / spots[i, 3] ** 2)
+    warm = weather.warmth * (conducts * spread + 3.0 * light.under)
+    degrees = jnp.where(vehicle, heat * (0.4 + 0.6 * weather.warmth), heat) + warm
+    degrees += weather.sun_heat * light.sunlight * jnp.where(vehicle, 1.0, 0.6)
+    upward = jnp.clip(hits.normal[2], 0.0, 1.0)
+    # Thin metal under an open sky cools below the air.
+    degrees -= jnp.where(vehicle, 0.2 * weather.sky_cold * (0.15 + upward), 0.0)
+    mirror = (1.0 - emissivity) * (1.0 + 1.5 * (1.0 - light.facing) ** 4)
+    degrees -= mirror * (weather.sky_cold * (0.25 + 0.75 * upward) + degrees)
+    degrees = jnp.where(material == Material.SKY, -weather.sky_cold, degrees)
+    return degrees * (1.0 - weather.haze[4])

@@ -6,7 +6,9 @@ The vehicle's frame: x forward, y to its left, z up, the ground at z = 0, the or
 from typing import NamedTuple
 
 import numpy as np
+from jax import Array
 
+from data_pipelines.synthetic.arrays import floats, integers
 from data_pipelines.synthetic.identities import KINDS, ROOFS, Body
 from data_pipelines.synthetic.materials import Material
 
@@ -37,14 +39,24 @@ class Dimensions(NamedTuple):
 
 
 DIMENSIONS = {
-    "sedan": Dimensions(4.7, 1.82, 1.44, 0.2, 0.94, 0.7, 0.88, 0.98, 0.95, -1.85, 0.75, 0.24, 0.33, 1.4, -1.4, -9),
+    "sedan": Dimensions(
+        4.7, 1.82, 1.44, 0.2, 0.94, 0.7, 0.88, 0.98, 0.95, -1.85, 0.75, 0.24, 0.33, 1.4, -1.4, -9
+    ),
     "hatchback": Dimensions(
         4.0, 1.76, 1.5, 0.19, 0.95, 0.72, 0.92, 0.98, 0.85, -1.95, 0.35, 0.2, 0.32, 1.25, -1.25, -9
     ),
-    "suv": Dimensions(4.7, 1.92, 1.8, 0.27, 1.12, 0.9, 1.08, 1.05, 0.75, -2.3, 0.3, 0.2, 0.39, 1.42, -1.42, -9),
-    "van": Dimensions(5.2, 1.96, 2.2, 0.24, 1.12, 0.88, 1.12, 1.85, 0.85, -2.58, 0.06, 0.14, 0.35, 1.65, -1.6, 0.45),
-    "pickup": Dimensions(5.4, 1.9, 1.8, 0.32, 1.08, 0.92, 1.08, 1.15, 0.75, -0.95, 0.15, 0.18, 0.4, 1.7, -1.65, -9),
-    "truck": Dimensions(6.6, 2.2, 2.25, 0.42, 1.35, 1.25, 1.35, 3.15, 0.4, 1.65, 0.02, 0.1, 0.43, 2.45, -2.1, -9),
+    "suv": Dimensions(
+        4.7, 1.92, 1.8, 0.27, 1.12, 0.9, 1.08, 1.05, 0.75, -2.3, 0.3, 0.2, 0.39, 1.42, -1.42, -9
+    ),
+    "van": Dimensions(
+        5.2, 1.96, 2.2, 0.24, 1.12, 0.88, 1.12, 1.85, 0.85, -2.58, 0.06, 0.14, 0.35, 1.65, -1.6, 0.45
+    ),
+    "pickup": Dimensions(
+        5.4, 1.9, 1.8, 0.32, 1.08, 0.92, 1.08, 1.15, 0.75, -0.95, 0.15, 0.18, 0.4, 1.7, -1.65, -9
+    ),
+    "truck": Dimensions(
+        6.6, 2.2, 2.25, 0.42, 1.35, 1.25, 1.35, 3.15, 0.4, 1.65, 0.02, 0.1, 0.43, 2.45, -2.1, -9
+    ),
     "bus": Dimensions(8.2, 2.4, 2.85, 0.3, 1.3, 1.2, 1.3, 4.0, 0.3, -4.08, 0.05, 0.1, 0.46, 2.7, -2.3, -9),
 }
 
@@ -52,15 +64,14 @@ DIMENSIONS = {
 class Shape(NamedTuple):
     """Primitives and the measures by which they are painted, all float32 or int32 arrays."""
 
-    lower: np.ndarray  # [12, 4] planes (n, d): inside is n·p <= d
-    cabin: np.ndarray  # [12, 4]
-    boxes: np.ndarray  # [13, 6] centre and half size; the first is the cargo body
-    box_materials: np.ndarray  # [13]
-    wheels: np.ndarray  # [6, 3] x, y, radius; a radius of 0 hides the wheel
-    measures: np.ndarray  # [16] the `Dimensions`
-    bounds: np.ndarray  # [2, 3] lowest and highest corner
-    tail_x: np.ndarray  # [] rear end of the lower body: a truck's cab is shorter than the truck
-    choices: np.ndarray  # [6] rim, stripe, logo, lamps, windows, plate
+    lower: Array  # [12, 4] planes (n, d): inside is n·p <= d
+    cabin: Array  # [12, 4]
+    boxes: Array  # [13, 6] centre and half size; the first is the cargo body
+    box_materials: Array  # [13]
+    wheels: Array  # [6, 3] x, y, radius; a radius of 0 hides the wheel
+    measures: Array  # [16] the `Dimensions`
+    bounds: Array  # [2, 3] lowest and highest corner
+    choices: Array  # [6] rim, stripe, logo, lamps, windows, plate
 
 
 def shape(body: Body) -> Shape:
@@ -77,22 +88,21 @@ def shape(body: Body) -> Shape:
     return Shape(
         lower=_planes(_lower(dims, tail_x)),
         cabin=_planes(_cabin(dims)),
-        boxes=np.concatenate([centres, halves], axis=1).astype(np.float32),
-        box_materials=np.array(names, np.int32),
+        boxes=floats(np.concatenate([centres, halves], axis=1)),
+        box_materials=integers(names),
         wheels=_wheels(kind, dims),
-        measures=np.array(dims, np.float32),
-        bounds=np.array([(-half[0], -half[1], 0), (*half, top)], np.float32),
-        tail_x=np.float32(tail_x),
-        choices=np.array(
-            [body.rim, body.stripe, body.logo, body.lamps, body.windows, body.plate], np.int32
-        ),
+        measures=floats(dims),
+        bounds=floats([(-half[0], -half[1], 0), (*half, top)]),
+        choices=integers([body.rim, body.stripe, body.logo, body.lamps, body.windows, body.plate]),
     )
 
 
 def _resized(dims: Dimensions, body: Body) -> Dimensions:
     """Three lengths and three heights of each kind; wheels keep their size."""
     long, high = (0.93, 1.0, 1.07)[body.size], (0.95, 1.0, 1.06)[body.height]
-    along = {name: getattr(dims, name) * long for name in ("length", "screen", "back", "front_axle", "rear_axle")}
+    along = {
+        name: getattr(dims, name) * long for name in ("length", "screen", "back", "front_axle", "rear_axle")
+    }
     up = {name: getattr(dims, name) * high for name in ("height", "belt", "nose", "tail")}
     return dims._replace(**along, **up)
 
@@ -101,13 +111,13 @@ Plane = tuple[tuple[float, float, float], tuple[float, float, float]]
 """An outward normal and a point on the plane."""
 
 
-def _planes(planes: list[Plane]) -> np.ndarray:
+def _planes(planes: list[Plane]) -> Array:
     """Normalised planes [12, 4]; the unused ones (n = 0, d = 1) hold everywhere."""
     table = np.tile(np.array([0, 0, 0, 1.0]), (NUM_PLANES, 1))
     for row, (normal, point) in zip(table, planes, strict=False):
         unit = np.array(normal) / np.linalg.norm(normal)
         row[:] = (*unit, unit @ np.array(point))
-    return table.astype(np.float32)
+    return floats(table)
 
 
 def _lower(d: Dimensions, tail_x: float) -> list[Plane]:
@@ -168,7 +178,11 @@ def _cargo(kind: str, d: Dimensions) -> list[Box]:
             ((middle, s * (d.width / 2 - 0.11), d.belt + 0.05), (half - 0.05, 0.045, 0.06), Material.PAINT)
             for s in (-1, 1)
         ]
-        return [hidden, *rails, ((rear + 0.12, 0, d.belt + 0.05), (0.05, d.width / 2 - 0.1, 0.06), Material.PAINT)]
+        return [
+            hidden,
+            *rails,
+            ((rear + 0.12, 0, d.belt + 0.05), (0.05, d.width / 2 - 0.1, 0.06), Material.PAINT),
+        ]
     return [hidden]
 
 
@@ -188,7 +202,9 @@ def _roof(style: str, kind: str, d: Dimensions) -> list[Box]:
     middle, half, side = (front + rear) / 2, (front - rear) / 2, d.width / 2 - d.tumble - 0.16
     if kind == "truck":
         return [((middle, 0, d.height + 0.12), (half, side, 0.12), Material.PAINT)] if style != "bare" else []
-    rails: list[Box] = [((middle, s * side, d.height + 0.05), (half, 0.03, 0.03), Material.METAL) for s in (-1, 1)]
+    rails: list[Box] = [
+        ((middle, s * side, d.height + 0.05), (half, 0.03, 0.03), Material.METAL) for s in (-1, 1)
+    ]
     if style == "rails":
         return rails
     if style == "rack":
@@ -201,9 +217,9 @@ def _roof(style: str, kind: str, d: Dimensions) -> list[Box]:
     return []
 
 
-def _wheels(kind: str, d: Dimensions) -> np.ndarray:
+def _wheels(kind: str, d: Dimensions) -> Array:
     axles = [d.front_axle, d.rear_axle]
     if kind == "truck":
         axles.append(d.rear_axle + 2.3 * d.wheel)
     wheels = [(x, s * (d.width / 2 - 0.1), d.wheel) for x in axles for s in (-1, 1)]
-    return np.array(wheels + [(0, 0, 0)] * (NUM_WHEELS - len(wheels)), np.float32)
+    return floats(wheels + [(0, 0, 0)] * (NUM_WHEELS - len(wheels)))

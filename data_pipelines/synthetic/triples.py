@@ -2,15 +2,17 @@
 
 import zlib
 from collections.abc import Sequence
+from functools import lru_cache
 
 import jax
 import numpy as np
 
-from data_pipelines.synthetic.domains import Domain, moment
+from data_pipelines.synthetic.domains import Domain
 from data_pipelines.synthetic.identities import Identity, identity
-from data_pipelines.synthetic.materials import finish
+from data_pipelines.synthetic.materials import Finish, finish
+from data_pipelines.synthetic.moments import moment
 from data_pipelines.synthetic.renderer import HEIGHT, WIDTH, Shot, render
-from data_pipelines.synthetic.shapes import shape
+from data_pipelines.synthetic.shapes import Shape, shape
 
 CAMERAS_PER_IDENTITY = 4
 
@@ -22,14 +24,20 @@ def cameras_of(domain: Domain, seed: int, index: int, triples: int) -> list[int]
     return [int(seen[number % len(seen)]) for number in range(triples)]
 
 
-def shot(domain: Domain, seed: int, index: int, number: int, camera: int, who: Identity | None = None) -> Shot:
+def shot(
+    domain: Domain, seed: int, index: int, number: int, camera: int, who: Identity | None = None
+) -> Shot:
     """The `number`-th triple of identity `index`, seen by `camera`; `who` replaces the vehicle, not the view."""
-    who = identity(domain.name, seed, index) if who is None else who
-    body = shape(who.body)
-    length, width = 2 * body.bounds[1, :2]
+    body, look = _vehicle(identity(domain.name, seed, index) if who is None else who)
     rng = _stream(domain, seed, index, f"triple {number}")
-    view, scene, weather, sensor = moment(domain, camera, rng)
-    return Shot(body, finish(who, float(length), float(width), float(body.measures[2])), view, scene, weather, sensor)
+    return Shot(body, look, *moment(domain, camera, rng))
+
+
+@lru_cache(maxsize=1024)
+def _vehicle(who: Identity) -> tuple[Shape, Finish]:
+    body = shape(who.body)
+    length, width = (2 * float(half) for half in body.bounds[1, :2])
+    return body, finish(who, length, width, height=float(body.measures[2]))
 
 
 def images(shots: Sequence[Shot], *, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:

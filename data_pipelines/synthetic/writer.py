@@ -3,12 +3,12 @@
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from pathlib import Path
 
-from tqdm import tqdm
-
+from data_pipelines.progress import track
 from data_pipelines.records import DataError
 from data_pipelines.synthetic.domains import Domain
 from data_pipelines.synthetic.layouts import Item, files, plan
@@ -52,7 +52,9 @@ def write_domain(
     partial = out / f".{domain.name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    _write_items(domain, partial, plan(domain, seed, identities, test_identities, triples), seed, height, width)
+    _write_items(
+        domain, partial, plan(domain, seed, identities, test_identities, triples), seed, height, width
+    )
     (partial / RECIPE).write_text(json.dumps(recipe, indent=2) + "\n")
     partial.rename(final)
     return True
@@ -95,15 +97,16 @@ def _write_items(
                 path.write_bytes(content)
         return len(batch)
 
-    with (
-        ThreadPoolExecutor(os.cpu_count()) as pool,
-        tqdm(total=len(items), desc=domain.name, unit="triple") as bar,
-    ):
-        done = work(batches[0])  # compiles once, before the threads would all do it
-        bar.update(done)
+    def each_triple(pool: ThreadPoolExecutor) -> Iterator[None]:
+        yield from repeat(None, work(batches[0]))  # compiles once, before the threads would all do it
+        for done in pool.map(work, batches[1:]):
+            yield from repeat(None, done)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         try:
-            for done in pool.map(work, batches[1:]):
-                bar.update(done)
+            title = f"drawing {domain.name}"
+            for _ in track(each_triple(pool), total=len(items), description=title, unit="triple"):
+                pass
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

@@ -6,8 +6,10 @@ import jax
 import orbax.checkpoint as ocp
 from jax.sharding import Mesh
 
+from man_jax.config import ConfigError
 from man_jax.engine.sharding import put_replicated, replicated
 from man_jax.engine.state import TrainState
+from man_jax.networks.three_branch import Variables
 
 CHECKPOINTS = "checkpoints"
 PRETRAINED = "pretrained"
@@ -35,30 +37,39 @@ def restore_state(checkpoints: ocp.CheckpointManager, step: int, like: TrainStat
 
 
 def save_pretrained(workdir: Path, state: TrainState) -> None:
-    """Keep the pre-trained variables for other runs' `config.pretrain.init_from`."""
+    """Keep what pre-training learnt, for other runs' `config.pretrain.init_from`: all but the target's columns."""
     with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save((workdir / PRETRAINED).absolute(), state.variables, force=True)
+        checkpointer.save((workdir / PRETRAINED).absolute(), _source_part(state), force=True)
 
 
 def restore_pretrained(workdir: Path, like: TrainState, mesh: Mesh) -> TrainState:
-    """`like`, with the pre-trained variables of another run.
+    """`like`, with the pre-trained variables of another run, whatever its number of clusters was.
 
     Raises:
-        FileNotFoundError: that run left none.
-        ValueError: they are of another shape: another network, other identities or another number of clusters.
+        ConfigError: that run left none, or they are of another network or of other source identities.
     """
     folder = (workdir / PRETRAINED).absolute()
     if not folder.is_dir():
-        raise FileNotFoundError(
+        raise ConfigError(
             f"config.pretrain.init_from: {folder} does not exist; name the work directory of a run that "
             f"finished pre-training"
         )
-    abstract = _abstract(like.variables, mesh)
+    abstract = _abstract(jax.eval_shape(_source_part, like), mesh)
     with ocp.StandardCheckpointer() as checkpointer:
-        found = checkpointer.metadata(folder).item_metadata
-        _check_shapes(found, abstract, folder)
-        variables = put_replicated(checkpointer.restore(folder, abstract), mesh)
-    return like.replace(**variables)
+        _check_shapes(checkpointer.metadata(folder).item_metadata, abstract, folder)
+        found = put_replicated(checkpointer.restore(folder, abstract), mesh)
+    num_source = like.banks.source.valid.shape[0]
+    fresh = like.params["heads"]
+    heads = jax.tree.map(lambda new, old: new.at[..., :num_source].set(old), fresh, found["params"]["heads"])
+    params = {**found["params"], "heads": heads}
+    return put_replicated(like.replace(params=params, batch_stats=found["batch_stats"]), mesh)
+
+
+def _source_part(state: TrainState) -> Variables:
+    """The variables without the heads' columns of target clusters, which pre-training does not teach."""
+    num_source = state.banks.source.valid.shape[0]
+    heads = jax.tree.map(lambda kernel: kernel[..., :num_source], state.params["heads"])
+    return {"params": {**state.params, "heads": heads}, "batch_stats": state.batch_stats}
 
 
 def _abstract(tree, mesh: Mesh):
@@ -76,7 +87,7 @@ def _check_shapes(found, wanted, folder: Path) -> None:
     wrong = sorted(name for name in have.keys() | want.keys() if have.get(name) != want.get(name))
     if wrong:
         listed = ", ".join(f"{name} {have.get(name)} instead of {want.get(name)}" for name in wrong[:5])
-        raise ValueError(
+        raise ConfigError(
             f"config.pretrain.init_from: {folder} does not fit this model: {listed} ({len(wrong)} in all); "
-            f"use the model, data and num_clusters it was trained with"
+            f"use the model and the source it was trained with"
         )

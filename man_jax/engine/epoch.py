@@ -9,8 +9,8 @@ from jaxtyping import Float
 
 from data_pipelines.loader import training_batches
 from data_pipelines.prepared import PreparedDataset, PreparedSplit
+from data_pipelines.progress import track
 from man_jax.engine.extract import Extract, extract_table
-from man_jax.engine.progress import track
 from man_jax.engine.sharding import local_rows, put_batch
 from man_jax.engine.state import TrainState
 from man_jax.engine.step import Batch, Step
@@ -92,4 +92,5 @@ def rank(distances: Float[np.ndarray, "Q G"], data: PreparedDataset) -> RankingR
         gallery_pids=data.gallery.pids,
         query_groups=data.query.groups,
         gallery_groups=data.gallery.groups,
+        group_name=data.removal,
     )

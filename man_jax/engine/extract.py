@@ -10,8 +10,8 @@ from jaxtyping import Array, Float, UInt8
 
 from data_pipelines.loader import evaluation_batches
 from data_pipelines.prepared import PreparedSplit
+from data_pipelines.progress import track
 from man_jax.engine.augment import Normalization, normalize
-from man_jax.engine.progress import track
 from man_jax.engine.sharding import local_rows, put_batch, replicated
 from man_jax.networks.three_branch import ThreeBranch, Variables
 

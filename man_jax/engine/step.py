@@ -1,7 +1,6 @@
 """One iteration, as a pure function of (state, batches): forward, loss, update, prototypes."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Int32, UInt8
 
 from man_jax.alignment.prototypes import Bank, MovingForm, move_prototypes
 from man_jax.engine.augment import Augmentation, Normalization, augment
-from man_jax.engine.sharding import batch_sharding, replicated
+from man_jax.engine.sharding import replicated
 from man_jax.engine.state import Banks, TrainState
 from man_jax.networks.three_branch import Features, Outputs, ThreeBranch
 from man_jax.objectives.memory import enqueue
@@ -36,7 +35,8 @@ class StepSettings(NamedTuple):
     moving_form: MovingForm = "batch_mean"
 
 
-Step = Callable[..., tuple[TrainState, Terms]]
+Step = Any
+"""A jitted function (state, batch, ...) → (state, terms): calling it runs it, `lower` compiles it."""
 
 
 def make_step(
@@ -48,7 +48,7 @@ def make_step(
 ) -> Step:
     """The jitted step: (state, source) → (state, terms) in pre-training, (state, source, target) in adaptation.
 
-    The state is donated; batches are split over the mesh, so that batch statistics, triplets and means are
+    The state is donated. The batches come split over the mesh, so batch statistics, triplets and means are
     those of the global batch.
     """
 
@@ -65,12 +65,7 @@ def make_step(
         )
         return state_after, {"total": value, **terms}
 
-    one, every = batch_sharding(mesh), replicated(mesh)
-    compiled = {
-        n: jax.jit(step, in_shardings=(every,) + (one,) * n, out_shardings=every, donate_argnums=0)
-        for n in (1, 2)
-    }
-    return lambda state, *batches: compiled[len(batches)](state, *batches)
+    return jax.jit(step, out_shardings=replicated(mesh), donate_argnums=0)
 
 
 def _forward(

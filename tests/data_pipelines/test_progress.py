@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from man_jax.engine.progress import LoggedProgress, track
+from data_pipelines.progress import LoggedProgress, track
 
 
 class Terminal(io.StringIO):
@@ -53,7 +53,7 @@ def test_another_process_is_silent_even_on_a_terminal(monkeypatch):
 def logged_lines(monkeypatch, *, total):
     """Ten items of 2 s each, a line every 6 s."""
     clock = iter(range(0, 1000, 2))
-    monkeypatch.setattr("man_jax.engine.progress.time.monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("data_pipelines.progress.time.monotonic", lambda: float(next(clock)))
     file = io.StringIO()
     run(
         LoggedProgress(range(10), total=total, description="epoch 3", unit="step", interval=6.0, file=file),

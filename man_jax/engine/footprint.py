@@ -1,0 +1,56 @@
+"""What a configuration's adaptation step needs, found by compiling it: no data, no weights, no training."""
+
+import time
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from data_pipelines.datasets import FACTS
+from man_jax.config import Config, check_config
+from man_jax.engine.build import build_model, build_optimizer, build_state, build_step
+from man_jax.engine.sharding import batch_sharding, make_mesh, replicated
+from man_jax.engine.step import Batch
+
+GIB = 2**30
+
+
+def step_footprint(config: Config) -> dict[str, Any]:
+    """Memory (GiB a device) and compile time (s) of one adaptation step, with the published sizes of both sets."""
+    mesh = make_mesh()
+    check_config(config, num_devices=mesh.size)
+    source, target = (FACTS[config.data[side].name].published["train"] for side in ("source", "target"))
+    num_target = config.adapt.num_clusters
+    model = build_model(config.model, num_classes=source[1] + num_target)
+    optimizer = build_optimizer(config.adapt, iterations=config.adapt.iterations)
+    sizes = {"num_source": source[1], "num_target": num_target, "num_samples": source[0] + target[0]}
+    state = jax.eval_shape(partial(build_state, config, model, optimizer, **sizes))
+    batch_size = config.batch.identities * config.batch.instances
+    batch = jax.eval_shape(partial(_blank_batch, batch_size, tuple(config.data.image_size)))
+    state, batch = _placed(state, replicated(mesh)), _placed(batch, batch_sharding(mesh))
+    start = time.monotonic()
+    compiled = build_step(config, model, optimizer, mesh).lower(state, batch, batch).compile()
+    memory: Any = compiled.memory_analysis()
+    held, new, scratch = (
+        memory.argument_size_in_bytes,
+        memory.output_size_in_bytes - memory.alias_size_in_bytes,
+        memory.temp_size_in_bytes,
+    )
+    return {
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(state.params)),
+        "state and batches, GiB": held / GIB,
+        "results besides, GiB": new / GIB,
+        "activations and scratch, GiB": scratch / GIB,
+        "in all, GiB": (held + new + scratch) / GIB,
+        "trace and compile, s": time.monotonic() - start,
+    }
+
+
+def _blank_batch(batch_size: int, image_size: tuple[int, int]) -> Batch:
+    images = jnp.zeros((batch_size, 3, *image_size, 3), jnp.uint8)
+    return Batch(images, jnp.zeros(batch_size, jnp.int32), jnp.zeros(batch_size, bool))
+
+
+def _placed(tree, sharding):
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), tree)

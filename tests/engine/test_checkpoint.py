@@ -1,0 +1,162 @@
+import re
+
+import jax
+import numpy as np
+import pytest
+
+from man_jax.engine.checkpoint import (
+    CHECKPOINTS,
+    open_checkpoints,
+    restore_pretrained,
+    restore_state,
+    save_pretrained,
+    save_state,
+)
+from man_jax.engine.optimizer import make_optimizer
+from man_jax.engine.sharding import make_mesh, put_replicated, replicated
+from tests.engine.tiny import assert_same, new_state
+
+OPTIMIZER = make_optimizer("adam", lambda _: 0.1, weight_decay=0.0)
+
+
+@pytest.fixture(scope="module")
+def state():
+    """Step 7 of a run, with moments and counts that are not zero."""
+    rng = np.random.default_rng(0)
+    state = new_state(OPTIMIZER)
+
+    def draw(leaf):
+        return np.asarray(rng.uniform(1, 9, leaf.shape), leaf.dtype)
+
+    state = state.replace(step=np.int32(7), opt_state=jax.tree.map(draw, state.opt_state))
+    return put_replicated(state, make_mesh(jax.devices()[:1]))
+
+
+@pytest.fixture(scope="module")
+def other():
+    """A state of the same shapes and of other numbers."""
+    return new_state(OPTIMIZER, seed=1)
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory, state):
+    """A work directory with the state of step 7, saved from one device, and its pre-trained variables."""
+    workdir = tmp_path_factory.mktemp("run")
+    with open_checkpoints(workdir) as checkpoints:
+        save_state(checkpoints, state)
+    save_pretrained(workdir, state)
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def restored(workdir, other):
+    with open_checkpoints(workdir) as checkpoints:
+        return restore_state(checkpoints, 7, other, make_mesh())
+
+
+def test_what_is_restored_is_what_was_saved_bit_for_bit(restored, state):
+    assert_same(restored, state)
+
+
+def test_the_random_key_is_restored_as_a_key(restored, state):
+    assert restored.key.dtype == state.key.dtype
+    np.testing.assert_array_equal(jax.random.bits(restored.key), jax.random.bits(state.key))
+
+
+def test_a_state_saved_on_one_device_is_restored_on_eight(restored):
+    everywhere = replicated(make_mesh())
+    assert len(everywhere.device_set) == 8
+    for leaf in jax.tree.leaves(restored):
+        assert leaf.sharding.is_equivalent_to(everywhere, leaf.ndim)
+
+
+def test_shapes_alone_suffice_to_restore(workdir, other, state):
+    like = jax.eval_shape(lambda: other)
+    with open_checkpoints(workdir) as checkpoints:
+        assert_same(restore_state(checkpoints, 7, like, make_mesh()), state)
+
+
+def test_a_restored_state_may_be_donated(workdir, other, state):
+    with open_checkpoints(workdir) as checkpoints:
+        restored = restore_state(checkpoints, 7, other, make_mesh())
+    doubled = jax.jit(lambda s: jax.tree.map(lambda x: x * 2, s), donate_argnums=0)(restored.params)
+    assert_same(doubled, jax.tree.map(lambda x: x * 2, state.params))
+
+
+def test_a_new_work_directory_has_no_checkpoint(tmp_path):
+    with open_checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.latest_step() is None
+
+
+def test_saving_a_step_twice_saves_it_once(tmp_path, state):
+    with open_checkpoints(tmp_path) as checkpoints:
+        save_state(checkpoints, state)
+        save_state(checkpoints, state)
+        assert list(checkpoints.all_steps()) == [7]
+
+
+def test_only_the_last_checkpoints_are_kept(tmp_path, state):
+    small = state.replace(params={}, batch_stats={}, opt_state=())
+    with open_checkpoints(tmp_path, keep=2) as checkpoints:
+        for step in (1, 2, 3):
+            save_state(checkpoints, small.replace(step=np.int32(step)))
+        assert sorted(checkpoints.all_steps()) == [2, 3]
+
+
+def test_a_save_that_was_killed_does_not_exist(tmp_path, state):
+    small = state.replace(params={}, batch_stats={}, opt_state=())
+    with open_checkpoints(tmp_path) as checkpoints:
+        save_state(checkpoints, small)
+    _leftover(tmp_path)
+    with open_checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.latest_step() == 7
+        assert list(checkpoints.all_steps()) == [7]
+
+
+def test_what_a_killed_save_left_is_gone_after_the_next_one(tmp_path, state):
+    leftover = _leftover(tmp_path)
+    with open_checkpoints(tmp_path) as checkpoints:
+        save_state(checkpoints, state.replace(params={}, batch_stats={}, opt_state=()))
+    assert not leftover.exists()
+
+
+def _leftover(workdir):
+    """What kill -9 leaves of a save of step 9."""
+    folder = workdir / CHECKPOINTS / "9.orbax-checkpoint-tmp"
+    (folder / "default").mkdir(parents=True)
+    (folder / "default" / "half").write_text("a")
+    return folder
+
+
+# --- pre-trained variables
+
+
+def test_pretrained_variables_replace_those_of_a_new_state_and_nothing_else(workdir, other, state):
+    restored = restore_pretrained(workdir, other, make_mesh())
+    assert_same(restored.variables, state.variables)
+    for part in ("step", "opt_state", "banks", "memory", "key"):
+        assert_same(getattr(restored, part), getattr(other, part))
+
+
+def test_a_run_without_pretrained_variables_is_named(tmp_path, other):
+    message = (
+        f"config.pretrain.init_from: {re.escape(str(tmp_path))}.* does not exist; name the work directory"
+    )
+    with pytest.raises(FileNotFoundError, match=message):
+        restore_pretrained(tmp_path, other, make_mesh())
+
+
+def test_variables_of_another_shape_are_refused_by_name_and_both_shapes(workdir, other):
+    heads = other.params["heads"]
+    fewer = {"modal": heads["modal"], "fused": {"kernel": heads["fused"]["kernel"][:, :-2]}}
+    smaller = other.replace(params={**other.params, "heads": fewer})
+    rows, columns = heads["fused"]["kernel"].shape
+    wanted = f"['params']['heads']['fused']['kernel'] ({rows}, {columns}) instead of ({rows}, {columns - 2})"
+    with pytest.raises(ValueError, match=re.escape(wanted)):
+        restore_pretrained(workdir, smaller, make_mesh())
+
+
+def test_a_network_with_a_part_more_is_refused_by_the_part_s_name(workdir, other):
+    more = other.replace(params={**other.params, "extra": {"kernel": np.zeros((2, 2), np.float32)}})
+    with pytest.raises(ValueError, match=r"\['params'\]\['extra'\]\['kernel'\] None instead of \(2, 2\)"):
+        restore_pretrained(workdir, more, make_mesh())

@@ -1,0 +1,113 @@
+import numpy as np
+import pytest
+
+from man_jax.engine.epoch import labelled_batches, rank, retrieval_distances, train_epoch
+from man_jax.engine.sharding import make_mesh
+from tests.engine.splits import new_dataset, new_split
+
+N, T, B = 20, 3, 8
+PLAN = np.random.default_rng(0).integers(0, N, (T, B), np.int32)
+LABELS = (np.arange(N) % 7).astype(np.int32)
+RELIABLE = np.arange(N) % 3 > 0
+
+
+@pytest.fixture(scope="module")
+def split():
+    return new_split(np.arange(N))
+
+
+def batches(split, reliable=None):
+    return list(labelled_batches(split, PLAN, LABELS, reliable, mesh=make_mesh(), workers=0))
+
+
+def test_batches_follow_the_plan_with_the_labels_of_their_triples(split):
+    made = batches(split, RELIABLE)
+    assert len(made) == T
+    for batch, index in zip(made, PLAN, strict=True):
+        np.testing.assert_array_equal(batch.images, split.read(index))
+        np.testing.assert_array_equal(batch.labels, LABELS[index])
+        np.testing.assert_array_equal(batch.reliable, RELIABLE[index])
+
+
+def test_labels_are_reliable_unless_said_otherwise(split):
+    assert all(np.asarray(batch.reliable).all() for batch in batches(split))
+
+
+def test_batches_lie_split_over_the_devices(split):
+    for leaf in batches(split)[0]:
+        assert {shard.data.shape[0] for shard in leaf.addressable_shards} == {B // 8}
+
+
+# --- an epoch of steps
+
+
+def counting(state, *numbers):
+    """A step whose state lists what it was given."""
+    return [*state, numbers], {"total": np.float32(sum(numbers)), "first": np.float32(numbers[0])}
+
+
+def test_an_epoch_is_one_step_a_batch_in_order():
+    state, _ = train_epoch(counting, [], [1.0, 2.0, 3.0], num_steps=3, description="epoch")
+    assert state == [(1.0,), (2.0,), (3.0,)]
+
+
+def test_an_epoch_of_two_domains_gives_each_step_one_batch_of_both():
+    state, _ = train_epoch(counting, [], [1.0, 2.0], [5.0, 6.0], num_steps=2, description="epoch")
+    assert state == [(1.0, 5.0), (2.0, 6.0)]
+
+
+def test_the_figures_of_an_epoch_are_the_means_of_its_terms():
+    _, means = train_epoch(counting, [], [1.0, 2.0, 6.0], [0.0, 1.0, 2.0], num_steps=3, description="epoch")
+    assert means == {"loss/total": pytest.approx(4.0), "loss/first": pytest.approx(3.0)}
+
+
+def test_domains_of_different_lengths_are_an_error():
+    with pytest.raises(ValueError, match="shorter"):
+        train_epoch(counting, [], [1.0, 2.0], [5.0], num_steps=2, description="epoch")
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+def test_a_term_that_is_not_finite_ends_the_run_by_name_and_with_a_remedy(broken):
+    def diverging(state, number):
+        return state, {"total": np.float32(number), "triplet": np.float32(broken if number > 1 else 0)}
+
+    with pytest.raises(FloatingPointError, match=r"^epoch 2: loss/triplet became.*learning rate"):
+        train_epoch(diverging, [], [1.0, 2.0, 1.0], num_steps=3, description="epoch 2")
+
+
+# --- retrieval
+
+
+def brightness(_, images):
+    """In place of the network: a unit vector that turns with the brightness of the triple's first pixel."""
+    angle = np.asarray(images)[:, 0, 0, 0, 0] / 255.0
+    fused = np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
+    return np.repeat(fused[None], 3, axis=0), fused
+
+
+@pytest.fixture(scope="module")
+def data(split):
+    """Queries 0, 1; each one's own triple in the gallery is the next brighter one, but for its own camera's."""
+    query, gallery = new_split([0, 1], camids=[0, 0]), new_split([0, 1, 1, 2], camids=[1, 0, 1, 1])
+    query.images[:, 0, 0, 0, 0] = [100, 200]
+    gallery.images[:, 0, 0, 0, 0] = [110, 200, 240, 205]
+    return new_dataset(split, query, gallery)
+
+
+@pytest.fixture(scope="module")
+def distances(data):
+    return retrieval_distances(brightness, {}, data, batch_size=8, mesh=make_mesh())
+
+
+def test_distances_are_those_of_every_query_to_every_gallery_triple(distances, data):
+    angles = [split.images[:, 0, 0, 0, 0] / 255.0 for split in (data.query, data.gallery)]
+    expected = 2 - 2 * np.cos(angles[0][:, None] - angles[1][None, :])
+    np.testing.assert_allclose(distances, expected, atol=1e-6)
+
+
+def test_ranking_removes_what_the_data_set_s_rule_removes(distances, data):
+    result = rank(distances, data)
+    # Query 0 finds its triple first. Query 1: its own camera's is removed, another object's comes first.
+    assert result.as_dict()["R1"] == 0.5
+    assert result.mAP == pytest.approx((1 + 1 / 2) / 2)
+    assert result.num_valid == 2

@@ -1,0 +1,216 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from man_jax.alignment.pseudo_labels import PseudoLabels
+from man_jax.engine.extract import FeatureTable
+from man_jax.engine.optimizer import make_optimizer
+from man_jax.engine.relabel import (
+    begin_epoch,
+    cluster_target,
+    label_report,
+    make_bank,
+    settle_target,
+    true_labels,
+)
+from man_jax.engine.state import Banks
+from tests.engine.tiny import NUM_SOURCE, NUM_TARGET, D, M, as_arrays, assert_same, new_bank, new_state
+from tests.oracles import prototypes as oracle
+from tests.oracles import pseudo_labels as cpa
+from tests.oracles.cases import unit_normal
+from tests.oracles.precision import SINGLE, assert_close
+
+INVALID = (1, 4)
+VALID = ~np.isin(np.arange(NUM_TARGET), INVALID)
+
+
+@pytest.fixture(scope="module")
+def before():
+    """A state amid training, its moments all ones."""
+    state = new_state(make_optimizer("adam", lambda _: 0.1, weight_decay=0.0))
+    return state.replace(opt_state=jax.tree.map(jnp.ones_like, state.opt_state))
+
+
+@pytest.fixture(scope="module")
+def banks() -> Banks:
+    rng = np.random.default_rng(5)
+    return Banks(new_bank(rng, NUM_SOURCE), new_bank(rng, NUM_TARGET, invalid=INVALID))
+
+
+@pytest.fixture(scope="module")
+def after(before, banks):
+    return begin_epoch(before, banks)
+
+
+def kernels(state) -> dict[str, np.ndarray]:
+    return {name: np.asarray(head["kernel"]) for name, head in state.params["heads"].items()}
+
+
+# --- the beginning of an epoch
+
+
+@pytest.mark.parametrize("head", ["modal", "fused"])
+def test_target_columns_of_the_heads_become_the_valid_prototypes(after, banks, head):
+    columns = kernels(after)[head][..., NUM_SOURCE:]
+    prototypes = np.asarray(getattr(banks.target, head))
+    for i in np.flatnonzero(VALID):
+        np.testing.assert_array_equal(columns[..., i], prototypes[..., i, :])
+
+
+@pytest.mark.parametrize("head", ["modal", "fused"])
+def test_columns_of_invalid_clusters_stay(before, after, head):
+    old, new = (kernels(state)[head][..., NUM_SOURCE:] for state in (before, after))
+    np.testing.assert_array_equal(new[..., ~VALID], old[..., ~VALID])
+
+
+@pytest.mark.parametrize("head", ["modal", "fused"])
+def test_source_columns_stay(before, after, head):
+    old, new = (kernels(state)[head][..., :NUM_SOURCE] for state in (before, after))
+    np.testing.assert_array_equal(new, old)
+
+
+def test_the_moments_of_the_target_columns_are_zero_and_all_others_stay(after):
+    reset = 0
+    for path, leaf in jax.tree_util.tree_leaves_with_path(as_arrays(after.opt_state)):
+        expected = np.ones_like(leaf)
+        if "'heads'" in jax.tree_util.keystr(path):
+            expected[..., NUM_SOURCE:] = 0
+            reset += 1
+        np.testing.assert_array_equal(leaf, expected, err_msg=jax.tree_util.keystr(path))
+    assert reset == 4  # two moments of two kernels
+
+
+def test_the_memory_forgets_clusters_and_keeps_identities(before, after):
+    old, new = (np.asarray(state.memory.labels) for state in (before, after))
+    assert (old >= NUM_SOURCE).any()
+    np.testing.assert_array_equal(new, np.where(old >= NUM_SOURCE, -1, old))
+    np.testing.assert_array_equal(after.memory.features, before.memory.features)
+
+
+def test_the_banks_are_the_new_ones_and_the_rest_stays(before, after, banks):
+    assert_same(after.banks, banks)
+    for part in ("step", "key", "batch_stats"):
+        assert_same(getattr(after, part), getattr(before, part))
+    assert_same(after.params["branches"], before.params["branches"])
+
+
+# --- prototypes
+
+
+@pytest.fixture(scope="module")
+def table() -> FeatureTable:
+    """24 samples of four well separated kinds, two modalities of which the third cannot tell apart."""
+    rng = np.random.default_rng(6)
+    kinds = np.arange(24) % 4
+    centres = unit_normal(rng, M, 4, D)
+    centres[2, 1] = centres[2, 0]
+    modal = centres[:, kinds] + 0.05 * rng.normal(size=(M, 24, D))
+    modal /= np.linalg.norm(modal, axis=-1, keepdims=True)
+    fused = np.concatenate(modal, axis=1) / np.sqrt(M)
+    return FeatureTable(modal.astype(np.float32), fused.astype(np.float32))
+
+
+@pytest.mark.parametrize("weights", ["softmax", "average"])
+def test_a_bank_holds_the_prototypes_of_each_modality_and_of_the_fusion(table, weights):
+    rng = np.random.default_rng(7)
+    labels, mask = rng.integers(0, 5, 24), rng.random(24) < 0.6
+    labels[mask & (labels == 3)] = 2
+    kind = {"weights": weights, "temperature": 0.5}
+    bank = make_bank(table, labels, num_classes=5, mask=mask, **kind)
+    for actual, rows in zip([*bank.modal, bank.fused], [*table.modal, table.fused], strict=True):
+        expected, valid = oracle.class_prototypes(rows[mask], labels[mask], 5, **kind)
+        assert_close(actual, expected, SINGLE)
+        np.testing.assert_array_equal(bank.valid, valid)
+    assert not bank.valid[3]
+
+
+# --- clusters and labels
+
+
+def test_each_table_is_clustered_by_itself(table):
+    clusters = cluster_target(table, num_clusters=4, seed=0, epoch=0, num_init=3)
+    kinds = np.arange(24) % 4
+    assert clusters.shape == (4, 24)
+    for row in (0, 1, 3):
+        assert cpa.clustering_accuracy(clusters[row][:12], kinds[:12]) == 1
+    assert cpa.clustering_accuracy(clusters[2][:12], kinds[:12]) < 1
+
+
+def test_clusters_depend_on_seed_and_epoch_alone():
+    noise = np.random.default_rng(8)
+    table = FeatureTable(
+        unit_normal(noise, M, 24, D).astype(np.float32), unit_normal(noise, 24, M * D).astype(np.float32)
+    )
+    first, again, next_epoch, next_seed = (
+        cluster_target(table, num_clusters=6, seed=seed, epoch=epoch)
+        for seed, epoch in ((0, 3), (0, 3), (0, 4), (1, 3))
+    )
+    np.testing.assert_array_equal(again, first)
+    assert not np.array_equal(next_epoch, first)
+    assert not np.array_equal(next_seed, first)
+
+
+CLUSTERS = np.array(
+    [
+        [0, 0, 0, 1, 1, 1, 2, 2, 2, 2],
+        [1, 1, 1, 2, 2, 2, 0, 0, 0, 1],
+        [2, 2, 2, 0, 0, 0, 1, 1, 1, 0],
+        [0, 0, 0, 1, 1, 1, 2, 2, 2, 0],
+    ],
+    np.int32,
+)
+"""Four clusterings that agree but for names, and but for the last sample: R says 2, N and F 0, T 1."""
+
+
+def settled(labels: str, *, threshold: float = 0.4) -> PseudoLabels:
+    return settle_target(CLUSTERS, num_clusters=3, labels=labels, rule="fusion_vote", threshold=threshold)
+
+
+def test_cpa_trusts_what_the_modalities_agree_on():
+    pseudo = settled("cpa")
+    np.testing.assert_array_equal(pseudo.labels, CLUSTERS[3])
+    np.testing.assert_array_equal(pseudo.reliable, np.arange(10) < 9)
+
+
+def test_the_threshold_says_how_much_agreement_is_enough():
+    assert settled("cpa", threshold=0.1).reliable.all()
+
+
+def test_fusion_labels_are_the_plain_clusters_of_the_fusion_and_all_reliable():
+    pseudo = settled("fusion")
+    np.testing.assert_array_equal(pseudo.labels, CLUSTERS[3])
+    assert pseudo.reliable.all()
+
+
+def test_true_labels_are_all_reliable():
+    identities = np.array([2, 0, 1, 1], np.int32)
+    pseudo = true_labels(identities)
+    np.testing.assert_array_equal(pseudo.labels, identities)
+    np.testing.assert_array_equal(pseudo.aligned, np.tile(identities, (4, 1)))
+    assert pseudo.reliable.all()
+    assert pseudo.reliable.dtype == bool
+
+
+# --- the report
+
+
+def test_the_report_tells_each_accuracy_and_what_is_reliable():
+    pids = np.array([7, 7, 7, 8, 8, 8, 9, 9, 9, 9])
+    report = label_report(settled("cpa"), pids)
+    assert report == {
+        "labels/accuracy_R": 1.0,
+        "labels/accuracy_N": 0.9,
+        "labels/accuracy_T": 0.9,
+        "labels/accuracy_F": 0.9,
+        "labels/accuracy_settled": 0.9,
+        "labels/accuracy_reliable": 1.0,
+        "labels/reliable": 0.9,
+        "labels/clusters_valid": 3.0,
+    }
+
+
+def test_a_cluster_without_a_reliable_sample_is_not_counted_as_valid():
+    pseudo = settled("cpa")
+    without = pseudo._replace(reliable=pseudo.reliable & (pseudo.labels != 1))
+    assert label_report(without, np.zeros(10, int))["labels/clusters_valid"] == 2.0

@@ -1,0 +1,69 @@
+import json
+
+import pytest
+from ml_collections import ConfigDict
+
+from man_jax.engine.workdir import CONFIG, WorkdirError, claim_workdir
+
+
+def config(**changes) -> ConfigDict:
+    values = {"seed": 0, "data": {"image_size": (256, 128)}, "loss": {"alpha": 1.0, "beta": 0.8}}
+    made = ConfigDict(values)
+    made.update_from_flattened_dict(changes)
+    return made
+
+
+@pytest.fixture
+def claimed(tmp_path):
+    workdir = tmp_path / "runs" / "one"
+    claim_workdir(workdir, config())
+    return workdir
+
+
+def test_a_new_work_directory_is_made_and_keeps_the_configuration(claimed):
+    kept = json.loads((claimed / CONFIG).read_text())
+    assert kept == {"seed": 0, "data": {"image_size": [256, 128]}, "loss": {"alpha": 1.0, "beta": 0.8}}
+
+
+def test_the_same_configuration_may_come_again(claimed):
+    before = (claimed / CONFIG).read_bytes()
+    claim_workdir(claimed, config())
+    assert (claimed / CONFIG).read_bytes() == before
+
+
+def test_another_configuration_is_refused_with_its_keys_and_both_values(claimed):
+    with pytest.raises(WorkdirError) as refusal:
+        claim_workdir(claimed, config(**{"loss.alpha": 0.5, "data.image_size": (64, 32)}))
+    message = str(refusal.value)
+    assert str(claimed) in message
+    assert "config.loss.alpha is 1.0 there and 0.5 here" in message
+    assert "config.data.image_size is [256, 128] there and [64, 32] here" in message
+    assert "beta" not in message
+    assert "another --workdir" in message
+
+
+def test_a_key_that_only_one_of_them_has_is_a_difference(claimed):
+    more = config()
+    more.loss.gamma = 2.0
+    with pytest.raises(WorkdirError, match=r"config\.loss\.gamma is None there and 2\.0 here"):
+        claim_workdir(claimed, more)
+
+
+def test_a_refusal_leaves_the_configuration_as_it_was(claimed):
+    before = (claimed / CONFIG).read_bytes()
+    with pytest.raises(WorkdirError):
+        claim_workdir(claimed, config(seed=1))
+    assert (claimed / CONFIG).read_bytes() == before
+
+
+def test_what_a_kill_left_half_written_is_no_claim(tmp_path):
+    (tmp_path / CONFIG).with_suffix(".partial").write_text('{"seed": 3, "da')
+    claim_workdir(tmp_path, config())
+    assert json.loads((tmp_path / CONFIG).read_text())["seed"] == 0
+    assert [path.name for path in tmp_path.iterdir()] == [CONFIG]
+
+
+def test_other_files_in_the_folder_do_not_matter(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    claim_workdir(tmp_path, config())
+    assert (tmp_path / "notes.txt").read_text() == "mine"

@@ -1,0 +1,157 @@
+import jax
+import numpy as np
+import pytest
+
+from man_jax.networks.resnet import ResNet
+from man_jax.networks.three_branch import Branch, Features, Outputs, ThreeBranch
+from tests.oracles.geometry import unit, unit_rows
+from tests.oracles.precision import SINGLE, assert_close, evaluate
+
+B, M, CLASSES = 4, 3, 5
+HEIGHT, WIDTH = 16, 8
+R, N, T, F = range(4)
+BACKBONE = ResNet(stage_sizes=(1,), width=2, form="taps")
+D = BACKBONE.dim
+
+
+def model(application: str = "vmap") -> ThreeBranch:
+    return ThreeBranch(Branch(BACKBONE), num_classes=CLASSES, application=application)
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    """Variables as `init` shapes them but drawn, so that no branch, neck or head is like another; images."""
+    rng = np.random.default_rng(0)
+    shapes = jax.eval_shape(lambda key: model().init(key, (HEIGHT, WIDTH)), jax.random.key(0))
+    variables = jax.tree.map(lambda leaf: rng.uniform(0.5, 1.5, leaf.shape) - (leaf.ndim > 2), shapes)
+    return variables, rng.normal(size=(B, M, HEIGHT, WIDTH, 3))
+
+
+def _run(variables, images, *, application="vmap", train=True) -> tuple[Outputs, dict]:
+    return model(application)(variables, images, train=train)
+
+
+def _new_variables(*, seed: int):
+    return model().init(jax.random.key(seed), (HEIGHT, WIDTH))
+
+
+def _value_slope_statistics(params, batch_stats, images, *, application):
+    def loss(params):
+        variables = {"params": params, "batch_stats": batch_stats}
+        outputs, updated = _run(variables, images, application=application)
+        return 0.5 * (outputs.logits**2).sum() + 0.5 * (outputs.features.pooled**2).sum(), updated
+
+    return jax.value_and_grad(loss, has_aux=True)(params)
+
+
+@pytest.fixture(scope="module")
+def outputs(drawn) -> Outputs:
+    return evaluate(_run, *drawn)[0]
+
+
+@pytest.fixture(scope="module")
+def applications(drawn):
+    variables, images = drawn
+    arrays = (variables["params"], variables["batch_stats"], images)
+    return {name: evaluate(_value_slope_statistics, *arrays, application=name) for name in ("vmap", "loop")}
+
+
+@pytest.mark.parametrize("part", [("value", 0, 0), ("statistics", 0, 1), ("gradient", 1)], ids=lambda p: p[0])
+def test_vmapped_branches_are_the_branches_one_by_one(applications, part):
+    def of(result):
+        for index in part[1:]:
+            result = result[index]
+        return result
+
+    jax.tree.map(assert_close, of(applications["vmap"]), of(applications["loop"]))
+
+
+@pytest.mark.parametrize("modality", [R, N, T])
+def test_a_branch_sees_its_own_modality_only(drawn, outputs, modality):
+    variables, images = drawn
+    other = images.copy()
+    other[:, modality] += np.random.default_rng(1).normal(size=other[:, modality].shape)
+    after = evaluate(_run, variables, other)[0]
+    changed = [not np.array_equal(after.features.pooled[m], outputs.features.pooled[m]) for m in range(M)]
+    assert changed == [m == modality for m in range(M)]
+
+
+def test_every_branch_has_weights_of_its_own():
+    branches = jax.eval_shape(lambda key: model().init(key, (HEIGHT, WIDTH)), jax.random.key(0))["params"]
+    assert {leaf.shape[0] for leaf in jax.tree.leaves(branches["branches"])} == {M}
+
+
+def test_branches_start_from_different_weights():
+    stem = evaluate(_new_variables, seed=0)["params"]["branches"]["backbone"]["conv1"]["kernel"]
+    assert not np.array_equal(stem[R], stem[N])
+    assert not np.array_equal(stem[N], stem[T])
+
+
+def test_the_neck_has_a_scale_and_no_bias(drawn):
+    assert set(drawn[0]["params"]["branches"]["neck"]) == {"scale"}
+
+
+def test_heads_are_linear_without_bias(drawn):
+    heads = drawn[0]["params"]["heads"]
+    assert {name: set(head) for name, head in heads.items()} == {"modal": {"kernel"}, "fused": {"kernel"}}
+    assert heads["modal"]["kernel"].shape == (M, D, CLASSES)
+    assert heads["fused"]["kernel"].shape == (M * D, CLASSES)
+
+
+def test_logits_come_in_the_order_r_n_t_f(drawn, outputs):
+    heads = drawn[0]["params"]["heads"]
+    normed = outputs.features.normed
+    for m in (R, N, T):
+        assert_close(outputs.logits[m], normed[m] @ heads["modal"]["kernel"][m])
+    fused = np.concatenate([normed[R], normed[N], normed[T]], axis=1)
+    assert_close(outputs.logits[F], fused @ heads["fused"]["kernel"])
+
+
+def test_the_neck_normalises_over_the_batch(drawn, outputs):
+    pooled, scale = outputs.features.pooled, drawn[0]["params"]["branches"]["neck"]["scale"]
+    for m in range(M):
+        spread = np.sqrt(pooled[m].var(axis=0) + 1e-5)
+        assert_close(outputs.features.normed[m], (pooled[m] - pooled[m].mean(axis=0)) / spread * scale[m])
+
+
+def test_evaluation_changes_no_statistics(drawn):
+    variables, images = drawn
+    _, after = evaluate(_run, variables, images, train=False)
+    jax.tree.map(np.testing.assert_array_equal, after, variables["batch_stats"])
+
+
+def test_evaluation_of_a_triple_does_not_depend_on_its_batch(drawn):
+    variables, images = drawn
+    other = images.copy()
+    other[1:] = 0
+    together, alone = (evaluate(_run, variables, x, train=False)[0] for x in (images, other))
+    assert_close(alone.features.normed[:, 0], together.features.normed[:, 0])
+
+
+# --- what features are
+
+
+@pytest.fixture
+def features() -> Features:
+    rng = np.random.default_rng(2)
+    return Features(*rng.normal(size=(2, M, B, D)).astype(np.float32))
+
+
+@pytest.mark.parametrize("kind", ["pooled", "normed"])
+def test_the_fusion_is_the_concatenation_r_n_t_of_each_triple(features, kind):
+    fused = getattr(features, f"fused_{kind}")
+    rows = getattr(features, kind)
+    for b in range(B):
+        np.testing.assert_array_equal(fused[b], np.concatenate([rows[m][b] for m in (R, N, T)]))
+
+
+def test_unit_features_are_of_norm_1(features):
+    np.testing.assert_allclose(np.linalg.norm(features.modal_unit, axis=-1), 1.0, rtol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(features.fused_unit, axis=-1), 1.0, rtol=1e-6)
+
+
+def test_unit_features_point_where_the_normed_ones_do(features):
+    expected = unit_rows(features.normed)
+    assert_close(features.modal_unit, expected, SINGLE)
+    for b in range(B):
+        assert_close(features.fused_unit[b], unit(np.concatenate(expected[:, b])), SINGLE)

@@ -1,0 +1,132 @@
+"""The house rules that a machine can check: who may import whom, and how long a file or a function may be."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("man_jax", "data_pipelines", "configs")
+LEAVES = ("alignment", "networks", "objectives", "reporting", "retrieval")
+GROUND = ("man_jax.vectors",)
+"""What every room stands on; it stands on nothing of ours."""
+BETWEEN_LEAVES = {"objectives": ("alignment", "networks")}
+"""The total loss puts together what PDA, MMA and the network say."""
+LONGEST_FILE, LONGEST_FUNCTION = 400, 60
+EVASIVE = {"utils", "util", "helpers", "common", "misc", "manager"}
+
+
+def modules(*folders: str) -> list[Path]:
+    return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Full names of all that a file imports, inside functions too; `from a import b` counts as a.b."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno} imports by a relative name"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def is_within(name: str, *packages: str) -> bool:
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+def offences(paths: list[Path], *, only: tuple[str, ...] = (), never: tuple[str, ...] = ()) -> list[str]:
+    """Imports of our own packages other than `only`, and any of `never`, as "file imports name"."""
+    return [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in paths
+        for name in imported(path)
+        if is_within(name, *never) or (is_within(name, *PACKAGES) and not is_within(name, *only))
+    ]
+
+
+@pytest.mark.parametrize("leaf", LEAVES)
+def test_a_leaf_knows_only_itself_and_the_ground(leaf):
+    rooms = (leaf, *BETWEEN_LEAVES.get(leaf, ()))
+    only = (*GROUND, *(f"man_jax.{room}" for room in rooms))
+    assert offences(modules(f"man_jax/{leaf}"), only=only) == []
+
+
+@pytest.mark.parametrize("leaf", LEAVES)
+def test_a_leaf_takes_plain_values_and_never_the_configuration(leaf):
+    paths = modules(f"man_jax/{leaf}")
+    assert offences(paths, only=PACKAGES, never=("ml_collections", "man_jax.config", "configs")) == []
+
+
+def test_the_ground_stands_on_nothing_of_ours():
+    assert offences([ROOT / "man_jax" / "vectors.py", ROOT / "man_jax" / "config.py"]) == []
+
+
+def test_the_engine_knows_no_door_and_no_experiment():
+    only = (
+        *GROUND,
+        "man_jax.config",
+        "man_jax.engine",
+        "data_pipelines",
+        *(f"man_jax.{leaf}" for leaf in LEAVES),
+    )
+    assert offences(modules("man_jax/engine"), only=only) == []
+
+
+def test_data_pipelines_know_nothing_of_the_method():
+    assert offences(modules("data_pipelines"), only=("data_pipelines",)) == []
+
+
+def test_experiments_are_configuration_only():
+    paths = modules("configs")
+    assert offences(paths, only=("configs",), never=("jax", "numpy", "flax")) == []
+
+
+def test_only_networks_are_written_in_linen():
+    others = [path for path in modules(*PACKAGES) if path.parent.name != "networks"]
+    assert offences(others, only=PACKAGES, never=("flax.linen", "flax.nnx")) == []
+
+
+def test_nothing_imports_torch_or_tensorflow():
+    assert offences(modules(*PACKAGES), only=PACKAGES, never=("torch", "torchvision", "tensorflow")) == []
+
+
+def test_the_package_imports_no_test():
+    assert offences(modules(*PACKAGES), only=PACKAGES, never=("tests", "pytest", "hypothesis")) == []
+
+
+@pytest.mark.parametrize("leaf", ["engine", *LEAVES])
+def test_the_rooms_that_are_checked_exist(leaf):
+    assert modules(f"man_jax/{leaf}")
+
+
+# --- size and names
+
+
+def test_no_file_is_longer_than_a_reader_s_patience():
+    lengths = {p.relative_to(ROOT): len(p.read_text().splitlines()) for p in modules(*PACKAGES, "tests")}
+    assert {str(path): length for path, length in lengths.items() if length > LONGEST_FILE} == {}
+
+
+def test_no_function_is_longer_than_a_screen():
+    too_long = [
+        f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
+        for path in modules(*PACKAGES, "tests")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (node.end_lineno or node.lineno) - node.lineno + 1 > LONGEST_FUNCTION
+    ]
+    assert too_long == []
+
+
+def test_no_module_has_a_name_that_says_nothing():
+    assert [str(path) for path in modules(*PACKAGES, "tests") if path.stem in EVASIVE] == []
+
+
+def test_every_module_says_what_it_is():
+    silent = [
+        str(path.relative_to(ROOT))
+        for path in modules(*PACKAGES)
+        if path.read_text().strip() and not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    ]
+    assert silent == []

@@ -1,0 +1,263 @@
+import importlib
+from pathlib import Path
+
+import pytest
+from absl import flags
+from ml_collections import ConfigDict, config_flags
+
+import configs
+from configs import default
+from data_pipelines.datasets import READERS
+from man_jax.config import CHOICES, POSITIVE, ConfigError, check_config, check_counts
+from man_jax.engine.augment import Augmentation, Normalization
+from man_jax.engine.build import build_model, build_normalization, build_optimizer
+from man_jax.objectives.total import Objective
+
+FOLDER = Path(configs.__path__[0])
+EXPERIMENTS = sorted(p.stem for p in FOLDER.glob("*.py") if p.stem not in ("__init__", "default", "smoke"))
+every_experiment = pytest.mark.parametrize("name", EXPERIMENTS)
+both_variants = pytest.mark.parametrize("variant", ["", "smoke"])
+
+
+def experiment(name: str, variant: str = "") -> ConfigDict:
+    return importlib.import_module(f"configs.{name}").get_config(variant)
+
+
+def changed(**changes) -> ConfigDict:
+    """The default configuration with a few values, the keys written a__b for a.b."""
+    config = default.get_config()
+    config.update_from_flattened_dict({key.replace("__", "."): value for key, value in changes.items()})
+    return config
+
+
+# ml_collections loads the experiment's file the way Python 3.11 has come to discourage.
+through_flags = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
+
+
+def from_flags(*arguments: str) -> ConfigDict:
+    """The configuration as the command line gives it."""
+    values = flags.FlagValues()
+    config_flags.DEFINE_config_file("config", flag_values=values)
+    values(["train", f"--config={FOLDER / 'demo.py'}", *arguments])
+    return values.config
+
+
+def parts(config: ConfigDict, prefix: str = ""):
+    """(name, value) of every key, parts of the configuration included."""
+    for key, value in config.items():
+        yield prefix + key, value
+        if isinstance(value, ConfigDict):
+            yield from parts(value, f"{prefix}{key}.")
+
+
+# --- the experiments
+
+
+@both_variants
+@every_experiment
+def test_every_experiment_passes_its_own_check(name, variant):
+    check_config(experiment(name, variant), num_devices=1)
+
+
+@both_variants
+@every_experiment
+def test_every_experiment_is_locked_in_all_its_parts(name, variant):
+    config = experiment(name, variant)
+    assert config.is_locked
+    assert all(part.is_locked for _, part in parts(config) if isinstance(part, ConfigDict))
+
+
+@both_variants
+@every_experiment
+def test_every_experiment_has_the_keys_of_the_default_and_their_types(name, variant):
+    wanted = {key: type(value) for key, value in parts(default.get_config())}
+    assert {key: type(value) for key, value in parts(experiment(name, variant))} == wanted
+
+
+@every_experiment
+def test_every_experiment_reads_data_sets_that_have_a_reader(name):
+    data = experiment(name).data
+    assert {data.source.name, data.target.name} <= set(READERS)
+
+
+@every_experiment
+def test_every_experiment_has_a_name_and_its_smoke_variant_another(name):
+    assert experiment(name).experiment == name
+    assert experiment(name, "smoke").experiment == f"{name}-smoke"
+
+
+@every_experiment
+def test_an_unknown_variant_is_refused(name):
+    with pytest.raises(ValueError, match=r"variant is 'smok'; write CONFIG\.py or CONFIG\.py:smoke"):
+        experiment(name, "smok")
+
+
+@every_experiment
+def test_every_experiment_says_how_to_run_it(name):
+    assert (
+        f"python -m man_jax.train --config configs/{name}.py"
+        in importlib.import_module(f"configs.{name}").__doc__
+    )
+
+
+@pytest.mark.parametrize("num_devices", [1, 2, 4, 8])
+@every_experiment
+def test_a_smoke_variant_runs_on_any_common_number_of_devices(name, num_devices):
+    check_config(experiment(name, "smoke"), num_devices=num_devices)
+
+
+# --- keys and their types
+
+
+def test_a_misspelt_key_is_refused_with_the_right_one():
+    with pytest.raises(AttributeError, match=r"Did you mean.*num_clusters"):
+        default.get_config().adapt.num_cluster = 5
+
+
+@through_flags
+def test_a_misspelt_flag_is_refused_with_the_right_one():
+    with pytest.raises((AttributeError, KeyError, flags.Error), match="Did you mean.*alpha"):
+        from_flags("--config.loss.alhpa=0.5")
+
+
+@through_flags
+def test_numbers_and_tuples_are_read_from_flags_in_their_types():
+    config = from_flags(
+        "--config.loss.alpha=1", "--config.data.image_size=(64, 32)", "--config.adapt.epochs=3"
+    )
+    assert (config.loss.alpha, type(config.loss.alpha)) == (1.0, float)
+    assert config.data.image_size == (64, 32)
+    assert (config.adapt.epochs, type(config.adapt.epochs)) == (3, int)
+
+
+@through_flags
+@pytest.mark.parametrize(
+    "argument",
+    ["--config.loss.alpha=much", "--config.adapt.epochs=1.5", "--config.augment.per_modality=perhaps"],
+)
+def test_a_value_of_another_type_is_refused(argument):
+    with pytest.raises((flags.Error, TypeError, ValueError)):
+        from_flags(argument)
+
+
+def test_a_whole_number_becomes_a_float_where_the_key_is_one():
+    config = default.get_config()
+    config.loss.beta = 1
+    assert isinstance(config.loss.beta, float)
+
+
+def test_loss_keys_are_the_fields_of_the_objective():
+    assert set(default.get_config().loss) == set(Objective._fields)
+
+
+def test_augment_keys_are_the_fields_of_augmentation_and_normalization():
+    assert set(default.get_config().augment) == {*Augmentation._fields, *Normalization._fields}
+
+
+def test_the_defaults_of_the_parts_are_those_of_the_configuration():
+    config = default.get_config()
+    assert Objective(**config.loss) == Objective()
+    assert build_normalization(config) == Normalization()
+    assert Augmentation(**{name: config.augment[name] for name in Augmentation._fields}) == Augmentation()
+
+
+def test_every_choice_is_of_a_key_and_has_the_default_among_it():
+    values = dict(parts(default.get_config()))
+    for key, choices in CHOICES.items():
+        assert values[key] in choices, key
+
+
+# --- what the configuration builds
+
+
+def test_the_default_network_is_resnet50():
+    backbone = build_model(default.get_config().model, num_classes=10).branch.backbone
+    assert (backbone.stage_sizes, backbone.dim, backbone.last_stride) == ((3, 4, 6, 3), 2048, 1)
+
+
+@pytest.mark.parametrize("decay_form", CHOICES["adapt.decay_form"])
+@pytest.mark.parametrize("optimizer", CHOICES["adapt.optimizer"])
+@pytest.mark.parametrize("phase", ["pretrain", "adapt"])
+def test_every_choice_of_an_optimizer_can_be_built(phase, optimizer, decay_form):
+    chosen = {f"{phase}__optimizer": optimizer, f"{phase}__decay_form": decay_form}
+    build_optimizer(changed(**chosen)[phase], iterations=2).init({"conv": {"kernel": 0.0}})
+
+
+@pytest.mark.parametrize("epochs", [0, 1, 10, 11])
+def test_a_phase_may_be_shorter_than_its_warm_up(epochs):
+    build_optimizer(changed(adapt__epochs=epochs, adapt__warmup_epochs=10).adapt, iterations=2)
+
+
+# --- refusals
+
+
+@pytest.mark.parametrize(("key", "choices"), sorted(CHOICES.items()))
+def test_an_unknown_choice_lists_the_choices(key, choices):
+    with pytest.raises(ConfigError) as refusal:
+        check_config(changed(**{key.replace(".", "__"): "nonsense"}), num_devices=1)
+    assert f"config.{key} is 'nonsense'; choose one of {', '.join(choices)}" == str(refusal.value)
+
+
+@pytest.mark.parametrize("key", POSITIVE)
+def test_a_count_below_one_is_refused(key):
+    with pytest.raises(ConfigError, match=rf"config\.{key} is 0; it must be at least 1"):
+        check_config(changed(**{key.replace(".", "__"): 0}), num_devices=1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "num_devices", "message"),
+    [
+        ({"batch__instances": 1}, 1, r"4 identities × 1 instances; a triplet needs at least 2 × 2"),
+        ({"batch__identities": 1}, 1, r"1 identities × 8 instances; a triplet needs at least 2 × 2"),
+        (
+            {"batch__identities": 15, "batch__instances": 4},
+            8,
+            r"identities × config\.batch\.instances = 60 is not divisible by 8 devices; make it 56 or 64",
+        ),
+        (
+            {"evaluation__batch_size": 20},
+            8,
+            r"config\.evaluation\.batch_size = 20 is not divisible by 8 devices; make it 16 or 24",
+        ),
+        ({"evaluation__batch_size": 5}, 8, r"5 is not divisible by 8 devices; make it 8$"),
+        ({"adapt__momentum": 1.5}, 1, r"config\.adapt\.momentum is 1\.5; λ of Eq\. 11 lies in \[0, 1\]"),
+        ({"adapt__momentum": -0.1}, 1, r"config\.adapt\.momentum is -0\.1"),
+        ({"adapt__temperature": 0.0}, 1, r"config\.adapt\.temperature is 0\.0; τ must be above 0"),
+        ({"pretrain__epochs": 0}, 1, r"epochs is 0 and config\.pretrain\.init_from is empty.*give either"),
+    ],
+)
+def test_what_cannot_work_is_refused_with_value_limit_and_remedy(changes, num_devices, message):
+    with pytest.raises(ConfigError, match=message):
+        check_config(changed(**changes), num_devices=num_devices)
+
+
+def test_without_pretraining_another_run_s_weights_will_do():
+    check_config(changed(pretrain__epochs=0, pretrain__init_from="runs/other"), num_devices=1)
+
+
+ENOUGH = {"num_identities": 50, "num_samples": 5000}
+
+
+def test_data_that_suffice_are_accepted():
+    check_counts(default.get_config(), **ENOUGH)
+
+
+@pytest.mark.parametrize(
+    ("changes", "counts", "message"),
+    [
+        (
+            {},
+            {"num_identities": 3},
+            r"config\.batch\.identities is 4, but the source has 3 training identities",
+        ),
+        ({}, {"num_samples": 299}, r"num_clusters is 300, but the target has 299 training triples; choose k"),
+        (
+            {"adapt__num_clusters": 3},
+            {},
+            r"config\.batch\.identities is 4, but there are 3 clusters.*lower the one or raise the other",
+        ),
+    ],
+)
+def test_a_configuration_that_does_not_fit_the_data_is_refused(changes, counts, message):
+    with pytest.raises(ConfigError, match=message):
+        check_counts(changed(**changes), **{**ENOUGH, **counts})

@@ -20,8 +20,9 @@ def get_config(variant: str = "") -> ConfigDict:
     config.data.target.update(name="wmveid863", root="data/synthetic/WMVeID863")
     config.data.prepared = "data/synthetic/prepared"
     config.data.image_size = (32, 64)
-    config.augment.pad = 3
     config.model.update(stage_sizes=(1, 1, 1, 1), width=16)
-    config.pretrain.update(epochs=15, iterations=25, warmup_epochs=2, learning_rate=1e-3)
-    config.adapt.update(epochs=12, iterations=25, warmup_epochs=1, learning_rate=3.5e-4, num_clusters=60)
+    config.augment.update(pad=3, erase=0.25)
+    config.batch.update(identities=8, instances=4)
+    config.pretrain.update(epochs=24, iterations=25, warmup_epochs=2, learning_rate=3e-3)
+    config.adapt.update(epochs=16, iterations=25, warmup_epochs=1, learning_rate=1e-3, num_clusters=96)
     return smoke.vary(config, variant)

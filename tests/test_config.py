@@ -8,7 +8,7 @@ from ml_collections import ConfigDict, config_flags
 import configs
 from configs import default
 from data_pipelines.datasets import READERS
-from man_jax.config import CHOICES, POSITIVE, ConfigError, check_config, check_counts
+from man_jax.config import CHOICES, POSITIVE, Config, ConfigError, check_config, check_counts
 from man_jax.engine.augment import Augmentation, Normalization
 from man_jax.engine.build import build_model, build_normalization, build_optimizer
 from man_jax.objectives.total import Objective
@@ -19,13 +19,17 @@ every_experiment = pytest.mark.parametrize("name", EXPERIMENTS)
 both_variants = pytest.mark.parametrize("variant", ["", "smoke"])
 
 
-def experiment(name: str, variant: str = "") -> ConfigDict:
+def experiment(name: str, variant: str = "") -> Config:
     return importlib.import_module(f"configs.{name}").get_config(variant)
 
 
-def changed(**changes) -> ConfigDict:
+def defaults() -> Config:
+    return default.get_config()
+
+
+def changed(**changes) -> Config:
     """The default configuration with a few values, the keys written a__b for a.b."""
-    config = default.get_config()
+    config = defaults()
     config.update_from_flattened_dict({key.replace("__", "."): value for key, value in changes.items()})
     return config
 
@@ -34,15 +38,15 @@ def changed(**changes) -> ConfigDict:
 through_flags = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
 
 
-def from_flags(*arguments: str) -> ConfigDict:
+def from_flags(*arguments: str) -> Config:
     """The configuration as the command line gives it."""
-    values = flags.FlagValues()
-    config_flags.DEFINE_config_file("config", flag_values=values)
-    values(["train", f"--config={FOLDER / 'demo.py'}", *arguments])
+    values, line = flags.FlagValues(), ["train", f"--config={FOLDER / 'demo.py'}", *arguments]
+    config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=line)
+    values(line)
     return values.config
 
 
-def parts(config: ConfigDict, prefix: str = ""):
+def parts(config: Config, prefix: str = ""):
     """(name, value) of every key, parts of the configuration included."""
     for key, value in config.items():
         yield prefix + key, value
@@ -70,7 +74,7 @@ def test_every_experiment_is_locked_in_all_its_parts(name, variant):
 @both_variants
 @every_experiment
 def test_every_experiment_has_the_keys_of_the_default_and_their_types(name, variant):
-    wanted = {key: type(value) for key, value in parts(default.get_config())}
+    wanted = {key: type(value) for key, value in parts(defaults())}
     assert {key: type(value) for key, value in parts(experiment(name, variant))} == wanted
 
 
@@ -111,12 +115,12 @@ def test_a_smoke_variant_runs_on_any_common_number_of_devices(name, num_devices)
 
 def test_a_misspelt_key_is_refused_with_the_right_one():
     with pytest.raises(AttributeError, match=r"Did you mean.*num_clusters"):
-        default.get_config().adapt.num_cluster = 5
+        defaults().adapt.num_cluster = 5
 
 
 @through_flags
 def test_a_misspelt_flag_is_refused_with_the_right_one():
-    with pytest.raises((AttributeError, KeyError, flags.Error), match="Did you mean.*alpha"):
+    with pytest.raises((AttributeError, KeyError, flags.Error), match=r"Did you mean.*alpha"):
         from_flags("--config.loss.alhpa=0.5")
 
 
@@ -141,28 +145,28 @@ def test_a_value_of_another_type_is_refused(argument):
 
 
 def test_a_whole_number_becomes_a_float_where_the_key_is_one():
-    config = default.get_config()
+    config = defaults()
     config.loss.beta = 1
     assert isinstance(config.loss.beta, float)
 
 
 def test_loss_keys_are_the_fields_of_the_objective():
-    assert set(default.get_config().loss) == set(Objective._fields)
+    assert set(defaults().loss) == set(Objective._fields)
 
 
 def test_augment_keys_are_the_fields_of_augmentation_and_normalization():
-    assert set(default.get_config().augment) == {*Augmentation._fields, *Normalization._fields}
+    assert set(defaults().augment) == {*Augmentation._fields, *Normalization._fields}
 
 
 def test_the_defaults_of_the_parts_are_those_of_the_configuration():
-    config = default.get_config()
+    config = defaults()
     assert Objective(**config.loss) == Objective()
     assert build_normalization(config) == Normalization()
     assert Augmentation(**{name: config.augment[name] for name in Augmentation._fields}) == Augmentation()
 
 
 def test_every_choice_is_of_a_key_and_has_the_default_among_it():
-    values = dict(parts(default.get_config()))
+    values = dict(parts(defaults()))
     for key, choices in CHOICES.items():
         assert values[key] in choices, key
 
@@ -171,7 +175,7 @@ def test_every_choice_is_of_a_key_and_has_the_default_among_it():
 
 
 def test_the_default_network_is_resnet50():
-    backbone = build_model(default.get_config().model, num_classes=10).branch.backbone
+    backbone = build_model(defaults().model, num_classes=10).branch.backbone
     assert (backbone.stage_sizes, backbone.dim, backbone.last_stride) == ((3, 4, 6, 3), 2048, 1)
 
 
@@ -239,7 +243,7 @@ ENOUGH = {"num_identities": 50, "num_samples": 5000}
 
 
 def test_data_that_suffice_are_accepted():
-    check_counts(default.get_config(), **ENOUGH)
+    check_counts(defaults(), **ENOUGH)
 
 
 @pytest.mark.parametrize(

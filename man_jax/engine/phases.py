@@ -9,7 +9,6 @@ import numpy as np
 from data_pipelines.prepared import PreparedSplit
 from data_pipelines.sampler import identity_plan
 from man_jax.alignment.pseudo_labels import PseudoLabels
-from man_jax.engine.build import build_step
 from man_jax.engine.checkpoint import save_pretrained, save_state
 from man_jax.engine.domains import Domain
 from man_jax.engine.epoch import labelled_batches, rank, retrieval_distances, train_epoch
@@ -33,7 +32,6 @@ Row = dict[str, float]
 def pretrain(setting: Setting, state: TrainState) -> TrainState:
     """Supervised training on the source (Eq. 21, 22); its end is evaluated on the target as "source only"."""
     config, iterations = setting.config, setting.pretrain_iterations
-    step = build_step(config, setting.model, setting.pretrain_optimizer, setting.mesh)
     for epoch in range(int(state.step) // iterations, setting.pretrain_epochs):
         plan = identity_plan(
             setting.source.identities,
@@ -45,7 +43,9 @@ def pretrain(setting: Setting, state: TrainState) -> TrainState:
         )
         batches = _batches(setting, setting.source, plan, setting.source.identities)
         title = f"pre-training, epoch {epoch + 1}/{setting.pretrain_epochs}"
-        state, row = train_epoch(step, state, batches, num_steps=iterations, description=title)
+        state, row = train_epoch(
+            setting.pretrain_step, state, batches, num_steps=iterations, description=title
+        )
         if epoch + 1 == setting.pretrain_epochs:
             row |= evaluate(setting, state)
             save_pretrained(setting.workdir, state)
@@ -58,7 +58,6 @@ def pretrain(setting: Setting, state: TrainState) -> TrainState:
 def adapt(setting: Setting, state: TrainState) -> TrainState:
     """Algorithm 1: each epoch labels the target anew, then trains on both domains (Eq. 1–20, 23)."""
     config = setting.config.adapt
-    step = build_step(setting.config, setting.model, setting.adapt_optimizer, setting.mesh)
     if int(state.step) == setting.pretrain_steps:
         state = put_replicated(restart_optimizer(state, setting.adapt_optimizer), setting.mesh)
     for epoch in range((int(state.step) - setting.pretrain_steps) // config.iterations, config.epochs):
@@ -69,7 +68,9 @@ def adapt(setting: Setting, state: TrainState) -> TrainState:
             _batches(setting, setting.target, plans[1], pseudo.labels, pseudo.reliable),
         )
         title = f"adaptation, epoch {epoch + 1}/{config.epochs}"
-        state, losses = train_epoch(step, state, *batches, num_steps=config.iterations, description=title)
+        state, losses = train_epoch(
+            setting.adapt_step, state, *batches, num_steps=config.iterations, description=title
+        )
         row |= losses
         if (epoch + 1) % setting.config.evaluation.every == 0 or epoch + 1 == config.epochs:
             row |= evaluate(setting, state)

@@ -25,7 +25,14 @@ def report(setting: Setting, state: TrainState) -> dict[str, Any]:
     history = read_history(setting.workdir)
     config = setting.config
     summary = {"experiment": config.experiment, "seed": config.seed, **summarize(history)}
+    # Of this process: a run that only reports has compiled no step.
+    steps = {
+        "pretrain_step": setting.pretrain_step,
+        "adapt_step": setting.adapt_step,
+        "extract": setting.extract,
+    }
     distances = distances_on_target(setting, state)
+    summary["compilations"] = {name: function._cache_size() for name, function in steps.items()}
     if jax.process_index() == 0:
         write_summary(setting.workdir, summary)
         curves_figure(history, setting.workdir / "curves.png")

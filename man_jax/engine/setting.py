@@ -16,6 +16,7 @@ from man_jax.engine.build import (
     build_normalization,
     build_optimizer,
     build_state,
+    build_step,
 )
 from man_jax.engine.checkpoint import open_checkpoints, restore_pretrained, restore_state
 from man_jax.engine.domains import Domain, open_domain
@@ -23,7 +24,8 @@ from man_jax.engine.extract import Extract, make_extract
 from man_jax.engine.metrics import MetricsWriter
 from man_jax.engine.sharding import make_mesh, replicated
 from man_jax.engine.state import TrainState, restart_optimizer
-from man_jax.engine.workdir import claim_workdir
+from man_jax.engine.step import Step
+from man_jax.engine.workdir import check_workdir, claim_workdir
 from man_jax.networks.three_branch import ThreeBranch
 
 
@@ -43,6 +45,8 @@ class Setting:
     pretrain_iterations: int
     pretrain_optimizer: optax.GradientTransformation
     adapt_optimizer: optax.GradientTransformation
+    pretrain_step: Step
+    adapt_step: Step
     checkpoints: ocp.CheckpointManager
     writer: MetricsWriter
 
@@ -61,8 +65,7 @@ def open_setting(config: Config, workdir: Path) -> Setting:
     """Check everything that can be checked before the first step, then put the parts together."""
     mesh = make_mesh()
     check_config(config, num_devices=mesh.size)
-    if jax.process_index() == 0:
-        claim_workdir(workdir, config)
+    check_workdir(workdir, config)
     source, target = (open_domain(config.data[side], config.data) for side in ("source", "target"))
     check_counts(config, num_identities=source.num_identities, num_samples=len(target.data.train))
     oracle = config.adapt.labels == "truth"
@@ -71,6 +74,11 @@ def open_setting(config: Config, workdir: Path) -> Setting:
     batch_size = config.batch.identities * config.batch.instances
     one_pass = max(1, len(source.data.train) // batch_size)
     pretrain_iterations = config.pretrain.iterations or one_pass
+    pretrain_optimizer = build_optimizer(config.pretrain, iterations=pretrain_iterations)
+    adapt_optimizer = build_optimizer(config.adapt, iterations=config.adapt.iterations)
+    # Claimed only now: what was refused above leaves no work directory that a corrected command would trip over.
+    if jax.process_index() == 0:
+        claim_workdir(workdir, config)
     return Setting(
         config=config,
         workdir=workdir,
@@ -81,8 +89,10 @@ def open_setting(config: Config, workdir: Path) -> Setting:
         model=model,
         extract=make_extract(model, build_normalization(config), mesh),
         pretrain_iterations=pretrain_iterations,
-        pretrain_optimizer=build_optimizer(config.pretrain, iterations=pretrain_iterations),
-        adapt_optimizer=build_optimizer(config.adapt, iterations=config.adapt.iterations),
+        pretrain_optimizer=pretrain_optimizer,
+        adapt_optimizer=adapt_optimizer,
+        pretrain_step=build_step(config, model, pretrain_optimizer, mesh),
+        adapt_step=build_step(config, model, adapt_optimizer, mesh),
         checkpoints=open_checkpoints(workdir),
         writer=MetricsWriter(workdir, process_index=jax.process_index()),
     )

@@ -13,26 +13,35 @@ class WorkdirError(ValueError):
     """The work directory belongs to another configuration."""
 
 
-def claim_workdir(workdir: Path, config: Config) -> None:
-    """Write the resolved configuration, or check that the one already there is the same.
+def check_workdir(workdir: Path, config: Config) -> None:
+    """Refuse a work directory of another configuration.
 
     Raises:
         WorkdirError: it differs; the message names the keys, both values and the remedies.
     """
-    wanted = json.loads(json.dumps(config.to_dict()))
     path = workdir / CONFIG
-    if path.exists():
-        differences = list(_differences(json.loads(path.read_text()), wanted))
-        if differences:
-            raise WorkdirError(
-                f"{workdir} holds a run of another configuration: {'; '.join(differences)}. "
-                f"Choose another --workdir, or delete this one"
-            )
+    if not path.exists():
         return
+    differences = list(_differences(json.loads(path.read_text()), _plain(config)))
+    if differences:
+        raise WorkdirError(
+            f"{workdir} holds a run of another configuration: {'; '.join(differences)}. "
+            f"Choose another --workdir, or delete this one"
+        )
+
+
+def claim_workdir(workdir: Path, config: Config) -> None:
+    """Write the resolved configuration, unless it is there already; raises as `check_workdir` does."""
+    check_workdir(workdir, config)
     workdir.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(wanted, indent=2) + "\n")
-    partial.replace(path)
+    partial = workdir / f"{CONFIG}.partial"
+    partial.write_text(json.dumps(_plain(config), indent=2) + "\n")
+    partial.replace(workdir / CONFIG)
+
+
+def _plain(config: Config) -> dict[str, Any]:
+    """As JSON gives it back: tuples are lists."""
+    return json.loads(json.dumps(config.to_dict()))
 
 
 def _differences(found: dict[str, Any], wanted: dict[str, Any], prefix: str = "config"):

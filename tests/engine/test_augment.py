@@ -7,7 +7,7 @@ from man_jax.engine.sharding import batch_sharding, make_mesh, put_batch, replic
 
 B, M, H, W = 16, 3, 16, 12
 OFF = Augmentation(flip=0.0, pad=0, erase=0.0)
-PLAIN = Normalization((0.0, 0.0, 0.0), (1.0 / 255,) * 3)
+PLAIN = Normalization((0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255))
 """Leaves bytes the numbers they were."""
 
 

@@ -1,9 +1,11 @@
 import re
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from man_jax.config import ConfigError
 from man_jax.engine.checkpoint import (
     CHECKPOINTS,
     open_checkpoints,
@@ -14,7 +16,7 @@ from man_jax.engine.checkpoint import (
 )
 from man_jax.engine.optimizer import make_optimizer
 from man_jax.engine.sharding import make_mesh, put_replicated, replicated
-from tests.engine.tiny import assert_same, new_state
+from tests.engine.tiny import NUM_SOURCE, assert_same, new_state
 
 OPTIMIZER = make_optimizer("adam", lambda _: 0.1, weight_decay=0.0)
 
@@ -131,32 +133,72 @@ def _leftover(workdir):
 # --- pre-trained variables
 
 
-def test_pretrained_variables_replace_those_of_a_new_state_and_nothing_else(workdir, other, state):
-    restored = restore_pretrained(workdir, other, make_mesh())
-    assert_same(restored.variables, state.variables)
+def with_heads(state, change):
+    """The state with another kernel in each head."""
+    heads = jax.tree.map(change, state.params["heads"])
+    return state.replace(params={**state.params, "heads": heads})
+
+
+@pytest.fixture(scope="module")
+def started(workdir, other):
+    """A new state that starts from what another run's pre-training left."""
+    return restore_pretrained(workdir, other, make_mesh())
+
+
+def test_a_run_may_start_from_the_branches_of_another(started, state):
+    assert_same(started.params["branches"], state.params["branches"])
+    assert_same(started.batch_stats, state.batch_stats)
+
+
+@pytest.mark.parametrize("head", ["modal", "fused"])
+def test_of_the_heads_the_source_columns_are_taken_and_the_target_columns_are_new(
+    started, state, other, head
+):
+    found, old, new = (np.asarray(s.params["heads"][head]["kernel"]) for s in (started, state, other))
+    np.testing.assert_array_equal(found[..., :NUM_SOURCE], old[..., :NUM_SOURCE])
+    np.testing.assert_array_equal(found[..., NUM_SOURCE:], new[..., NUM_SOURCE:])
+
+
+def test_all_but_the_variables_is_new(started, other):
     for part in ("step", "opt_state", "banks", "memory", "key"):
-        assert_same(getattr(restored, part), getattr(other, part))
+        assert_same(getattr(started, part), getattr(other, part))
+
+
+def test_the_number_of_clusters_need_not_be_the_other_run_s(workdir, other, state):
+    more = with_heads(other, lambda kernel: jnp.concatenate([kernel, kernel], axis=-1))
+    started = restore_pretrained(workdir, more, make_mesh())
+    kernel = np.asarray(started.params["heads"]["fused"]["kernel"])
+    assert kernel.shape == more.params["heads"]["fused"]["kernel"].shape
+    expected = np.asarray(state.params["heads"]["fused"]["kernel"])[..., :NUM_SOURCE]
+    np.testing.assert_array_equal(kernel[..., :NUM_SOURCE], expected)
 
 
 def test_a_run_without_pretrained_variables_is_named(tmp_path, other):
     message = (
         f"config.pretrain.init_from: {re.escape(str(tmp_path))}.* does not exist; name the work directory"
     )
-    with pytest.raises(FileNotFoundError, match=message):
+    with pytest.raises(ConfigError, match=message):
         restore_pretrained(tmp_path, other, make_mesh())
 
 
-def test_variables_of_another_shape_are_refused_by_name_and_both_shapes(workdir, other):
-    heads = other.params["heads"]
-    fewer = {"modal": heads["modal"], "fused": {"kernel": heads["fused"]["kernel"][:, :-2]}}
-    smaller = other.replace(params={**other.params, "heads": fewer})
-    rows, columns = heads["fused"]["kernel"].shape
-    wanted = f"['params']['heads']['fused']['kernel'] ({rows}, {columns}) instead of ({rows}, {columns - 2})"
-    with pytest.raises(ValueError, match=re.escape(wanted)):
+def test_variables_of_another_network_are_refused_by_name_and_both_shapes(workdir, other):
+    smaller = with_heads(other, lambda kernel: kernel[..., :-2, :])
+    rows = other.params["heads"]["fused"]["kernel"].shape[0]
+    wanted = (
+        f"['params']['heads']['fused']['kernel'] ({rows}, {NUM_SOURCE}) instead of ({rows - 2}, {NUM_SOURCE})"
+    )
+    with pytest.raises(ConfigError, match=re.escape(wanted)):
         restore_pretrained(workdir, smaller, make_mesh())
+
+
+def test_other_source_identities_are_refused(workdir, other):
+    fewer = jax.tree.map(lambda leaf: leaf[..., 1:, :], (other.banks.source.modal, other.banks.source.fused))
+    bank = other.banks.source._replace(modal=fewer[0], fused=fewer[1], valid=other.banks.source.valid[1:])
+    with pytest.raises(ConfigError, match="use the model and the source it was trained with"):
+        restore_pretrained(workdir, other.replace(banks=other.banks._replace(source=bank)), make_mesh())
 
 
 def test_a_network_with_a_part_more_is_refused_by_the_part_s_name(workdir, other):
     more = other.replace(params={**other.params, "extra": {"kernel": np.zeros((2, 2), np.float32)}})
-    with pytest.raises(ValueError, match=r"\['params'\]\['extra'\]\['kernel'\] None instead of \(2, 2\)"):
+    with pytest.raises(ConfigError, match=r"\['params'\]\['extra'\]\['kernel'\] None instead of \(2, 2\)"):
         restore_pretrained(workdir, more, make_mesh())

@@ -40,8 +40,12 @@ HALF = np.arange(B) % 2 == 0
 
 @pytest.fixture(autouse=True, scope="module")
 def double_precision():
+    # Each program runs a few times on next to nothing: to optimise it takes longer than to run it.
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
     with jax.enable_x64(True):
         yield
+    jax.config.update("jax_disable_most_optimizations", before)
 
 
 class Machine:
@@ -57,8 +61,8 @@ class Machine:
         return as_arrays(self.run(state, *batches))
 
     def run(self, state, *batches: Batch):
-        batches = [Batch(*put_batch(tuple(batch), self.mesh)) for batch in batches]
-        return self.step(put_replicated(state, self.mesh), *batches)
+        placed = [Batch(*put_batch(tuple(batch), self.mesh)) for batch in batches]
+        return self.step(put_replicated(state, self.mesh), *placed)
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +127,8 @@ def compilations():
     """Grows by one name with every program that XLA is asked for."""
     seen: list[str] = []
 
-    def listen(event: str, _: float, **details) -> None:
+    def listen(event: str, duration_secs: float, **details) -> None:
+        del duration_secs
         if event == "/jax/core/compile/backend_compile_duration":
             seen.append(str(details.get("fun_name", event)))
 

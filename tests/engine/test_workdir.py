@@ -3,10 +3,11 @@ import json
 import pytest
 from ml_collections import ConfigDict
 
-from man_jax.engine.workdir import CONFIG, WorkdirError, claim_workdir
+from man_jax.config import Config
+from man_jax.engine.workdir import CONFIG, WorkdirError, check_workdir, claim_workdir
 
 
-def config(**changes) -> ConfigDict:
+def config(**changes) -> Config:
     values = {"seed": 0, "data": {"image_size": (256, 128)}, "loss": {"alpha": 1.0, "beta": 0.8}}
     made = ConfigDict(values)
     made.update_from_flattened_dict(changes)
@@ -57,7 +58,7 @@ def test_a_refusal_leaves_the_configuration_as_it_was(claimed):
 
 
 def test_what_a_kill_left_half_written_is_no_claim(tmp_path):
-    (tmp_path / CONFIG).with_suffix(".partial").write_text('{"seed": 3, "da')
+    (tmp_path / f"{CONFIG}.partial").write_text('{"seed": 3, "da')
     claim_workdir(tmp_path, config())
     assert json.loads((tmp_path / CONFIG).read_text())["seed"] == 0
     assert [path.name for path in tmp_path.iterdir()] == [CONFIG]
@@ -67,3 +68,13 @@ def test_other_files_in_the_folder_do_not_matter(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     claim_workdir(tmp_path, config())
     assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_checking_a_work_directory_leaves_nothing_in_it(tmp_path):
+    check_workdir(tmp_path / "new", config())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_check_refuses_what_a_claim_would_refuse(claimed):
+    with pytest.raises(WorkdirError, match=r"config\.seed is 0 there and 1 here"):
+        check_workdir(claimed, config(seed=1))

@@ -83,7 +83,7 @@ def test_features_are_those_of_the_network_of_the_publication(form, last_stride)
     assert_close(actual, expected)
 
 
-SHALLOW = {"stage_sizes": (2,), "width": 2, "form": "taps"}
+SHALLOW = {"stage_sizes": (2,), "width": 2}
 
 
 def _value_and_slope(params, batch_stats, images, *, remat):

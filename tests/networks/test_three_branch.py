@@ -3,18 +3,18 @@ import numpy as np
 import pytest
 
 from man_jax.networks.resnet import ResNet
-from man_jax.networks.three_branch import Branch, Features, Outputs, ThreeBranch
+from man_jax.networks.three_branch import Application, Branch, Features, Outputs, ThreeBranch
 from tests.oracles.geometry import unit, unit_rows
 from tests.oracles.precision import SINGLE, assert_close, evaluate
 
 B, M, CLASSES = 4, 3, 5
 HEIGHT, WIDTH = 16, 8
 R, N, T, F = range(4)
-BACKBONE = ResNet(stage_sizes=(1,), width=2, form="taps")
+BACKBONE = ResNet(stage_sizes=(1,), width=2)
 D = BACKBONE.dim
 
 
-def model(application: str = "vmap") -> ThreeBranch:
+def model(application: Application = "vmap") -> ThreeBranch:
     return ThreeBranch(Branch(BACKBONE), num_classes=CLASSES, application=application)
 
 

@@ -37,8 +37,8 @@ def max_pool(x: Array) -> Array:
 def batch_moments(x: Array) -> tuple[Array, Array]:
     """Mean and biased variance of each channel."""
     rows = x.reshape(-1, x.shape[-1]).astype(np.float64)
-    mean = sum(rows) / len(rows)
-    return mean, sum((row - mean) ** 2 for row in rows) / len(rows)
+    mean = np.asarray(sum(rows)) / len(rows)
+    return mean, np.asarray(sum((row - mean) ** 2 for row in rows)) / len(rows)
 
 
 def normalise(x: Array, mean: Array, variance: Array, scale: Array, bias: Array | float = 0.0) -> Array:

@@ -1,0 +1,174 @@
+"""The command of record, as a user runs it: in processes of its own, on small trees in the real layouts."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+CONFIG = "configs/rgbnt100_to_wmveid863.py:smoke"
+MODALITIES = ("vis", "ni", "th")
+
+
+@pytest.fixture(scope="module")
+def trees(tmp_path_factory) -> Path:
+    """Both layouts: 8 training and 4 test identities, three cameras, two triples each; noise around a colour."""
+    root, rng = tmp_path_factory.mktemp("trees"), np.random.default_rng(0)
+    for split, pids in (("train", range(1, 9)), ("test", range(9, 13))):
+        for pid in pids:
+            colours = rng.integers(0, 255, (3, 3))
+            for camera in range(1, 4):
+                for count in range(2):
+                    images = [
+                        np.clip(c + rng.normal(0, 30, (32, 64, 3)), 0, 255).astype(np.uint8) for c in colours
+                    ]
+                    write_rgbnt100(root / "RGBNT100", split, pid, camera, count, images)
+                    write_wmveid863(root / "WMVeID863", split, 20 + pid, camera, count, images)
+    return root
+
+
+def write_rgbnt100(
+    root: Path, split: str, pid: int, camera: int, count: int, images: list[np.ndarray]
+) -> None:
+    strip = Image.fromarray(
+        np.concatenate([np.kron(image, np.ones((4, 4, 1), np.uint8)) for image in images], axis=1)
+    )
+    for folder in ["bounding_box_train"] if split == "train" else ["bounding_box_test", "query"]:
+        (root / folder).mkdir(parents=True, exist_ok=True)
+        strip.save(root / folder / f"{pid:04d}_c{camera:04d}_{count:03d}.jpg")
+
+
+def write_wmveid863(
+    root: Path, split: str, pid: int, camera: int, count: int, images: list[np.ndarray]
+) -> None:
+    for folder in ["train"] if split == "train" else ["test", "query"]:
+        for modality, image in zip(MODALITIES, images, strict=True):
+            path = root / folder / f"{pid:04d}" / modality / f"v{camera}_n1_s999_{count:03d}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(path)
+
+
+def command(trees: Path, workdir: Path, *overrides: str) -> list[str]:
+    return [
+        *(sys.executable, "-m", "man_jax.train", "--config", CONFIG, "--workdir", str(workdir)),
+        f"--config.data.source.root={trees / 'RGBNT100'}",
+        f"--config.data.target.root={trees / 'WMVeID863'}",
+        f"--config.data.prepared={trees / 'prepared'}",
+        *overrides,
+    ]
+
+
+def environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"} | {
+        "JAX_PLATFORMS": "cpu"
+    }
+
+
+def run(command: list[str]) -> subprocess.CompletedProcess:
+    return subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=600)
+
+
+@pytest.fixture(scope="module")
+def finished(trees, tmp_path_factory) -> Path:
+    """The work directory of an uninterrupted run."""
+    workdir = tmp_path_factory.mktemp("runs") / "whole"
+    result = run(command(trees, workdir))
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert "adapted" in result.stdout
+    return workdir
+
+
+def last_state(workdir: Path):
+    with ocp.CheckpointManager((workdir / "checkpoints").absolute()) as checkpoints:
+        return checkpoints.restore(checkpoints.latest_step(), args=ocp.args.StandardRestore())
+
+
+def as_bytes(tree) -> dict[str, bytes]:
+    leaves = ocp.tree.to_flat_dict(tree, sep="/")
+    return {name: np.asarray(leaf).tobytes() for name, leaf in leaves.items() if "key" not in name.split("/")}
+
+
+def test_a_run_leaves_everything_a_reader_looks_for(finished):
+    left = {path.name for path in finished.iterdir()}
+    expected = {"config.json", "metrics.jsonl", "tensorboard", "summary.json", "checkpoints"}
+    assert expected | {"ranking.png", "curves.png", "pretrained"} <= left
+    summary = json.loads((finished / "summary.json").read_text())
+    for row in ("source_only", "adapted", "best_on_test"):
+        assert {"mAP", "R1", "R5", "R10", "mINP"} <= summary[row].keys()
+        assert 0.0 < summary[row]["mAP"] <= 1.0
+
+
+def test_each_phase_compiles_its_step_once(finished):
+    assert json.loads((finished / "summary.json").read_text())["compilations"] == {
+        "pretrain_step": 1,
+        "adapt_step": 1,
+        "extract": 1,
+    }
+
+
+def test_a_killed_run_ends_in_the_bits_of_the_uninterrupted_one(trees, finished, tmp_path):
+    workdir = tmp_path / "killed"
+    kill_when(command(trees, workdir), lambda: (workdir / "checkpoints" / "2").exists())
+    kill_when(command(trees, workdir), lambda: (workdir / "checkpoints" / "4").exists())
+    result = run(command(trees, workdir))
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert as_bytes(last_state(workdir)) == as_bytes(last_state(finished))
+    assert (workdir / "metrics.jsonl").read_text() == (finished / "metrics.jsonl").read_text()
+
+
+def kill_when(arguments: list[str], reached) -> None:
+    """Start a run and kill -9 it as soon as `reached()`, as a pre-empted machine would."""
+    process = subprocess.Popen(arguments, cwd=ROOT, env=environment(), stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 300
+    while not reached():
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def test_a_finished_run_started_again_changes_nothing(trees, finished):
+    before = (finished / "metrics.jsonl").read_text(), (finished / "summary.json").read_text()
+    result = run(command(trees, finished))
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert (finished / "metrics.jsonl").read_text() == before[0]
+    assert json.loads(before[1])["adapted"] == json.loads((finished / "summary.json").read_text())["adapted"]
+
+
+def test_a_work_directory_of_another_configuration_is_refused_by_key(trees, finished):
+    result = run(command(trees, finished, "--config.loss.alpha=0.25"))
+    assert result.returncode != 0
+    assert "config.loss.alpha is 1.0 there and 0.25 here" in result.stderr
+
+
+def test_a_misspelt_key_is_answered_with_the_right_one(trees, tmp_path):
+    result = run(command(trees, tmp_path / "never", "--config.loss.alpa=0.25"))
+    assert result.returncode != 0
+    assert "did you mean config.loss.alpha?" in result.stderr
+    assert not (tmp_path / "never").exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "complaint"),
+    [
+        ("--config.data.source.root=/nowhere", "/nowhere"),
+        ("--config.batch.identities=40", "40"),
+        ("--config.adapt.num_clusters=49", "48"),
+        ("--config.adapt.rule=plurality", "fusion_vote"),
+    ],
+)
+def test_bad_input_ends_before_training_with_one_line(trees, tmp_path, override, complaint):
+    result = run(command(trees, tmp_path / "refused", override))
+    assert result.returncode != 0
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    assert complaint in last

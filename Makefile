@@ -28,7 +28,7 @@ demo: $(VENV)/complete
 	$(BIN)/python -m man_jax.train --config configs/demo.py
 
 test: lint types
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadscope
 
 lint: $(VENV)/complete
 	$(BIN)/ruff check .

@@ -99,6 +99,8 @@ def _adapt() -> ConfigDict:
             "rule": "fusion_vote",  # fusion_vote | majority | fusion_label: whose label wins (METHOD)
             "threshold": 0.4,  # σ of Eq. 6; METHOD: admits three of four
             "sampling": "all",  # all | reliable: which target triples a batch may hold
+            "head_norm": "matched",  # matched: to the source's columns | unit: of the heads' new target columns
+            "statistics": "per_domain",  # per_domain | shared: running statistics of batch normalisation
             "prototype_weights": "softmax",  # softmax | average: Table 6
             "temperature": 1.0,  # τ of Eq. 7; released: 0.1
             "momentum": 0.99,  # λ of Eq. 11; paper §4.2

@@ -16,6 +16,8 @@ CHOICES = {
     "adapt.decay_form": ("coupled", "decoupled"),
     "adapt.labels": ("cpa", "fusion", "truth"),
     "adapt.rule": ("fusion_vote", "majority", "fusion_label"),
+    "adapt.head_norm": ("matched", "unit"),
+    "adapt.statistics": ("per_domain", "shared"),
     "adapt.sampling": ("all", "reliable"),
     "adapt.prototype_weights": ("softmax", "average"),
     "adapt.moving_form": ("batch_mean", "sequential"),
@@ -88,6 +90,8 @@ def check_counts(config: Config, *, num_identities: int, num_samples: int) -> No
             f"config.batch.identities is {config.batch.identities}, but the source has {num_identities} "
             f"training identities; lower it"
         )
+    if config.adapt.labels == "truth":  # identities take the place of clusters
+        return
     if config.adapt.num_clusters > num_samples:
         raise ConfigError(
             f"config.adapt.num_clusters is {config.adapt.num_clusters}, but the target has {num_samples} "

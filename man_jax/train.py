@@ -1,6 +1,6 @@
 """Pre-train on a labelled source, adapt to an unlabelled target.
 
-    python -m man_jax.train --config configs/rgbnt100_to_wmveid863.py [--workdir DIR] [--config.adapt.alpha=0.5]
+    python -m man_jax.train --config configs/rgbnt100_to_wmveid863.py [--workdir DIR] [--config.loss.alpha=0.5]
 
 The same command again resumes an interrupted run.
 """

@@ -9,6 +9,8 @@ import hypothesis
 import jax
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# Tests compile far longer than they run.
+jax.config.update("jax_disable_most_optimizations", True)
 
 # No deadline: the first example of a shape pays for its compilation.
 hypothesis.settings.register_profile("quick", max_examples=25, deadline=None, derandomize=True, database=None)

@@ -8,7 +8,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ROWS = [
-    line for line in (ROOT / "docs/EQUATIONS.md").read_text().splitlines() if line.startswith("|") and ".py" in line
+    line
+    for line in (ROOT / "docs/EQUATIONS.md").read_text().splitlines()
+    if line.startswith("|") and ".py" in line
 ]
 
 

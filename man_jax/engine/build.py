@@ -56,7 +56,11 @@ def build_step(
     """The train step of either phase."""
     augmentation = Augmentation(**{name: config.augment[name] for name in Augmentation._fields})
     settings = StepSettings(
-        augmentation, build_normalization(config), config.adapt.momentum, config.adapt.moving_form
+        augmentation,
+        build_normalization(config),
+        momentum=config.adapt.momentum,
+        moving_form=config.adapt.moving_form,
+        statistics=config.adapt.statistics,
     )
     return make_step(model, optimizer, Objective(**config.loss), settings, mesh)
 

@@ -8,7 +8,7 @@ from jax.sharding import Mesh
 
 from man_jax.config import ConfigError
 from man_jax.engine.sharding import put_replicated, replicated
-from man_jax.engine.state import TrainState
+from man_jax.engine.state import Statistics, TrainState
 from man_jax.networks.three_branch import Variables
 
 CHECKPOINTS = "checkpoints"
@@ -16,7 +16,7 @@ PRETRAINED = "pretrained"
 
 
 def open_checkpoints(workdir: Path, *, keep: int = 2) -> ocp.CheckpointManager:
-    """The run's checkpoints by step, of which the last `keep` stay; leftovers of killed saves are removed."""
+    """The run's checkpoints by step, of which the last `keep` stay; leftovers of killed saves do not count."""
     options = ocp.CheckpointManagerOptions(
         max_to_keep=keep, cleanup_tmp_directories=True, enable_async_checkpointing=False
     )
@@ -62,14 +62,16 @@ def restore_pretrained(workdir: Path, like: TrainState, mesh: Mesh) -> TrainStat
     fresh = like.params["heads"]
     heads = jax.tree.map(lambda new, old: new.at[..., :num_source].set(old), fresh, found["params"]["heads"])
     params = {**found["params"], "heads": heads}
-    return put_replicated(like.replace(params=params, batch_stats=found["batch_stats"]), mesh)
+    return put_replicated(
+        like.replace(params=params, statistics=Statistics(found["batch_stats"], found["batch_stats"])), mesh
+    )
 
 
 def _source_part(state: TrainState) -> Variables:
     """The variables without the heads' columns of target clusters, which pre-training does not teach."""
     num_source = state.banks.source.valid.shape[0]
     heads = jax.tree.map(lambda kernel: kernel[..., :num_source], state.params["heads"])
-    return {"params": {**state.params, "heads": heads}, "batch_stats": state.batch_stats}
+    return {"params": {**state.params, "heads": heads}, "batch_stats": state.statistics.source}
 
 
 def _abstract(tree, mesh: Mesh):

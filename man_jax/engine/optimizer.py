@@ -11,9 +11,9 @@ WeightDecay = Literal["coupled", "decoupled"]
 
 def warmup_cosine(peak: float, *, warmup_steps: int, total_steps: int) -> optax.Schedule:
     """Learning rate by step: linear from peak/100 over the warm-up, then a cosine down to 0."""
-    return optax.warmup_cosine_decay_schedule(
-        init_value=peak / 100, peak_value=peak, warmup_steps=warmup_steps, decay_steps=max(total_steps, 1)
-    )
+    # A phase that ends with its warm-up has no cosine, but optax wants one of at least one step.
+    decay_steps = max(total_steps, warmup_steps + 1)
+    return optax.warmup_cosine_decay_schedule(peak / 100, peak, warmup_steps, decay_steps)
 
 
 def make_optimizer(

@@ -5,10 +5,12 @@ resumed is what was interrupted, bit for bit on CPU.
 """
 
 import numpy as np
+from absl import logging
 
 from data_pipelines.prepared import PreparedSplit
 from data_pipelines.sampler import identity_plan
 from man_jax.alignment.pseudo_labels import PseudoLabels
+from man_jax.config import ConfigError
 from man_jax.engine.checkpoint import save_pretrained, save_state
 from man_jax.engine.domains import Domain
 from man_jax.engine.epoch import labelled_batches, rank, retrieval_distances, train_epoch
@@ -24,9 +26,19 @@ from man_jax.engine.relabel import (
 )
 from man_jax.engine.setting import Setting
 from man_jax.engine.sharding import put_replicated
-from man_jax.engine.state import Banks, TrainState, restart_optimizer
+from man_jax.engine.state import Banks, DomainName, TrainState, restart_optimizer
 
 Row = dict[str, float]
+
+REPORTED = (
+    "loss/total",
+    "labels/accuracy_F",
+    "labels/accuracy_reliable",
+    "labels/reliable",
+    "eval/mAP",
+    "eval/R1",
+)
+"""What the log says of an epoch; metrics.jsonl has all of it."""
 
 
 def pretrain(setting: Setting, state: TrainState) -> TrainState:
@@ -108,7 +120,7 @@ def relabel(setting: Setting, state: TrainState, epoch: int) -> tuple[TrainState
         make_bank(source, identities, num_classes=num_source, mask=np.ones(len(identities), bool), **kind),
         make_bank(target, pseudo.labels, num_classes=setting.num_target, mask=pseudo.reliable, **kind),
     )
-    state = put_replicated(begin_epoch(state, banks), setting.mesh)
+    state = put_replicated(begin_epoch(state, banks, head_norm=config.head_norm), setting.mesh)
     return state, pseudo, label_report(pseudo, setting.target.data.train.pids)
 
 
@@ -118,6 +130,12 @@ def adaptation_plans(setting: Setting, pseudo: PseudoLabels, epoch: int) -> tupl
     labels, reliable = pseudo.labels, pseudo.reliable
     if config.adapt.sampling == "reliable":
         labels = np.where(reliable, labels, -1)
+    num_labels = len(np.unique(labels[labels >= 0]))
+    if num_labels < config.batch.identities:
+        raise ConfigError(
+            f"epoch {epoch + 1}: {num_labels} clusters can be sampled, but config.batch.identities is "
+            f"{config.batch.identities}; lower that or config.adapt.threshold, or set config.adapt.sampling to all"
+        )
     plan = {"num_steps": config.adapt.iterations, **config.batch, "seed": config.seed, "epoch": epoch}
     return (
         identity_plan(setting.source.identities, **plan, stream="adapt/source"),
@@ -136,21 +154,21 @@ def distances_on_target(setting: Setting, state: TrainState) -> np.ndarray:
     """Squared distances [Q, G] of the target's queries to its gallery."""
     return retrieval_distances(
         setting.extract,
-        state.variables,
+        state.variables("target"),
         setting.target.data,
         batch_size=setting.config.evaluation.batch_size,
         mesh=setting.mesh,
     )
 
 
-def _features(setting: Setting, state: TrainState, split: PreparedSplit, name: str) -> FeatureTable:
+def _features(setting: Setting, state: TrainState, split: PreparedSplit, domain: DomainName) -> FeatureTable:
     return extract_table(
         setting.extract,
-        state.variables,
+        state.variables(domain),
         split,
         batch_size=setting.config.evaluation.batch_size,
         mesh=setting.mesh,
-        description=f"features of the {name}",
+        description=f"features of the {domain}",
     )
 
 
@@ -163,4 +181,6 @@ def _batches(setting: Setting, domain: Domain, plan, labels, reliable=None):
 def _finish_epoch(setting: Setting, state: TrainState, row: Row, *, epoch: int, phase: str) -> None:
     # The row first: a kill between the two repeats the epoch, whose old row is dropped at the restart.
     setting.writer.write(row, step=int(state.step), epoch=epoch, phase=phase)
+    figures = ", ".join(f"{name} {row[name]:.3g}" for name in REPORTED if name in row)
+    logging.info("%s, epoch %d: %s", phase, epoch, figures)
     save_state(setting.checkpoints, state)

@@ -22,6 +22,7 @@ from man_jax.engine.state import Banks, TrainState
 from man_jax.objectives.memory import flush
 
 LabelSource = Literal["cpa", "fusion", "truth"]
+HeadNorm = Literal["matched", "unit"]
 
 
 def cluster_target(
@@ -92,14 +93,21 @@ def make_bank(
     return Bank(modal=modal, fused=prototypes(features.fused, labels, mask)[0], valid=valid[0])
 
 
-def begin_epoch(state: TrainState, banks: Banks) -> TrainState:
-    """New banks; the heads' target rows set to the valid target prototypes, their moments to zero; the memory's
-    target half forgotten, since the clusters changed their meaning."""
+def begin_epoch(state: TrainState, banks: Banks, *, head_norm: HeadNorm = "matched") -> TrainState:
+    """New banks, new target columns in the heads, the memory's target half forgotten.
+
+    The columns take the direction of the valid target prototypes, and their optimiser moments become zero, since
+    the clusters changed their meaning. `matched` gives them the mean norm of the source's columns; `unit` leaves
+    them at 1, where learnt source columns are shorter or longer and one domain's classes outweigh the other's.
+    """
     num_source = banks.source.valid.shape[0]
     rows = {"modal": banks.target.modal, "fused": banks.target.fused}
 
     def set_target_rows(name: str, kernel: Float[Array, "... D L"]):
         prototypes = jnp.swapaxes(rows[name], -1, -2)
+        if head_norm == "matched":
+            norms = jnp.linalg.norm(kernel[..., :num_source], axis=-2, keepdims=True)
+            prototypes = prototypes * jnp.mean(norms, axis=-1, keepdims=True)
         kept = kernel[..., num_source:]
         return kernel.at[..., num_source:].set(jnp.where(banks.target.valid, prototypes, kept))
 

@@ -28,6 +28,9 @@ from man_jax.engine.step import Step
 from man_jax.engine.workdir import check_workdir, claim_workdir
 from man_jax.networks.three_branch import ThreeBranch
 
+QUICK_COMPILATION = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+"""For what runs once: drawing the initial weights compiles ten times longer on CPU than it runs."""
+
 
 @dataclass(frozen=True, eq=False)
 class Setting:
@@ -117,6 +120,7 @@ def first_state(setting: Setting) -> TrainState:
         if step > setting.pretrain_steps:
             like = jax.eval_shape(partial(restart_optimizer, optimizer=setting.adapt_optimizer), like)
         return restore_state(setting.checkpoints, step, like, setting.mesh)
-    state = jax.jit(create, out_shardings=replicated(setting.mesh))()
+    options = QUICK_COMPILATION if jax.default_backend() == "cpu" else None
+    state = jax.jit(create, out_shardings=replicated(setting.mesh), compiler_options=options)()
     init_from = setting.config.pretrain.init_from
     return restore_pretrained(Path(init_from), state, setting.mesh) if init_from else state

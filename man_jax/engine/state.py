@@ -1,6 +1,6 @@
 """The state of training: arrays only, nothing that is not saved, nothing that is mutated."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,8 @@ from man_jax.alignment.prototypes import Bank, empty_bank
 from man_jax.networks.three_branch import ThreeBranch, Variables
 from man_jax.objectives.memory import Memory, empty_memory
 
+DomainName = Literal["source", "target"]
+
 
 class Banks(NamedTuple):
     """Prototypes of both domains."""
@@ -20,21 +22,27 @@ class Banks(NamedTuple):
     target: Bank
 
 
+class Statistics(NamedTuple):
+    """Running statistics of batch normalisation, by domain; equal until adaptation begins."""
+
+    source: Variables
+    target: Variables
+
+
 class TrainState(struct.PyTreeNode):
     """Everything a step reads and writes. Its arrays are donated to the step, which returns new ones."""
 
     step: Int32[Array, ""]
     params: Variables
-    batch_stats: Variables
+    statistics: Statistics
     opt_state: optax.OptState
     banks: Banks
     memory: Memory
     key: PRNGKeyArray
 
-    @property
-    def variables(self) -> Variables:
-        """What the network is applied with."""
-        return {"params": self.params, "batch_stats": self.batch_stats}
+    def variables(self, domain: DomainName) -> Variables:
+        """What the network is applied with, to images of one domain."""
+        return {"params": self.params, "batch_stats": getattr(self.statistics, domain)}
 
 
 def create_state(
@@ -54,7 +62,7 @@ def create_state(
     return TrainState(
         step=jnp.int32(0),
         params=variables["params"],
-        batch_stats=variables["batch_stats"],
+        statistics=Statistics(variables["batch_stats"], variables["batch_stats"]),
         opt_state=optimizer.init(variables["params"]),
         banks=Banks(empty_bank(num_classes=num_source, **sizes), empty_bank(num_classes=num_target, **sizes)),
         memory=empty_memory(capacity=memory_size, dim=model.num_modalities * model.dim),

@@ -1,6 +1,6 @@
 """One iteration, as a pure function of (state, batches): forward, loss, update, prototypes."""
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int32, UInt8
 from man_jax.alignment.prototypes import Bank, MovingForm, move_prototypes
 from man_jax.engine.augment import Augmentation, Normalization, augment
 from man_jax.engine.sharding import replicated
-from man_jax.engine.state import Banks, TrainState
+from man_jax.engine.state import Banks, Statistics, TrainState
 from man_jax.networks.three_branch import Features, Outputs, ThreeBranch
 from man_jax.objectives.memory import enqueue
 from man_jax.objectives.total import Objective, Terms, adaptation_loss, pretraining_loss
@@ -26,6 +26,9 @@ class Batch(NamedTuple):
     """False: the label is not to be learnt from. Always True in the source."""
 
 
+StatisticsForm = Literal["per_domain", "shared"]
+
+
 class StepSettings(NamedTuple):
     """What the step does besides the loss."""
 
@@ -33,6 +36,7 @@ class StepSettings(NamedTuple):
     normalization: Normalization = Normalization()
     momentum: float = 0.99
     moving_form: MovingForm = "batch_mean"
+    statistics: StatisticsForm = "per_domain"
 
 
 Step = Any
@@ -77,15 +81,20 @@ def _forward(
 ) -> tuple[Float[Array, ""], tuple[TrainState, Terms]]:
     """The loss, and the state with all that the forward pass changes: batch statistics, memory, banks.
 
-    Each domain passes alone, so each is normalised by its own batch statistics.
+    Each domain passes alone, so each is normalised by its own batch statistics. `per_domain` keeps a running
+    average for each; `shared` lets both move the same one, as code that is not aware of domains does.
     """
     keys = jax.random.split(jax.random.fold_in(state.key, state.step), 2)
-    outputs = []
-    for key, batch in zip(keys, batches, strict=False):
+    shared = settings.statistics == "shared" or len(batches) == 1
+    outputs, running = [], []
+    for key, batch, before in zip(keys, batches, state.statistics, strict=False):
         images = augment(key, batch.images, settings.augmentation, settings.normalization)
-        output, batch_stats = model(state.variables, images, train=True)
-        state = state.replace(batch_stats=batch_stats)
+        before = running[-1] if shared and running else before
+        output, after = model({"params": state.params, "batch_stats": before}, images, train=True)
         outputs.append(output)
+        running.append(after)
+    source, target = running[-1] if shared else running[0], running[-1]
+    state = state.replace(statistics=Statistics(source, target))
     if len(batches) == 1:
         value, terms = pretraining_loss(outputs[0], batches[0].labels, objective)
         return value, (state, terms)

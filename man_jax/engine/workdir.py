@@ -31,7 +31,7 @@ def check_workdir(workdir: Path, config: Config) -> None:
 
 
 def claim_workdir(workdir: Path, config: Config) -> None:
-    """Write the resolved configuration, unless it is there already; raises as `check_workdir` does."""
+    """Write the resolved configuration; raises as `check_workdir` does."""
     check_workdir(workdir, config)
     workdir.mkdir(parents=True, exist_ok=True)
     partial = workdir / f"{CONFIG}.partial"

@@ -98,7 +98,7 @@ def test_saving_a_step_twice_saves_it_once(tmp_path, state):
 
 
 def test_only_the_last_checkpoints_are_kept(tmp_path, state):
-    small = state.replace(params={}, batch_stats={}, opt_state=())
+    small = state.replace(params={}, statistics=(), opt_state=())
     with open_checkpoints(tmp_path, keep=2) as checkpoints:
         for step in (1, 2, 3):
             save_state(checkpoints, small.replace(step=np.int32(step)))
@@ -106,7 +106,7 @@ def test_only_the_last_checkpoints_are_kept(tmp_path, state):
 
 
 def test_a_save_that_was_killed_does_not_exist(tmp_path, state):
-    small = state.replace(params={}, batch_stats={}, opt_state=())
+    small = state.replace(params={}, statistics=(), opt_state=())
     with open_checkpoints(tmp_path) as checkpoints:
         save_state(checkpoints, small)
     _leftover(tmp_path)
@@ -118,7 +118,7 @@ def test_a_save_that_was_killed_does_not_exist(tmp_path, state):
 def test_what_a_killed_save_left_is_gone_after_the_next_one(tmp_path, state):
     leftover = _leftover(tmp_path)
     with open_checkpoints(tmp_path) as checkpoints:
-        save_state(checkpoints, state.replace(params={}, batch_stats={}, opt_state=()))
+        save_state(checkpoints, state.replace(params={}, statistics=(), opt_state=()))
     assert not leftover.exists()
 
 
@@ -147,7 +147,7 @@ def started(workdir, other):
 
 def test_a_run_may_start_from_the_branches_of_another(started, state):
     assert_same(started.params["branches"], state.params["branches"])
-    assert_same(started.batch_stats, state.batch_stats)
+    assert_same(started.statistics.source, state.statistics.source)
 
 
 @pytest.mark.parametrize("head", ["modal", "fused"])

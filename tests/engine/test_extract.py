@@ -21,7 +21,7 @@ def split():
 @pytest.fixture(scope="module")
 def variables():
     return put_replicated(
-        new_state(make_optimizer("sgd", lambda _: 0.1, weight_decay=0)).variables, make_mesh()
+        new_state(make_optimizer("sgd", lambda _: 0.1, weight_decay=0)).variables("source"), make_mesh()
     )
 
 

@@ -90,7 +90,7 @@ def test_the_memory_forgets_clusters_and_keeps_identities(before, after):
 
 def test_the_banks_are_the_new_ones_and_the_rest_stays(before, after, banks):
     assert_same(after.banks, banks)
-    for part in ("step", "key", "batch_stats"):
+    for part in ("step", "key", "statistics"):
         assert_same(getattr(after, part), getattr(before, part))
     assert_same(after.params["branches"], before.params["branches"])
 

@@ -120,7 +120,12 @@ def relabel(setting: Setting, state: TrainState, epoch: int) -> tuple[TrainState
         make_bank(source, identities, num_classes=num_source, mask=np.ones(len(identities), bool), **kind),
         make_bank(target, pseudo.labels, num_classes=setting.num_target, mask=pseudo.reliable, **kind),
     )
-    state = put_replicated(begin_epoch(state, banks, head_norm=config.head_norm), setting.mesh)
+    # The oracle's labels keep their meaning from epoch to epoch, so its heads and memory stay what they learnt.
+    renumbered = config.labels != "truth" or epoch == 0
+    state = (
+        begin_epoch(state, banks, head_norm=config.head_norm) if renumbered else state.replace(banks=banks)
+    )
+    state = put_replicated(state, setting.mesh)
     return state, pseudo, label_report(pseudo, setting.target.data.train.pids)
 
 

@@ -1,4 +1,4 @@
-"""The demonstration: a night-time domain in RGBNT100's layout → another in WMVeID863's, both drawn by us.
+"""The demonstration: a drawn domain in RGBNT100's layout → a drawn one in WMVeID863's.
 
     make demo        # or, with the data drawn by `python -m data_pipelines.synthetic --out data/synthetic`:
     python -m man_jax.train --config configs/demo.py

@@ -95,38 +95,42 @@ def relabel(setting: Setting, state: TrainState, epoch: int) -> tuple[TrainState
     config = setting.config.adapt
     source = _features(setting, state, setting.source.data.train, "source")
     target = _features(setting, state, setting.target.data.train, "target")
-    if config.labels == "truth":
-        pseudo = true_labels(setting.target.identities)
-    else:
-        clusters = cluster_target(
-            target,
-            num_clusters=config.num_clusters,
-            seed=setting.config.seed,
-            epoch=epoch,
-            num_init=config.kmeans_init,
-            max_iterations=config.kmeans_iterations,
-            tolerance=config.kmeans_tolerance,
-        )
-        pseudo = settle_target(
-            clusters,
-            num_clusters=config.num_clusters,
-            labels=config.labels,
-            rule=config.rule,
-            threshold=config.threshold,
-        )
-    kind = {"weights": config.prototype_weights, "temperature": config.temperature}
+    pseudo = _pseudo_labels(setting, target, epoch)
     identities, num_source = setting.source.identities, setting.source.num_identities
+    everyone = np.ones(len(identities), bool)
+    kind = {"weights": config.prototype_weights, "temperature": config.temperature}
     banks = Banks(
-        make_bank(source, identities, num_classes=num_source, mask=np.ones(len(identities), bool), **kind),
+        make_bank(source, identities, num_classes=num_source, mask=everyone, **kind),
         make_bank(target, pseudo.labels, num_classes=setting.num_target, mask=pseudo.reliable, **kind),
     )
-    # The oracle's labels keep their meaning from epoch to epoch, so its heads and memory stay what they learnt.
-    renumbered = config.labels != "truth" or epoch == 0
-    state = (
-        begin_epoch(state, banks, head_norm=config.head_norm) if renumbered else state.replace(banks=banks)
+    if config.labels == "truth" and epoch > 0:
+        # The oracle's labels keep their meaning, so its heads and memory keep what they learnt.
+        state = state.replace(banks=banks)
+    else:
+        state = begin_epoch(state, banks, head_norm=config.head_norm)
+    return put_replicated(state, setting.mesh), pseudo, label_report(pseudo, setting.target.data.train.pids)
+
+
+def _pseudo_labels(setting: Setting, target: FeatureTable, epoch: int) -> PseudoLabels:
+    config = setting.config.adapt
+    if config.labels == "truth":
+        return true_labels(setting.target.identities)
+    clusters = cluster_target(
+        target,
+        num_clusters=config.num_clusters,
+        seed=setting.config.seed,
+        epoch=epoch,
+        num_init=config.kmeans_init,
+        max_iterations=config.kmeans_iterations,
+        tolerance=config.kmeans_tolerance,
     )
-    state = put_replicated(state, setting.mesh)
-    return state, pseudo, label_report(pseudo, setting.target.data.train.pids)
+    return settle_target(
+        clusters,
+        num_clusters=config.num_clusters,
+        labels=config.labels,
+        rule=config.rule,
+        threshold=config.threshold,
+    )
 
 
 def adaptation_plans(setting: Setting, pseudo: PseudoLabels, epoch: int) -> tuple[np.ndarray, np.ndarray]:

@@ -51,11 +51,23 @@ def kernels(state) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("head", ["modal", "fused"])
-def test_target_columns_of_the_heads_become_the_valid_prototypes(after, banks, head):
-    columns = kernels(after)[head][..., NUM_SOURCE:]
+def test_target_columns_of_the_heads_may_become_the_valid_prototypes(before, banks, head):
+    columns = kernels(begin_epoch(before, banks, head_norm="unit"))[head][..., NUM_SOURCE:]
     prototypes = np.asarray(getattr(banks.target, head))
     for i in np.flatnonzero(VALID):
         np.testing.assert_array_equal(columns[..., i], prototypes[..., i, :])
+
+
+@pytest.mark.parametrize("head", ["modal", "fused"])
+def test_target_columns_point_along_their_prototypes_and_are_as_long_as_source_columns(after, banks, head):
+    kernel = kernels(after)[head].reshape(-1, *kernels(after)[head].shape[-2:])
+    prototypes = np.asarray(getattr(banks.target, head)).reshape(len(kernel), -1, kernel.shape[1])
+    for columns, directions in zip(kernel, prototypes, strict=True):
+        length = np.mean([np.sqrt(sum(columns[:, c] ** 2)) for c in range(NUM_SOURCE)])
+        for i in np.flatnonzero(VALID):
+            np.testing.assert_allclose(
+                columns[:, NUM_SOURCE + i], length * directions[i], rtol=1e-5, atol=1e-9
+            )
 
 
 @pytest.mark.parametrize("head", ["modal", "fused"])

@@ -51,9 +51,9 @@ def double_precision():
 class Machine:
     """The step on a number of devices; states are copied before they are given away."""
 
-    def __init__(self, num_devices: int, augmentation: Augmentation):
+    def __init__(self, num_devices: int, augmentation: Augmentation, **settings):
         self.mesh = make_mesh(jax.devices()[:num_devices])
-        settings = StepSettings(augmentation=augmentation, momentum=MOMENTUM)
+        settings = StepSettings(augmentation=augmentation, momentum=MOMENTUM, **settings)
         self.step = make_step(MODEL, OPTIMIZER, OBJECTIVE, settings, self.mesh)
 
     def __call__(self, state, *batches: Batch):
@@ -206,6 +206,15 @@ def test_each_domain_has_running_statistics_of_its_own(state, source, target, fe
         before = np.asarray(neck_mean(state, domain))
         moved = 0.9 * before + 0.1 * features(batch).pooled.mean(axis=1)
         assert_close(neck_mean(stepped[0], domain), moved)
+
+
+def test_shared_running_statistics_take_in_the_source_and_then_the_target(state, source, target, features):
+    after, _ = Machine(1, AS_THEY_ARE, statistics="shared")(state, source, target)
+    moved = np.asarray(neck_mean(state, "source"))
+    for batch in (source, target):
+        moved = 0.9 * moved + 0.1 * features(batch).pooled.mean(axis=1)
+    assert_close(neck_mean(after, "source"), moved)
+    assert_close(neck_mean(after, "target"), moved)
 
 
 def neck_mean(state, domain: str):

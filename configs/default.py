@@ -1,6 +1,6 @@
 """Every key of an experiment is born here, with its unit and its source. Experiments override, nothing else.
 
-"Released" is the authors' code; "METHOD" is the reading docs/DECISIONS.md records where the paper is silent.
+"Released" is the authors' code; "ours" is a reading where the paper is silent, with its reason in docs/DECISIONS.md.
 """
 
 from ml_collections import ConfigDict
@@ -96,8 +96,8 @@ def _adapt() -> ConfigDict:
             "kmeans_iterations": 100,  # at most
             "kmeans_tolerance": 1e-6,  # mean squared shift of the centres at which to stop
             "labels": "cpa",  # cpa | fusion: plain K-means of the fusion | truth: the oracle of Table 4
-            "rule": "fusion_vote",  # fusion_vote | majority | fusion_label: whose label wins (METHOD)
-            "threshold": 0.4,  # σ of Eq. 6; METHOD: admits three of four
+            "rule": "fusion_vote",  # fusion_vote | majority | fusion_label: whose label wins; ours
+            "threshold": 0.4,  # σ of Eq. 6; ours: admits three of four
             "sampling": "all",  # all | reliable: which target triples a batch may hold
             "head_norm": "matched",  # matched: to the source's columns | unit: of the heads' new target columns
             "statistics": "per_domain",  # per_domain | shared: running statistics of batch normalisation

@@ -1,4 +1,4 @@
-"""Optimisers and schedules of the recipe (METHOD: Adam 3.5e-4, weight decay 1e-4, cosine with warm-up)."""
+"""Optimisers and schedules of the recipe (Adam 3.5e-4, weight decay 1e-4, cosine with warm-up)."""
 
 from typing import Literal
 

@@ -1,6 +1,7 @@
 """The start of an epoch of adaptation: features → clusters → pseudo-labels → banks, heads, memory."""
 
 import zlib
+from functools import partial
 from typing import Literal
 
 import jax
@@ -73,6 +74,10 @@ def label_report(pseudo: PseudoLabels, pids: np.ndarray) -> dict[str, float]:
     return report
 
 
+_compiled_prototypes = jax.jit(class_prototypes, static_argnames=("num_classes", "weights", "temperature"))
+# Here and not in make_bank: a function jitted anew in each epoch is compiled anew in each epoch.
+
+
 def make_bank(
     features: FeatureTable,
     labels: np.ndarray,
@@ -83,14 +88,15 @@ def make_bank(
     temperature: float,
 ) -> Bank:
     """The prototypes of one domain at the start of an epoch (Eq. 7–10)."""
+    prototypes = partial(
+        _compiled_prototypes, num_classes=num_classes, weights=weights, temperature=temperature
+    )
 
-    @jax.jit
-    def prototypes(rows: Float[Array, "N D"], labels, mask):
-        settings = {"weights": weights, "temperature": temperature}
-        return class_prototypes(rows, labels, num_classes=num_classes, mask=mask, **settings)
+    def of_modality(rows):
+        return prototypes(rows, labels, mask=mask)
 
-    modal, valid = jax.vmap(prototypes, in_axes=(0, None, None))(features.modal, labels, mask)
-    return Bank(modal=modal, fused=prototypes(features.fused, labels, mask)[0], valid=valid[0])
+    modal, valid = jax.vmap(of_modality)(features.modal)
+    return Bank(modal=modal, fused=prototypes(features.fused, labels, mask=mask)[0], valid=valid[0])
 
 
 def begin_epoch(state: TrainState, banks: Banks, *, head_norm: HeadNorm = "matched") -> TrainState:

@@ -104,11 +104,15 @@ def test_batches_are_read_ahead_of_the_step(split, monkeypatch):
 
 
 def test_abandoned_batches_stop_their_threads(split):
-    before = threading.active_count()
+    before = set(threading.enumerate())
     batches = training_batches(split, PLAN)
     next(batches)
+    started = set(threading.enumerate()) - before
+    assert started
     batches.close()
-    assert threading.active_count() <= before
+    for thread in started:  # they are told to stop, and do so when they next look
+        thread.join(timeout=10)
+    assert not [thread for thread in started if thread.is_alive()]
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 5, 8])

@@ -105,7 +105,7 @@ def test_batches_are_read_ahead_of_the_step(split, monkeypatch):
 
 def test_abandoned_batches_stop_their_threads(split):
     before = set(threading.enumerate())
-    batches = training_batches(split, PLAN)
+    batches = training_batches(split, np.tile(PLAN, (50, 1)))
     next(batches)
     started = set(threading.enumerate()) - before
     assert started

@@ -1,16 +1,33 @@
-"""What all commands share: flags that explain themselves, and a log without the libraries' small talk."""
+"""What all commands share: flags that explain themselves, errors of one line, a log without the libraries' talk."""
 
 import difflib
 import logging as standard_logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from absl import app, flags, logging
 
-from man_jax.config import Config
+from data_pipelines.records import DataError
+from man_jax.config import Config, ConfigError
+from man_jax.engine.workdir import WorkdirError
 
 PACKAGES = Path(__file__).parents[1]
+
+
+def run_command(main: Callable[[], None]) -> None:
+    """Parse the flags and run `main`; what a user can put right ends the command with one line, not a traceback."""
+
+    def guarded(argv: list[str]) -> None:
+        if len(argv) > 1:
+            raise app.UsageError(f"unexpected argument {argv[1]!r}; overrides are written --config.key=value")
+        try:
+            main()
+        except (ConfigError, DataError, WorkdirError) as error:
+            sys.exit(f"error: {error}")
+
+    flags.mark_flag_as_required("config")
+    app.run(guarded, flags_parser=parse_command)
 
 
 def parse_command(argv: list[str]) -> list[str]:

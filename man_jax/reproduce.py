@@ -7,18 +7,15 @@ Started again, it goes on where it stopped.
 """
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
-from absl import app, flags
+from absl import flags
 from ml_collections import config_flags
 
-from data_pipelines.records import DataError
-from man_jax.command import parse_command
-from man_jax.config import Config, ConfigError
+from man_jax.command import run_command
+from man_jax.config import Config
 from man_jax.engine.run import run
-from man_jax.engine.workdir import WorkdirError
 from man_jax.reporting.tables import seeds_table
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment: configs/NAME.py[:smoke].")
@@ -26,15 +23,10 @@ SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2", "3", "4"], "Values of config.
 OUT = flags.DEFINE_string("out", "runs/seeds", "Where the runs and table.md are kept.")
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Flags → runs → table."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected argument {argv[1]!r}; overrides are written --config.key=value")
     out = Path(OUT.value)
-    try:
-        results = [run_seed(CONFIG.value, int(seed), out) for seed in SEEDS.value]
-    except (ConfigError, DataError, WorkdirError) as error:
-        sys.exit(f"error: {error}")
+    results = [run_seed(CONFIG.value, int(seed), out) for seed in SEEDS.value]
     table = seeds_table(results)
     (out / "table.md").write_text(table + "\n")
     (out / "results.json").write_text(json.dumps(results, indent=2) + "\n")
@@ -54,5 +46,4 @@ def run_seed(config: Config, seed: int, out: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    flags.mark_flag_as_required("config")
-    app.run(main, flags_parser=parse_command)
+    run_command(main)

@@ -5,18 +5,14 @@
 The same command again resumes an interrupted run.
 """
 
-import sys
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 from ml_collections import config_flags
 
-from data_pipelines.records import DataError
-from man_jax.command import parse_command
-from man_jax.config import ConfigError
+from man_jax.command import run_command
 from man_jax.engine.footprint import step_footprint
 from man_jax.engine.run import run
-from man_jax.engine.workdir import WorkdirError
 from man_jax.reporting.tables import results_table
 
 CONFIG = config_flags.DEFINE_config_file(
@@ -30,23 +26,17 @@ WORKDIR = flags.DEFINE_string(
 )
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Flags → run → table."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected argument {argv[1]!r}; overrides are written --config.key=value")
     config = CONFIG.value
     if COMPILE_ONLY.value:
         print("\n".join(f"{name:>32} {value:.6g}" for name, value in step_footprint(config).items()))
         return
     workdir = Path(WORKDIR.value or Path("runs") / config.experiment)
-    try:
-        summary = run(config, workdir)
-    except (ConfigError, DataError, WorkdirError) as error:
-        sys.exit(f"error: {error}")
+    summary = run(config, workdir)
     print(results_table({name: summary[name] for name in ("source_only", "adapted", "best_on_test")}))
     print(f"Everything the run left is in {workdir}")
 
 
 if __name__ == "__main__":
-    flags.mark_flag_as_required("config")
-    app.run(main, flags_parser=parse_command)
+    run_command(main)

@@ -58,7 +58,7 @@ def _model() -> ConfigDict:
             "width": 64,  # channels of the stem; D = 32 · width
             "last_stride": 1,  # of the last stage; 1 as is customary in ReID
             "convolution": "auto",  # lax | taps | auto: taps on CPU
-            "application": "auto",  # vmap | loop | auto: of the branches; vmap on CPU
+            "application": "auto",  # vmap | loop | scan (least memory) | auto: of the branches; vmap on CPU
             "remat": "none",  # none | block | stage: what is recomputed in the backward pass
         }
     )

@@ -8,7 +8,7 @@ Config = Any
 
 CHOICES = {
     "model.convolution": ("auto", "lax", "taps"),
-    "model.application": ("auto", "vmap", "loop"),
+    "model.application": ("auto", "vmap", "loop", "scan"),
     "model.remat": ("none", "block", "stage"),
     "pretrain.optimizer": ("adam", "sgd"),
     "pretrain.decay_form": ("coupled", "decoupled"),

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from man_jax.networks.resnet import BatchNorm, ResNet
 from man_jax.vectors import unit
 
-Application = Literal["vmap", "loop"]
+Application = Literal["vmap", "loop", "scan"]
 Variables = dict[str, Any]
 
 HEAD_SCALE = 1e-3
@@ -76,7 +76,9 @@ class ThreeBranch:
     """Independent branches with their parameters stacked along a leading modality axis, and the heads.
 
     How the stacked branches are applied is chosen here and nowhere else: `vmap` runs them as one (fast on CPU,
-    half the compile time), `loop` one after the other (GPU, TPU, where a vmapped convolution is a grouped one).
+    half the compile time), `loop` one after the other (GPU, TPU, where a vmapped convolution is a grouped one),
+    `scan` as a loop of the program, which holds the activations of one branch at a time and computes them once
+    more in the backward pass.
     """
 
     branch: Branch
@@ -114,6 +116,11 @@ class ThreeBranch:
 
         if self.application == "vmap":
             (pooled, normed), updated = jax.vmap(apply)(stacked, images)
+        elif self.application == "scan":
+            recomputed = jax.checkpoint(apply, prevent_cse=False)  # nothing can be merged across a loop
+            _, ((pooled, normed), updated) = jax.lax.scan(
+                lambda carry, branch: (carry, recomputed(*branch)), None, (stacked, images)
+            )
         else:
             one_by_one = [
                 apply(jax.tree.map(lambda leaf, m=m: leaf[m], stacked), images[m])

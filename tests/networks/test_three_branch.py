@@ -53,17 +53,19 @@ def outputs(drawn) -> Outputs:
 def applications(drawn):
     variables, images = drawn
     arrays = (variables["params"], variables["batch_stats"], images)
-    return {name: evaluate(_value_slope_statistics, *arrays, application=name) for name in ("vmap", "loop")}
+    names = ("vmap", "loop", "scan")
+    return {name: evaluate(_value_slope_statistics, *arrays, application=name) for name in names}
 
 
+@pytest.mark.parametrize("application", ["vmap", "scan"])
 @pytest.mark.parametrize("part", [("value", 0, 0), ("statistics", 0, 1), ("gradient", 1)], ids=lambda p: p[0])
-def test_vmapped_branches_are_the_branches_one_by_one(applications, part):
+def test_branches_applied_together_are_the_branches_one_by_one(applications, application, part):
     def of(result):
         for index in part[1:]:
             result = result[index]
         return result
 
-    jax.tree.map(assert_close, of(applications["vmap"]), of(applications["loop"]))
+    jax.tree.map(assert_close, of(applications[application]), of(applications["loop"]))
 
 
 @pytest.mark.parametrize("modality", [R, N, T])

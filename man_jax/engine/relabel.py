@@ -74,8 +74,8 @@ def label_report(pseudo: PseudoLabels, pids: np.ndarray) -> dict[str, float]:
     return report
 
 
-_compiled_prototypes = jax.jit(class_prototypes, static_argnames=("num_classes", "weights", "temperature"))
 # Here and not in make_bank: a function jitted anew in each epoch is compiled anew in each epoch.
+_compiled_prototypes = jax.jit(class_prototypes, static_argnames=("num_classes", "weights", "temperature"))
 
 
 def make_bank(

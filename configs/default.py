@@ -119,6 +119,7 @@ def _loss() -> ConfigDict:
             "smoothing": 0.1,  # of the labels
             "triplet_form": "hinge",  # hinge | soft (released)
             "triplet_margin": 0.3,
+            "domain_pairs": "ins_proto",  # ins_proto | ins_ins | proto_proto: Table 5
             "domain_margin": 0.5,  # margin_p; paper §4.2
             "domain_inter": "margin",  # margin | plain (released) | hinge
             "domain_kernel": "fixed",  # fixed (released) | multi

@@ -1,6 +1,6 @@
 """PDA: prototype-guided domain distribution alignment (Eq. 12–16)."""
 
-from typing import Literal
+from typing import Literal, TypedDict
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,16 @@ from man_jax.vectors import masked_mean, squared_distances
 
 Kernel = Literal["fixed", "multi"]
 Inter = Literal["margin", "plain", "hinge"]
+Pairs = Literal["ins_proto", "ins_ins", "proto_proto"]
+
+
+class Form(TypedDict):
+    """The readings of Eq. 13 and 15."""
+
+    margin: float
+    inter: Inter
+    kernel: Kernel
+
 
 NUM_KERNELS = 5
 
@@ -31,25 +41,75 @@ def prototype_domain_loss(
 ) -> dict[str, Float[Array, ""]]:
     """The two halves of L_PDA (Eq. 16), each for both directions.
 
-        L_intra(I, P) = Σ_M MMD(I_M, P_M)                                      (Eq. 14)
-        L_inter(I, P) = Σ_{Mi ≠ Mj} |margin − MMD(I_Mi, P_Mj)|, 6 ordered pairs (Eq. 15)
         L_PDA = L_intra(I^s, P^t) + L_intra(P^s, I^t) + L_inter(I^s, P^t) + L_inter(P^s, I^t)
 
     Instances are all samples of the batch, reliable or not; prototypes are constants. A domain without any
-    valid prototype contributes nothing. `plain` is MMD without margin, `hinge` max(0, MMD − margin).
+    valid prototype contributes nothing.
+
+    Differs from the paper: see `alignment_loss`.
+    """
+    source_prototypes, target_prototypes = jax.lax.stop_gradient((source_prototypes, target_prototypes))
+    form: Form = {"margin": margin, "inter": inter, "kernel": kernel}
+    to_target = alignment_loss(source, target_prototypes, y_valid=target_valid, **form)
+    to_source = alignment_loss(target, source_prototypes, y_valid=source_valid, **form)
+    return jax.tree.map(jnp.add, to_target, to_source)
+
+
+def same_kind_domain_loss(
+    source: Float[Array, "M B D"],
+    target: Float[Array, "M C D"],
+    *,
+    source_valid: Bool[Array, " B"] | None = None,
+    target_valid: Bool[Array, " C"] | None = None,
+    margin: float = 0.5,
+    inter: Inter = "margin",
+    kernel: Kernel = "fixed",
+) -> dict[str, Float[Array, ""]]:
+    """The halves of Eq. 16 with one kind of rows on both sides: Table 5's Ins-Ins and Proto-Proto.
+
+    Both directions of Eq. 16 become the same, so each half counts twice, on the scale of `prototype_domain_loss`.
+
+    Differs from the paper: it names the rows and gives no formula.
+    """
+    once = alignment_loss(
+        source, target, x_valid=source_valid, y_valid=target_valid, margin=margin, inter=inter, kernel=kernel
+    )
+    return jax.tree.map(lambda half: 2.0 * half, once)
+
+
+def alignment_loss(
+    x: Float[Array, "M B D"],
+    y: Float[Array, "M C D"],
+    *,
+    x_valid: Bool[Array, " B"] | None = None,
+    y_valid: Bool[Array, " C"] | None = None,
+    margin: float = 0.5,
+    inter: Inter = "margin",
+    kernel: Kernel = "fixed",
+) -> dict[str, Float[Array, ""]]:
+    """L_intra and L_inter of two sets of rows in all modalities; 0 if either has no valid row.
+
+        L_intra(X, Y) = Σ_M MMD(X_M, Y_M)                                      (Eq. 14)
+        L_inter(X, Y) = Σ_{Mi ≠ Mj} |margin − MMD(X_Mi, Y_Mj)|, 6 ordered pairs (Eq. 15)
+
+    `plain` is MMD without margin, `hinge` max(0, MMD − margin).
 
     Differs from the paper: it writes the inter term as max(|·|), here the sum over pairs.
     """
-    source_prototypes, target_prototypes = jax.lax.stop_gradient((source_prototypes, target_prototypes))
-    to_target = _pairwise_discrepancy(source, target_prototypes, y_valid=target_valid, kernel=kernel)
-    to_source = _pairwise_discrepancy(target, source_prototypes, y_valid=source_valid, kernel=kernel)
-    same = jnp.eye(source.shape[0], dtype=bool)
-    intra, crossed = jnp.zeros(()), jnp.zeros(())
-    for discrepancy, valid in ((to_target, target_valid), (to_source, source_valid)):
-        intra += jnp.where(valid.any(), jnp.sum(discrepancy, where=same), 0.0)
-        penalty = _inter_penalty(discrepancy, margin=margin, form=inter)
-        crossed += jnp.where(valid.any(), jnp.sum(penalty, where=~same), 0.0)
-    return {"intra": intra, "inter": crossed}
+    x_valid = jnp.ones(x.shape[1], bool) if x_valid is None else x_valid
+    y_valid = jnp.ones(y.shape[1], bool) if y_valid is None else y_valid
+
+    def of_pair(x_rows, y_rows):
+        return maximum_mean_discrepancy(x_rows, y_rows, x_valid=x_valid, y_valid=y_valid, kernel=kernel)
+
+    discrepancy = jax.vmap(lambda x_rows: jax.vmap(lambda y_rows: of_pair(x_rows, y_rows))(y))(x)
+    penalty = _inter_penalty(discrepancy, margin=margin, form=inter)
+    same = jnp.eye(x.shape[0], y.shape[0], dtype=bool)
+    any_valid = x_valid.any() & y_valid.any()
+    return {
+        "intra": jnp.where(any_valid, jnp.sum(discrepancy, where=same), 0.0),
+        "inter": jnp.where(any_valid, jnp.sum(penalty, where=~same), 0.0),
+    }
 
 
 def maximum_mean_discrepancy(
@@ -96,15 +156,6 @@ def _mean_bandwidth(pairs, num_rows) -> Float[Array, ""]:
     mean = total / jnp.maximum(num_rows * (num_rows - 1), 1)
     # Rows nearer than this to one another differ by rounding only, which a smaller bandwidth would magnify.
     return jax.lax.stop_gradient(jnp.maximum(mean, SMALLEST_BANDWIDTH))
-
-
-def _pairwise_discrepancy(x, y, *, y_valid, kernel: Kernel) -> Float[Array, "M M"]:
-    """Entry (i, j) = MMD(x of modality i, y of modality j)."""
-
-    def of_pair(x_row, y_row):
-        return maximum_mean_discrepancy(x_row, y_row, y_valid=y_valid, kernel=kernel)
-
-    return jax.vmap(lambda x_row: jax.vmap(lambda y_row: of_pair(x_row, y_row))(y))(x)
 
 
 def _inter_penalty(discrepancy: Float[Array, "M M"], *, margin: float, form: Inter) -> Float[Array, "M M"]:

@@ -79,12 +79,12 @@ def move_prototypes(
         V_i ← Unit(λ V_i + (1 − λ) f̄_i),   f̄_i = mean of the batch's features of class i
 
     `sequential` applies the same step once an instance, in the order of the batch. Classes that are invalid
-    or not in the batch stay as they are. Features enter through stop_gradient.
+    or not in the batch stay as they are. What of it is a constant is for the loss to say: all but Proto-Proto
+    (Table 5) read the prototypes of before the move.
 
     Differs from the paper: it leaves open how several instances of a class in a batch combine; the mean
     does not depend on their order, hence not on how a batch is sharded.
     """
-    features = jax.lax.stop_gradient(features)
     member = (labels >= 0) & (labels < values.shape[0])
     member = member if mask is None else member & mask
     if form == "batch_mean":

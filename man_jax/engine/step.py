@@ -111,24 +111,24 @@ def _adaptation(state, batches, outputs: list[Outputs], objective: Objective, se
         jnp.concatenate([source.labels, target_labels]),
         mask=jnp.concatenate([source.reliable, target.reliable]),
     )
+    moved_banks = Banks(
+        *(
+            move_bank(bank, output.features, batch, settings)
+            for bank, output, batch in zip(state.banks, outputs, batches, strict=True)
+        )
+    )
     value, terms = adaptation_loss(
         outputs[0],
         outputs[1],
         source.labels,
         target_labels,
         target.reliable,
-        source_bank=state.banks.source,
-        target_bank=state.banks.target,
+        banks=state.banks,
+        moved_banks=moved_banks,
         memory=memory,
         objective=objective,
     )
-    banks = Banks(
-        *(
-            move_bank(bank, output.features, batch, settings)
-            for bank, output, batch in zip(state.banks, outputs, batches, strict=True)
-        )
-    )
-    return value, (state.replace(memory=memory, banks=banks), terms)
+    return value, (state.replace(memory=memory, banks=moved_banks), terms)
 
 
 def move_bank(bank: Bank, features: Features, batch: Batch, settings: StepSettings) -> Bank:

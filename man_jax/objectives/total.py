@@ -6,7 +6,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from man_jax.alignment.domain import Inter, Kernel, prototype_domain_loss
+from man_jax.alignment.domain import (
+    Form,
+    Inter,
+    Kernel,
+    Pairs,
+    prototype_domain_loss,
+    same_kind_domain_loss,
+)
 from man_jax.alignment.modality import Distance, Reduction, modality_margin_loss
 from man_jax.alignment.prototypes import Bank
 from man_jax.networks.three_branch import Outputs
@@ -26,6 +33,7 @@ class Objective(NamedTuple):
     smoothing: float = 0.1
     triplet_form: TripletForm = "hinge"
     triplet_margin: float = 0.3
+    domain_pairs: Pairs = "ins_proto"
     domain_margin: float = 0.5
     domain_inter: Inter = "margin"
     domain_kernel: Kernel = "fixed"
@@ -70,14 +78,15 @@ def adaptation_loss(
     target_labels: Int[Array, " B"],
     reliable: Bool[Array, " B"],
     *,
-    source_bank: Bank,
-    target_bank: Bank,
+    banks: tuple[Bank, Bank],
+    moved_banks: tuple[Bank, Bank],
     memory: Memory,
     objective: Objective,
 ) -> tuple[Float[Array, ""], Terms]:
     """L = L_ReID(source) + L_ReID(target, reliable) + L_XBM + α L_PDA + β L_MMA (Eq. 23), and each term.
 
-    Labels are in the common label space. `memory` already holds this batch, as in the reference code of XBM.
+    Labels are in the common label space. `banks` are those of source and target before this batch, `moved_banks`
+    after it (Eq. 11). `memory` already holds this batch, as in the reference code of XBM.
     """
     everyone = jnp.ones(source_labels.shape, bool)
     identity_source, triplet_source = reid_loss(source, source_labels, everyone, objective)
@@ -90,21 +99,13 @@ def adaptation_loss(
         form=objective.triplet_form,
         margin=objective.triplet_margin,
     )
-    instances = (source.features.modal_unit, target.features.modal_unit)
-    prototypes = (source_bank.modal, target_bank.modal)
-    valid = {"source_valid": source_bank.valid, "target_valid": target_bank.valid}
-    domain = prototype_domain_loss(
-        *instances,
-        *prototypes,
-        **valid,
-        margin=objective.domain_margin,
-        inter=objective.domain_inter,
-        kernel=objective.domain_kernel,
-    )
+    domain = domain_loss(source, target, banks, moved_banks, objective)
     modality = modality_margin_loss(
-        *instances,
-        *prototypes,
-        **valid,
+        source.features.modal_unit,
+        target.features.modal_unit,
+        *(bank.modal for bank in banks),
+        source_valid=banks[0].valid,
+        target_valid=banks[1].valid,
         margin=objective.modality_margin,
         distance=objective.modality_distance,
         reduction=objective.modality_reduction,
@@ -122,3 +123,32 @@ def adaptation_loss(
     reid = identity_source + triplet_source + identity_target + triplet_target
     alignment = objective.alpha * (domain["intra"] + domain["inter"]) + objective.beta * modality
     return reid + objective.memory_weight * cross_batch + alignment, terms
+
+
+def domain_loss(
+    source: Outputs,
+    target: Outputs,
+    banks: tuple[Bank, Bank],
+    moved_banks: tuple[Bank, Bank],
+    objective: Objective,
+) -> Terms:
+    """L_PDA's halves between the rows that `domain_pairs` names (Eq. 16; the others are rows of Table 5).
+
+    Prototypes at rest would give Proto-Proto no gradient at all, so there they are those that the batch has moved:
+    the gradient passes through its step of Eq. 11.
+    """
+    form: Form = {
+        "margin": objective.domain_margin,
+        "inter": objective.domain_inter,
+        "kernel": objective.domain_kernel,
+    }
+    instances = (source.features.modal_unit, target.features.modal_unit)
+    valid = {"source_valid": banks[0].valid, "target_valid": banks[1].valid}
+    match objective.domain_pairs:
+        case "ins_proto":
+            return prototype_domain_loss(*instances, *(bank.modal for bank in banks), **valid, **form)
+        case "ins_ins":
+            return same_kind_domain_loss(*instances, **form)
+        case "proto_proto":
+            return same_kind_domain_loss(*(bank.modal for bank in moved_banks), **valid, **form)
+    raise ValueError(f"domain_pairs is {objective.domain_pairs!r}; choose ins_proto, ins_ins or proto_proto")

@@ -5,7 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from man_jax.alignment.domain import maximum_mean_discrepancy, prototype_domain_loss
+from man_jax.alignment.domain import (
+    maximum_mean_discrepancy,
+    prototype_domain_loss,
+    same_kind_domain_loss,
+)
 from tests.oracles import domain as oracle
 from tests.oracles.cases import masks, seeds, unit_groups, unit_normal
 from tests.oracles.geometry import central_differences, unit
@@ -235,3 +239,37 @@ def test_instances_that_are_the_prototypes_have_no_intra_loss():
     valid: dict[str, Any] = {"source_valid": np.ones(B, bool), "target_valid": np.ones(B, bool)}
     value = loss(shared, shared, shared, shared, **valid)
     assert abs(value["intra"]) < 1e-12
+
+
+# --- Ins-Ins and Proto-Proto (Table 5)
+
+
+def doubled(halves: dict[str, float]) -> dict[str, float]:
+    return {name: 2 * half for name, half in halves.items()}
+
+
+@pytest.mark.parametrize("inter", INTERS)
+def test_one_kind_of_rows_on_both_sides_counts_each_half_of_eq_16_twice(inter):
+    source, target, *_ = batch(9)
+    value = evaluate(same_kind_domain_loss, source, target, inter=inter)
+    assert_same_loss(value, doubled(oracle.alignment_loss(source, target, inter=inter)))
+
+
+def test_one_kind_of_rows_passes_its_slope_to_both_domains():
+    sets = source, target = batch(10)[:2]
+
+    def formula(source, target):
+        return 2 * sum(oracle.alignment_loss(source, target, at=sets).values())
+
+    by_source, by_target = gradient(same_kind_domain_loss, *sets, by=(0, 1))
+    assert_slope(by_source, central_differences(lambda moved: formula(moved, target), source))
+    assert_slope(by_target, central_differences(lambda moved: formula(source, moved), target))
+
+
+@given(seeds, masks(C), masks(K))
+def test_invalid_prototypes_of_either_domain_mean_the_subset(seed, source_valid, target_valid):
+    _, _, source, target = batch(seed)
+    masked = source * source_valid[:, None], target * target_valid[:, None]
+    value = evaluate(same_kind_domain_loss, *masked, source_valid=source_valid, target_valid=target_valid)
+    subset = source[:, source_valid], target[:, target_valid]
+    assert_same_loss(value, doubled(oracle.alignment_loss(*subset)))

@@ -47,21 +47,33 @@ def prototype_domain_loss(
     at: tuple[Array, Array] | None = None,
 ) -> dict[str, float]:
     base_source, base_target = at or (source, target)
+    settings = {"margin": margin, "inter": inter, "kernel": kernel}
+    forth = alignment_loss(source, target_prototypes, at=(base_source, target_prototypes), **settings)
+    back = alignment_loss(target, source_prototypes, at=(base_target, source_prototypes), **settings)
+    return {half: forth[half] + back[half] for half in forth}
+
+
+def alignment_loss(
+    x: Array,
+    y: Array,
+    *,
+    margin: float = 0.5,
+    inter: str = "margin",
+    kernel: str = "fixed",
+    at: tuple[Array, Array] | None = None,
+) -> dict[str, float]:
+    base_x, base_y = at or (x, y)
     terms = {"intra": 0.0, "inter": 0.0}
-    for instances, base, prototypes in (
-        (source, base_source, target_prototypes),
-        (target, base_target, source_prototypes),
-    ):
-        if prototypes.shape[1] == 0:
-            continue
-        for i, j in np.ndindex(3, 3):
-            apart = maximum_mean_discrepancy(instances[i], prototypes[j], kernel, at=(base[i], prototypes[j]))
-            if i == j:
-                terms["intra"] += apart
-            elif inter == "margin":
-                terms["inter"] += abs(margin - apart)
-            elif inter == "plain":
-                terms["inter"] += apart
-            else:
-                terms["inter"] += max(0.0, apart - margin)
+    if x.shape[1] == 0 or y.shape[1] == 0:
+        return terms
+    for i, j in np.ndindex(len(x), len(y)):
+        apart = maximum_mean_discrepancy(x[i], y[j], kernel, at=(base_x[i], base_y[j]))
+        if i == j:
+            terms["intra"] += apart
+        elif inter == "margin":
+            terms["inter"] += abs(margin - apart)
+        elif inter == "plain":
+            terms["inter"] += apart
+        else:
+            terms["inter"] += max(0.0, apart - margin)
     return terms

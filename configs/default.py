@@ -95,6 +95,7 @@ def _adapt() -> ConfigDict:
             "kmeans_init": 1,  # seedings, of which the best is kept
             "kmeans_iterations": 100,  # at most
             "kmeans_tolerance": 1e-6,  # mean squared shift of the centres at which to stop
+            "protocol": "uda",  # uda | us: on both domains, or, after pre-training, on the target alone (§4.1.2)
             "labels": "cpa",  # cpa | fusion: plain K-means of the fusion | truth: the oracle of Table 4
             "rule": "fusion_vote",  # fusion_vote | majority | fusion_label: whose label wins; ours
             "threshold": 0.4,  # σ of Eq. 6; ours: admits three of four

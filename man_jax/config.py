@@ -14,6 +14,7 @@ CHOICES = {
     "pretrain.decay_form": ("coupled", "decoupled"),
     "adapt.optimizer": ("adam", "sgd"),
     "adapt.decay_form": ("coupled", "decoupled"),
+    "adapt.protocol": ("uda", "us"),
     "adapt.labels": ("cpa", "fusion", "truth"),
     "adapt.rule": ("fusion_vote", "majority", "fusion_label"),
     "adapt.head_norm": ("matched", "unit"),

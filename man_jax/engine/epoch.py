@@ -1,6 +1,7 @@
 """One epoch of iterations, and what retrieval is worth after it."""
 
 from collections.abc import Iterable, Iterator
+from itertools import repeat
 
 import jax
 import numpy as np
@@ -40,14 +41,14 @@ def labelled_batches(
 
 
 def train_epoch(
-    step: Step, state: TrainState, *domains: Iterable[Batch], num_steps: int, description: str
+    step: Step, state: TrainState, *domains: Iterable[Batch] | None, num_steps: int, description: str
 ) -> tuple[TrainState, dict[str, float]]:
     """Run the step over the batches of one or two domains; the state after it and the mean of each loss term.
 
-    Raises FloatingPointError if a term is not finite, which no later step could mend.
+    A domain that is None takes no part: the step is given None in its place. Raises FloatingPointError if a term is not finite, which no later step could mend.
     """
     progress = track(
-        zip(*domains, strict=True),
+        zip(*(repeat(None, num_steps) if batches is None else batches for batches in domains), strict=True),
         total=num_steps,
         description=description,
         unit="step",

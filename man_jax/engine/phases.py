@@ -68,7 +68,10 @@ def pretrain(setting: Setting, state: TrainState) -> TrainState:
 
 
 def adapt(setting: Setting, state: TrainState) -> TrainState:
-    """Algorithm 1: each epoch labels the target anew, then trains on both domains (Eq. 1–20, 23)."""
+    """Algorithm 1: each epoch labels the target anew, then trains on both domains (Eq. 1–20, 23).
+
+    Under the US protocol (§4.1.2) it trains on the target alone.
+    """
     config = setting.config.adapt
     if int(state.step) == setting.pretrain_steps:
         state = put_replicated(restart_optimizer(state, setting.adapt_optimizer), setting.mesh)
@@ -76,7 +79,9 @@ def adapt(setting: Setting, state: TrainState) -> TrainState:
         state, pseudo, row = relabel(setting, state, epoch)
         plans = adaptation_plans(setting, pseudo, epoch)
         batches = (
-            _batches(setting, setting.source, plans[0], setting.source.identities),
+            _batches(setting, setting.source, plans[0], setting.source.identities)
+            if config.protocol == "uda"
+            else None,
             _batches(setting, setting.target, plans[1], pseudo.labels, pseudo.reliable),
         )
         title = f"adaptation, epoch {epoch + 1}/{config.epochs}"
@@ -93,16 +98,20 @@ def adapt(setting: Setting, state: TrainState) -> TrainState:
 def relabel(setting: Setting, state: TrainState, epoch: int) -> tuple[TrainState, PseudoLabels, Row]:
     """Cluster the target, settle its labels, and begin an epoch from the prototypes of both domains."""
     config = setting.config.adapt
-    source = _features(setting, state, setting.source.data.train, "source")
     target = _features(setting, state, setting.target.data.train, "target")
     pseudo = _pseudo_labels(setting, target, epoch)
-    identities, num_source = setting.source.identities, setting.source.num_identities
-    everyone = np.ones(len(identities), bool)
     kind = {"weights": config.prototype_weights, "temperature": config.temperature}
-    banks = Banks(
-        make_bank(source, identities, num_classes=num_source, mask=everyone, **kind),
-        make_bank(target, pseudo.labels, num_classes=setting.num_target, mask=pseudo.reliable, **kind),
+    source_bank = state.banks.source  # empty; the US protocol has no use for it
+    if config.protocol == "uda":
+        source = _features(setting, state, setting.source.data.train, "source")
+        identities, everyone = setting.source.identities, np.ones(len(setting.source.identities), bool)
+        source_bank = make_bank(
+            source, identities, num_classes=setting.source.num_identities, mask=everyone, **kind
+        )
+    target_bank = make_bank(
+        target, pseudo.labels, num_classes=setting.num_target, mask=pseudo.reliable, **kind
     )
+    banks = Banks(source_bank, target_bank)
     if config.labels == "truth" and epoch > 0:
         # The oracle's labels keep their meaning, so its heads and memory keep what they learnt.
         state = state.replace(banks=banks)

@@ -14,7 +14,14 @@ from man_jax.engine.sharding import replicated
 from man_jax.engine.state import Banks, Statistics, TrainState
 from man_jax.networks.three_branch import Features, Outputs, ThreeBranch
 from man_jax.objectives.memory import enqueue
-from man_jax.objectives.total import Objective, Terms, adaptation_loss, pretraining_loss
+from man_jax.objectives.total import (
+    Labelled,
+    Objective,
+    Terms,
+    adaptation_loss,
+    pretraining_loss,
+    unsupervised_loss,
+)
 
 
 class Batch(NamedTuple):
@@ -52,11 +59,11 @@ def make_step(
 ) -> Step:
     """The jitted step: (state, source) → (state, terms) in pre-training, (state, source, target) in adaptation.
 
-    The state is donated. The batches come split over the mesh, so batch statistics, triplets and means are
-    those of the global batch.
+    Adaptation without the source (the US protocol) is (state, None, target). The state is donated. The batches
+    come split over the mesh, so batch statistics, triplets and means are those of the global batch.
     """
 
-    def step(state: TrainState, *batches: Batch) -> tuple[TrainState, Terms]:
+    def step(state: TrainState, *batches: Batch | None) -> tuple[TrainState, Terms]:
         def loss(params):
             return _forward(state.replace(params=params), batches, model, objective, settings)
 
@@ -74,7 +81,7 @@ def make_step(
 
 def _forward(
     state: TrainState,
-    batches: tuple[Batch, ...],
+    batches: tuple[Batch | None, ...],
     model: ThreeBranch,
     objective: Objective,
     settings: StepSettings,
@@ -85,50 +92,48 @@ def _forward(
     average for each; `shared` lets both move the same one, as code that is not aware of domains does.
     """
     keys = jax.random.split(jax.random.fold_in(state.key, state.step), 2)
-    shared = settings.statistics == "shared" or len(batches) == 1
-    outputs, running = [], []
-    for key, batch, before in zip(keys, batches, state.statistics, strict=False):
+    pretraining = len(batches) == 1
+    shared = settings.statistics == "shared" or pretraining
+    running, outputs, labels = list(state.statistics), [], []
+    for domain, (key, batch) in enumerate(zip(keys, batches, strict=False)):
+        if batch is None:
+            continue
         images = augment(key, batch.images, settings.augmentation, settings.normalization)
-        before = running[-1] if shared and running else before
-        output, after = model({"params": state.params, "batch_stats": before}, images, train=True)
+        variables = {"params": state.params, "batch_stats": running[domain]}
+        output, after = model(variables, images, train=True)
         outputs.append(output)
-        running.append(after)
-    source, target = running[-1] if shared else running[0], running[-1]
-    state = state.replace(statistics=Statistics(source, target))
-    if len(batches) == 1:
-        value, terms = pretraining_loss(outputs[0], batches[0].labels, objective)
+        labels.append(batch.labels)
+        running = [after, after] if shared else [*running[:domain], after, *running[domain + 1 :]]
+    state = state.replace(statistics=Statistics(*running))
+    if pretraining:
+        value, terms = pretraining_loss(*outputs, *labels, objective)
         return value, (state, terms)
     return _adaptation(state, batches, outputs, objective, settings)
 
 
 def _adaptation(state, batches, outputs: list[Outputs], objective: Objective, settings: StepSettings):
-    source, target = batches
+    """Eq. 23 on the domains that are there: both (UDA), or the target alone (US)."""
     # In the common label space clusters come after identities.
-    target_labels = target.labels + state.banks.source.valid.shape[0]
+    first_label = (0, state.banks.source.valid.shape[0])
+    there = [domain for domain, batch in enumerate(batches) if batch is not None]
+    banks, labelled = list(state.banks), []
+    for domain, output in zip(there, outputs, strict=True):
+        batch = batches[domain]
+        banks[domain] = move_bank(banks[domain], output.features, batch, settings)
+        labelled.append(Labelled(output, batch.labels + first_label[domain], batch.reliable))
+    moved = Banks(*banks)
     memory = enqueue(
         state.memory,
-        jnp.concatenate([output.features.fused_pooled for output in outputs]),
-        jnp.concatenate([source.labels, target_labels]),
-        mask=jnp.concatenate([source.reliable, target.reliable]),
+        jnp.concatenate([batch.outputs.features.fused_pooled for batch in labelled]),
+        jnp.concatenate([batch.labels for batch in labelled]),
+        mask=jnp.concatenate([batch.reliable for batch in labelled]),
     )
-    moved_banks = Banks(
-        *(
-            move_bank(bank, output.features, batch, settings)
-            for bank, output, batch in zip(state.banks, outputs, batches, strict=True)
-        )
-    )
-    value, terms = adaptation_loss(
-        outputs[0],
-        outputs[1],
-        source.labels,
-        target_labels,
-        target.reliable,
-        banks=state.banks,
-        moved_banks=moved_banks,
-        memory=memory,
-        objective=objective,
-    )
-    return value, (state.replace(memory=memory, banks=moved_banks), terms)
+    common = {"memory": memory, "objective": objective}
+    if len(labelled) == 2:
+        value, terms = adaptation_loss(*labelled, banks=state.banks, moved_banks=moved, **common)
+    else:
+        value, terms = unsupervised_loss(*labelled, bank=state.banks.target, **common)
+    return value, (state.replace(memory=memory, banks=moved), terms)
 
 
 def move_bank(bank: Bank, features: Features, batch: Batch, settings: StepSettings) -> Bank:

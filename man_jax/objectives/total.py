@@ -1,5 +1,6 @@
 """Eq. 23: which term of the loss, on which batch, with which weight."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -42,41 +43,46 @@ class Objective(NamedTuple):
     modality_reduction: Reduction = "sum"
 
 
-def reid_loss(
-    outputs: Outputs, labels: Int[Array, " B"], mask: Bool[Array, " B"], objective: Objective
-) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """(L_id, L_triplet) of one domain, each summed over the heads R, N, T, F (Eq. 21, 22); masked rows left out.
+class Labelled(NamedTuple):
+    """What the network says of a batch of one domain, and what it is to learn of it."""
+
+    outputs: Outputs
+    labels: Int[Array, " B"]
+    """In the common label space: source identities, then clusters."""
+    reliable: Bool[Array, " B"]
+    """Where False, the row takes no part in L_ReID and XBM."""
+
+
+def reid_loss(batch: Labelled, objective: Objective) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """(L_id, L_triplet) of one domain, each summed over the modalities and F (Eq. 21, 22).
 
     Differs from the paper: the triplet reads g, before the neck, as with every BNNeck.
     """
 
     def identity(logits):
-        values = smoothed_cross_entropy(logits, labels, smoothing=objective.smoothing)
-        return masked_mean(values, mask)
+        values = smoothed_cross_entropy(logits, batch.labels, smoothing=objective.smoothing)
+        return masked_mean(values, batch.reliable)
 
     def triplet(pooled):
         form, margin = objective.triplet_form, objective.triplet_margin
-        return batch_hard_triplet(pooled, labels, mask=mask, form=form, margin=margin)
+        return batch_hard_triplet(pooled, batch.labels, mask=batch.reliable, form=form, margin=margin)
 
-    features = outputs.features
+    features = batch.outputs.features
     modal = jnp.sum(jax.vmap(triplet)(features.pooled))
-    return jnp.sum(jax.vmap(identity)(outputs.logits)), modal + triplet(features.fused_pooled)
+    return jnp.sum(jax.vmap(identity)(batch.outputs.logits)), modal + triplet(features.fused_pooled)
 
 
 def pretraining_loss(
     outputs: Outputs, labels: Int[Array, " B"], objective: Objective
 ) -> tuple[Float[Array, ""], Terms]:
     """L_ReID on the labelled source alone."""
-    identity, triplet = reid_loss(outputs, labels, jnp.ones(labels.shape, bool), objective)
+    identity, triplet = reid_loss(Labelled(outputs, labels, jnp.ones(labels.shape, bool)), objective)
     return identity + triplet, {"identity_source": identity, "triplet_source": triplet}
 
 
 def adaptation_loss(
-    source: Outputs,
-    target: Outputs,
-    source_labels: Int[Array, " B"],
-    target_labels: Int[Array, " B"],
-    reliable: Bool[Array, " B"],
+    source: Labelled,
+    target: Labelled,
     *,
     banks: tuple[Bank, Bank],
     moved_banks: tuple[Bank, Bank],
@@ -85,31 +91,15 @@ def adaptation_loss(
 ) -> tuple[Float[Array, ""], Terms]:
     """L = L_ReID(source) + L_ReID(target, reliable) + L_XBM + α L_PDA + β L_MMA (Eq. 23), and each term.
 
-    Labels are in the common label space. `banks` are those of source and target before this batch, `moved_banks`
-    after it (Eq. 11). `memory` already holds this batch, as in the reference code of XBM.
+    `banks` are those of source and target before this batch, `moved_banks` after it (Eq. 11). `memory` already
+    holds this batch, as in the reference code of XBM.
     """
-    everyone = jnp.ones(source_labels.shape, bool)
-    identity_source, triplet_source = reid_loss(source, source_labels, everyone, objective)
-    identity_target, triplet_target = reid_loss(target, target_labels, reliable, objective)
-    cross_batch = memory_triplet(
-        jnp.concatenate([source.features.fused_pooled, target.features.fused_pooled]),
-        jnp.concatenate([source_labels, target_labels]),
-        memory,
-        mask=jnp.concatenate([everyone, reliable]),
-        form=objective.triplet_form,
-        margin=objective.triplet_margin,
-    )
-    domain = domain_loss(source, target, banks, moved_banks, objective)
-    modality = modality_margin_loss(
-        source.features.modal_unit,
-        target.features.modal_unit,
-        *(bank.modal for bank in banks),
-        source_valid=banks[0].valid,
-        target_valid=banks[1].valid,
-        margin=objective.modality_margin,
-        distance=objective.modality_distance,
-        reduction=objective.modality_reduction,
-    )
+    identity_source, triplet_source = reid_loss(source, objective)
+    identity_target, triplet_target = reid_loss(target, objective)
+    cross_batch = cross_batch_loss((source, target), memory, objective)
+    instances = (source.outputs.features.modal_unit, target.outputs.features.modal_unit)
+    domain = domain_loss(*instances, banks=banks, moved_banks=moved_banks, objective=objective)
+    modality = modality_loss(*instances, banks=banks, objective=objective)
     terms = {
         "identity_source": identity_source,
         "triplet_source": triplet_source,
@@ -125,9 +115,68 @@ def adaptation_loss(
     return reid + objective.memory_weight * cross_batch + alignment, terms
 
 
+def unsupervised_loss(
+    target: Labelled, *, bank: Bank, memory: Memory, objective: Objective
+) -> tuple[Float[Array, ""], Terms]:
+    """The US protocol: L_ReID(target, reliable) + L_XBM + β L_MMA, and each term; no source, hence no PDA.
+
+    Differs from the paper: it does not say what becomes of MMA. Here the target takes both its roles, so
+    L_MMA = L_uma(t, t).
+    """
+    identity, triplet = reid_loss(target, objective)
+    cross_batch = cross_batch_loss((target,), memory, objective)
+    instances = target.outputs.features.modal_unit
+    # Eq. 20 adds two directions, which are here the same one.
+    modality = modality_loss(instances, instances, banks=(bank, bank), objective=objective) / 2.0
+    terms = {
+        "identity_target": identity,
+        "triplet_target": triplet,
+        "memory": cross_batch,
+        "modality": modality,
+    }
+    return identity + triplet + objective.memory_weight * cross_batch + objective.beta * modality, terms
+
+
+def cross_batch_loss(batches: Sequence[Labelled], memory: Memory, objective: Objective) -> Float[Array, ""]:
+    """L_XBM of the batches of all domains together, on fused features before the neck."""
+    features, labels, reliable = zip(
+        *((batch.outputs.features.fused_pooled, batch.labels, batch.reliable) for batch in batches),
+        strict=True,
+    )
+    return memory_triplet(
+        jnp.concatenate(features),
+        jnp.concatenate(labels),
+        memory,
+        mask=jnp.concatenate(reliable),
+        form=objective.triplet_form,
+        margin=objective.triplet_margin,
+    )
+
+
+def modality_loss(
+    source: Float[Array, "M B D"],
+    target: Float[Array, "M B D"],
+    *,
+    banks: tuple[Bank, Bank],
+    objective: Objective,
+) -> Float[Array, ""]:
+    """L_MMA (Eq. 17-20) of Unit features and the banks of source and target."""
+    return modality_margin_loss(
+        source,
+        target,
+        *(bank.modal for bank in banks),
+        source_valid=banks[0].valid,
+        target_valid=banks[1].valid,
+        margin=objective.modality_margin,
+        distance=objective.modality_distance,
+        reduction=objective.modality_reduction,
+    )
+
+
 def domain_loss(
-    source: Outputs,
-    target: Outputs,
+    source: Float[Array, "M B D"],
+    target: Float[Array, "M B D"],
+    *,
     banks: tuple[Bank, Bank],
     moved_banks: tuple[Bank, Bank],
     objective: Objective,
@@ -142,13 +191,12 @@ def domain_loss(
         "inter": objective.domain_inter,
         "kernel": objective.domain_kernel,
     }
-    instances = (source.features.modal_unit, target.features.modal_unit)
     valid = {"source_valid": banks[0].valid, "target_valid": banks[1].valid}
     match objective.domain_pairs:
         case "ins_proto":
-            return prototype_domain_loss(*instances, *(bank.modal for bank in banks), **valid, **form)
+            return prototype_domain_loss(source, target, *(bank.modal for bank in banks), **valid, **form)
         case "ins_ins":
-            return same_kind_domain_loss(*instances, **form)
+            return same_kind_domain_loss(source, target, **form)
         case "proto_proto":
             return same_kind_domain_loss(*(bank.modal for bank in moved_banks), **valid, **form)
     raise ValueError(f"domain_pairs is {objective.domain_pairs!r}; choose ins_proto, ins_ins or proto_proto")

@@ -56,6 +56,14 @@ def test_an_epoch_of_two_domains_gives_each_step_one_batch_of_both():
     assert state == [(1.0, 5.0), (2.0, 6.0)]
 
 
+def test_a_domain_that_takes_no_part_is_none_to_each_step():
+    def heedless(state, source, target):
+        return [*state, (source, target)], {"total": np.float32(target)}
+
+    state, _ = train_epoch(heedless, [], None, [5.0, 6.0], num_steps=2, description="epoch")
+    assert state == [(None, 5.0), (None, 6.0)]
+
+
 def test_the_figures_of_an_epoch_are_the_means_of_its_terms():
     _, means = train_epoch(counting, [], [1.0, 2.0, 6.0], [0.0, 1.0, 2.0], num_steps=3, description="epoch")
     assert means == {"loss/total": pytest.approx(4.0), "loss/first": pytest.approx(3.0)}

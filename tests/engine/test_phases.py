@@ -86,6 +86,14 @@ def test_without_the_oracle_true_identities_change_no_label(setting, state):
     np.testing.assert_array_equal(blind.reliable, pseudo.reliable)
 
 
+def test_the_us_protocol_reads_no_source(setting, state):
+    setting.config.adapt.protocol = "us"
+    del setting.source
+    after, _, _ = phases.relabel(setting, state, 0)
+    np.testing.assert_array_equal(after.banks.source.modal, state.banks.source.modal)
+    assert not np.array_equal(after.banks.target.modal, state.banks.target.modal)
+
+
 def labelled(reliable: np.ndarray) -> PseudoLabels:
     labels = (np.arange(N) % NUM_TARGET).astype(np.int32)
     return PseudoLabels(labels, reliable, reliable.astype(float), np.stack([labels] * 4))

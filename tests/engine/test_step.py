@@ -27,6 +27,7 @@ from tests.engine.tiny import (
     new_batch,
     new_state,
 )
+from tests.oracles import modality as modality_oracle
 from tests.oracles import prototypes as oracle
 
 RATE, MOMENTUM = 0.05, 0.9
@@ -56,12 +57,12 @@ class Machine:
         settings = StepSettings(augmentation=augmentation, momentum=MOMENTUM, **settings)
         self.step = make_step(MODEL, OPTIMIZER, OBJECTIVE, settings, self.mesh)
 
-    def __call__(self, state, *batches: Batch):
+    def __call__(self, state, *batches: Batch | None):
         """(state, terms) after one step, as NumPy arrays."""
         return as_arrays(self.run(state, *batches))
 
-    def run(self, state, *batches: Batch):
-        placed = [Batch(*put_batch(tuple(batch), self.mesh)) for batch in batches]
+    def run(self, state, *batches: Batch | None):
+        placed = [batch and Batch(*put_batch(tuple(batch), self.mesh)) for batch in batches]
         return self.step(put_replicated(state, self.mesh), *placed)
 
 
@@ -255,6 +256,40 @@ def test_without_a_reliable_label_or_a_valid_cluster_everything_stays_finite(mac
     result = machine(empty, source, target._replace(reliable=np.zeros(B, bool)))
     for path, leaf in jax.tree_util.tree_leaves_with_path(result):
         assert np.isfinite(leaf).all(), jax.tree_util.keystr(path)
+
+
+# --- without the source (the US protocol)
+
+
+@pytest.fixture(scope="module")
+def unsupervised(machine, state, target):
+    return machine(state, None, target)
+
+
+def test_without_the_source_the_total_is_what_is_left_of_eq_23(unsupervised):
+    terms = {name: float(value) for name, value in unsupervised[1].items()}
+    assert set(terms) == {"total", "identity_target", "triplet_target", "memory", "modality"}
+    expected = (
+        terms["identity_target"] + terms["triplet_target"] + 0.6 * terms["memory"] + 0.3 * terms["modality"]
+    )
+    assert terms["total"] == pytest.approx(expected, rel=1e-9)
+
+
+def test_without_the_source_the_target_is_compared_with_itself(unsupervised, state, target, features):
+    rows = np.asarray(features(target).normed)
+    instances = rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+    valid = np.asarray(state.banks.target.valid)
+    prototypes = np.asarray(state.banks.target.modal)[:, valid]
+    both_ways = modality_oracle.modality_margin_loss(instances, instances, prototypes, prototypes)
+    assert float(unsupervised[1]["modality"]) == pytest.approx(both_ways / 2, rel=1e-8)
+
+
+def test_without_the_source_all_that_is_the_source_s_own_stays(unsupervised, state):
+    after, _ = unsupervised
+    assert_same(after.banks.source, state.banks.source)
+    assert_same(after.statistics.source, state.statistics.source)
+    entered = set(after.memory.labels[MEMORY // 2 : MEMORY // 2 + B // 2])
+    assert all(label >= NUM_SOURCE for label in entered)
 
 
 # --- banks and memory

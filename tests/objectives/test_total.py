@@ -41,7 +41,8 @@ def test_the_rows_of_table_5_compare_what_they_are_called_after(pairs):
     objective = Objective(domain_pairs=pairs, domain_margin=0.3, domain_inter="hinge")
 
     def loss(source, target, resting, moved):
-        return domain_loss(source, target, resting, moved, objective)
+        units = (source.features.modal_unit, target.features.modal_unit)
+        return domain_loss(*units, banks=resting, moved_banks=moved, objective=objective)
 
     reading = {"margin": 0.3, "inter": "hinge"}
     if pairs == "ins_proto":

@@ -63,6 +63,11 @@ def check_queries(dataset: Dataset) -> tuple[str, ...]:
     return (f"{found}; evaluation skips them.",)
 
 
+def junk_warnings(name: str, split: str, count: int) -> tuple[str, ...]:
+    """One warning that says how many triples of no identity were left out of a split, or none."""
+    return (f"{name}: {split}: {count} junk triples (identity -1) left out",) if count else ()
+
+
 def _examples(records: Sequence[Record]) -> list[str]:
     return [f"pid {record.pid}, {record.name}" for record in records]
 
@@ -73,4 +78,4 @@ def _shared_identities(name: str, splits: Mapping[str, Sequence[Record]]) -> tup
     shared = sorted(train & test)
     if not shared:
         return ()
-    return (f"{name}: {len(shared)} identities occur in both train and test: {shortlist(shared, 20)}",)
+    return (f"{name}: {len(shared)} identities occur in both train and test: {shortlist(shared, 50)}",)

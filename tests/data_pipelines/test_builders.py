@@ -9,7 +9,8 @@ import pytest
 from absl import logging
 from PIL import Image
 
-from data_pipelines import builders, rgbnt100, wmveid863
+from data_pipelines import builders
+from data_pipelines.readers import rgbnt100, wmveid863
 from data_pipelines.records import DataError
 from tests.data_pipelines.trees import (
     MODALITY_COLOURS,
@@ -174,7 +175,8 @@ def test_a_killed_preparation_leaves_nothing_that_looks_finished(tree):
     program = """
 import itertools, os, sys
 from pathlib import Path
-from data_pipelines import builders, wmveid863
+from data_pipelines import builders
+from data_pipelines.readers import wmveid863
 read_triple, calls = builders.read_triple, itertools.count()
 builders.read_triple = lambda *args: os._exit(9) if next(calls) == 4 else read_triple(*args)
 tree = Path(sys.argv[1])

@@ -23,7 +23,11 @@ def get_config() -> ConfigDict:
 
 
 def _data() -> ConfigDict:
-    domain = {"name": "", "root": ""}  # a reader's name, e.g. rgbnt100, and the folder it reads
+    domain = {
+        "name": "",  # of a reader, e.g. rgbnt100; all: docs/DATASETS.md
+        "root": "",  # the folder or table it reads
+        "deep_range": (0, 65535),  # raw values that become 0 and 255, of images of more than 8 bits
+    }
     return ConfigDict(
         {
             "source": dict(domain),

@@ -4,17 +4,15 @@ The shards hold raw uint8 (array_record compresses them), so a random read costs
 writing nor reading needs TensorFlow.
 """
 
-import collections
 import contextlib
 import fcntl
 import hashlib
 import io
-import itertools
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +22,8 @@ from absl import logging
 
 from data_pipelines.checks import check_queries
 from data_pipelines.datasets import read
-from data_pipelines.images import read_triple
+from data_pipelines.images import DEEP_RANGE, check_deep_range, read_triple
+from data_pipelines.parallel import map_in_order
 from data_pipelines.prepared import PreparedDataset, PreparedSplit, load, read_table
 from data_pipelines.progress import track
 from data_pipelines.records import MODALITIES, Dataset, Record
@@ -33,17 +32,26 @@ __all__ = ["PreparedDataset", "PreparedSplit", "load", "prepare", "prepare_datas
 
 
 def prepare_dataset(
-    name: str, root: Path | str, prepared_root: Path | str, image_size: tuple[int, int]
+    name: str,
+    root: Path | str,
+    prepared_root: Path | str,
+    image_size: tuple[int, int],
+    deep_range: tuple[int, int] = DEEP_RANGE,
 ) -> PreparedDataset:
     """Read, check, prepare (once) and load the data set `name` at `image_size` = (H, W); log the warnings."""
     dataset = read(name, root)
     for warning in (*dataset.warnings, *check_queries(dataset)):
         logging.warning("%s", warning)
-    return load(prepare(dataset, Path(prepared_root).expanduser(), image_size=image_size))
+    out_dir = Path(prepared_root).expanduser()
+    return load(prepare(dataset, out_dir, image_size=image_size, deep_range=deep_range))
 
 
-def prepare(dataset: Dataset, out_dir: Path, *, image_size: tuple[int, int]) -> Path:
+def prepare(
+    dataset: Dataset, out_dir: Path, *, image_size: tuple[int, int], deep_range: tuple[int, int] = DEEP_RANGE
+) -> Path:
     """Write the data set at `image_size` = (H, W) below `out_dir`; return the folder to `load`.
+
+    Images of more than 8 bits are scaled from `deep_range` = (low, high) to 0 … 255.
 
     Does nothing if that was done before from the same files (names, sizes and modification times); starts
     anew if they changed. What is written gets its final name only when it is complete, so an interruption
@@ -52,10 +60,11 @@ def prepare(dataset: Dataset, out_dir: Path, *, image_size: tuple[int, int]) -> 
     height, width = image_size
     if min(height, width) < 1:
         raise ValueError(f"image_size (H, W) must be positive, got {image_size}; MAN uses (256, 128)")
-    data_dir = out_dir / f"{dataset.name}_{height}x{width}"
+    check_deep_range(deep_range)
+    data_dir = preparation_folder(dataset, out_dir, image_size)
     data_dir.mkdir(parents=True, exist_ok=True)
     with _exclusive(data_dir):
-        builder = Triples(dataset, image_size, data_dir)
+        builder = Triples(dataset, image_size, deep_range, data_dir)
         prepared_dir = Path(builder.data_path)
         table = read_table(prepared_dir)
         if table is not None and table["fingerprint"] == builder.table["fingerprint"]:
@@ -65,11 +74,18 @@ def prepare(dataset: Dataset, out_dir: Path, *, image_size: tuple[int, int]) -> 
                 "the files of %s changed since %s was written; preparing anew", dataset.name, prepared_dir
             )
         _remove_leftovers(prepared_dir)
-        # TFDS announces a download and its own counters; ours is the progress bar of `_decoded`.
+        # TFDS announces a download and its own counters; ours is the progress bar of `_generate_examples`.
         tfds.disable_progress_bar()
         with contextlib.redirect_stdout(io.StringIO()):
             builder.download_and_prepare()
     return prepared_dir
+
+
+def preparation_folder(dataset: Dataset, out_dir: Path, image_size: tuple[int, int]) -> Path:
+    """Where the data set is prepared at this size: named by set, size and root, so that two roots do not collide."""
+    height, width = image_size
+    root = hashlib.sha256(os.fsencode(dataset.root.resolve())).hexdigest()[:8]
+    return out_dir / f"{dataset.name}_{height}x{width}_{root}"
 
 
 class Triples(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -80,10 +96,13 @@ class Triples(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     # importlib_resources, which it does not install on Python 3.9 and later.
     code_path = None
 
-    def __init__(self, dataset: Dataset, image_size: tuple[int, int], data_dir: Path):
+    def __init__(
+        self, dataset: Dataset, image_size: tuple[int, int], deep_range: tuple[int, int], data_dir: Path
+    ):
         self.dataset = dataset
         self.image_size = image_size
-        self.table = _table(dataset, image_size)
+        self.deep_range = deep_range
+        self.table = _table(dataset, image_size, deep_range)
         super().__init__(data_dir=data_dir, file_format="array_record")
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -111,7 +130,9 @@ class Triples(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
         records = self.dataset.splits[split]
         decoded = track(
-            _decoded(records, self.image_size),
+            map_in_order(
+                partial(read_triple, image_size=self.image_size, deep_range=self.deep_range), records
+            ),
             total=len(records),
             description=f"preparing {self.dataset.name} {split}",
             unit="triple",
@@ -124,48 +145,29 @@ def _row(record: Record) -> dict[str, int | str]:
     return {"pid": record.pid, "camid": record.camid, "scene": record.scene, "name": record.name}
 
 
-def _table(dataset: Dataset, image_size: tuple[int, int]) -> dict[str, Any]:
+def _table(dataset: Dataset, image_size: tuple[int, int], deep_range: tuple[int, int]) -> dict[str, Any]:
     rows = {split: [_row(record) for record in records] for split, records in dataset.splits.items()}
     columns = ("pid", "camid", "scene", "name")
     return {
         "name": dataset.name,
         "removal": dataset.removal,
         "image_size": list(image_size),
-        "fingerprint": _fingerprint(dataset),
+        "fingerprint": _fingerprint(dataset, deep_range),
         "splits": {split: {c: [row[c] for row in table] for c in columns} for split, table in rows.items()},
     }
 
 
-def _fingerprint(dataset: Dataset) -> str:
+def _fingerprint(dataset: Dataset, deep_range: tuple[int, int]) -> str:
     """A digest of what was read of the names and of every file's size and modification time."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(json.dumps(deep_range).encode())
     for split, records in dataset.splits.items():
         for record in records:
             digest.update(json.dumps([split, *_row(record).values()]).encode())
             for image in record.images:
                 status = image.path.stat()
-                path = image.path.relative_to(dataset.root).as_posix()
+                path = os.path.relpath(image.path, dataset.root)
                 digest.update(json.dumps([path, image.box, status.st_size, status.st_mtime_ns]).encode())
     return digest.hexdigest()
-
-
-def _decoded(records: Sequence[Record], image_size: tuple[int, int]) -> Iterator[np.ndarray]:
-    """The triples in order, decoded by as many threads as there are CPUs (Pillow releases the GIL)."""
-    num_threads = os.cpu_count() or 1
-    todo = iter(records)
-    waiting: collections.deque[Future[np.ndarray]] = collections.deque()
-    with ThreadPoolExecutor(num_threads) as pool:
-        try:
-            # Few at a time: a data set does not fit into memory as futures.
-            for record in itertools.islice(todo, 4 * num_threads):
-                waiting.append(pool.submit(read_triple, record, image_size))
-            while waiting:
-                images = waiting.popleft().result()
-                for record in itertools.islice(todo, 1):
-                    waiting.append(pool.submit(read_triple, record, image_size))
-                yield images
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _remove_leftovers(prepared_dir: Path) -> None:

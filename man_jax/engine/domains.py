@@ -7,12 +7,16 @@ from jaxtyping import Int32
 
 from data_pipelines.builders import prepare_dataset
 from data_pipelines.prepared import PreparedDataset
+from data_pipelines.records import DataError
 from man_jax.config import Config
 
 
 @dataclass(frozen=True, eq=False)
 class Domain:
-    """A prepared data set and the identities of its training triples, numbered 0 … C − 1 by sorted pid."""
+    """A prepared data set and the identities of its training triples, numbered 0 … C − 1 by sorted pid.
+
+    A training triple without a label has the identity −1.
+    """
 
     data: PreparedDataset
     identities: Int32[np.ndarray, " N"]
@@ -25,8 +29,24 @@ class Domain:
 
 def open_domain(domain: Config, data: Config) -> Domain:
     """Read, verify and prepare (once) `config.data.source` or `.target`."""
-    prepared = prepare_dataset(domain.name, domain.root, data.prepared, tuple(data.image_size))
+    prepared = prepare_dataset(
+        domain.name, domain.root, data.prepared, tuple(data.image_size), tuple(domain.deep_range)
+    )
     if data.in_memory:
         prepared = replace(prepared, train=prepared.train.in_memory())
-    _, identities = np.unique(prepared.train.pids, return_inverse=True)
-    return Domain(prepared, identities.astype(np.int32))
+    return Domain(prepared, number_identities(prepared.train.pids))
+
+
+def number_identities(pids: np.ndarray) -> Int32[np.ndarray, " N"]:
+    """The place of each pid among the sorted pids; −1 for a triple without a label."""
+    known = np.unique(pids[pids >= 0])
+    return np.where(pids >= 0, np.searchsorted(known, pids), -1).astype(np.int32)
+
+
+def require_labels(domain: Domain, *, key: str, why: str) -> None:
+    """Raise DataError if a training triple of the domain `config.<key>` has no identity."""
+    if num_missing := int(np.sum(domain.identities < 0)):
+        raise DataError(
+            f"config.{key}: {num_missing} of {len(domain.identities)} training triples of {domain.data.name} have "
+            f"no identity, and {why}; label them, or leave them out"
+        )

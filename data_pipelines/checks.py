@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from data_pipelines.folders import shortlist
-from data_pipelines.records import SPLITS, DataError, Dataset, Facts, Record
+from data_pipelines.records import SPLITS, UNLABELLED, DataError, Dataset, Facts, Record
 
 
 def checked_dataset(
@@ -73,7 +73,7 @@ def _examples(records: Sequence[Record]) -> list[str]:
 
 
 def _shared_identities(name: str, splits: Mapping[str, Sequence[Record]]) -> tuple[str, ...]:
-    train = {record.pid for record in splits["train"]}
+    train = {record.pid for record in splits["train"]} - {UNLABELLED}
     test = {record.pid for split in ("query", "gallery") for record in splits[split]}
     shared = sorted(train & test)
     if not shared:

@@ -43,6 +43,8 @@ def read(name: str, root: Path | str) -> Dataset:
 
 def _check_root_name(dataset: Dataset) -> None:
     # WMVeID863 and MSVR310_neo share their layout, not their removal rule: only the folder tells them apart.
+    if not FACTS[dataset.name].root_names:
+        return  # data of one's own may lie in any folder
     found = dataset.root.name.lower()
     for other, facts in FACTS.items():
         if other != dataset.name and found in (name.lower() for name in facts.root_names):

@@ -37,6 +37,10 @@ def read(name: str, root: Path | str) -> Dataset:
         fitting = [other for other in READERS if other != name and _can_read(other, folder)]
         hint = f" The folder does read as {' or '.join(fitting)}: is that the set?" if fitting else ""
         raise DataError(f"{error}{hint}") from error
+    except OSError as error:
+        raise DataError(
+            f"{error.filename}: cannot be read ({error.strerror}); give yourself access to it"
+        ) from error
     _check_root_name(dataset)
     return dataset
 

@@ -9,7 +9,7 @@ import pytest
 from absl import logging
 from PIL import Image
 
-from data_pipelines import builders
+from data_pipelines import builders, shards
 from data_pipelines.readers import rgbnt100, wmveid863
 from data_pipelines.records import DataError
 from tests.data_pipelines.trees import (
@@ -98,7 +98,7 @@ def test_a_split_that_was_read_survives_pickling(tree):
 
 def test_an_unchanged_source_is_not_prepared_again(tree, monkeypatch):
     prepared = _prepare(tree)
-    monkeypatch.setattr(builders, "read_triple", lambda *_, **__: pytest.fail("decoded again"))
+    monkeypatch.setattr(shards, "read_triple", lambda *_, **__: pytest.fail("decoded again"))
     assert _prepare(tree) == prepared
 
 
@@ -175,14 +175,14 @@ def test_a_size_that_is_not_positive_is_refused(tree, size):
 
 
 def test_an_interrupted_preparation_leaves_nothing_and_can_be_repeated(tree, monkeypatch):
-    read_triple, calls = builders.read_triple, itertools.count()
+    read_triple, calls = shards.read_triple, itertools.count()
 
     def interrupted(*args, **settings):
         if next(calls) == 4:
             raise KeyboardInterrupt
         return read_triple(*args, **settings)
 
-    monkeypatch.setattr(builders, "read_triple", interrupted)
+    monkeypatch.setattr(shards, "read_triple", interrupted)
     with pytest.raises(KeyboardInterrupt):
         _prepare(tree)
     assert not _finished(tree)
@@ -193,10 +193,10 @@ def test_a_killed_preparation_leaves_nothing_that_looks_finished(tree):
     program = """
 import itertools, os, sys
 from pathlib import Path
-from data_pipelines import builders
+from data_pipelines import builders, shards
 from data_pipelines.readers import wmveid863
-read_triple, calls = builders.read_triple, itertools.count()
-builders.read_triple = lambda *args, **kw: os._exit(9) if next(calls) == 4 else read_triple(*args, **kw)
+read_triple, calls = shards.read_triple, itertools.count()
+shards.read_triple = lambda *args, **kw: os._exit(9) if next(calls) == 4 else read_triple(*args, **kw)
 tree = Path(sys.argv[1])
 builders.prepare(wmveid863.read(tree), tree.parent / "out", image_size=(16, 12))
 """

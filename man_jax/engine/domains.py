@@ -3,9 +3,12 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+from absl import logging
 from jaxtyping import Int32
 
 from data_pipelines.builders import prepare_dataset
+from data_pipelines.datasets import FACTS
+from data_pipelines.overlap import overlap_warnings
 from data_pipelines.prepared import PreparedDataset
 from data_pipelines.records import DataError
 from man_jax.config import Config
@@ -35,6 +38,19 @@ def open_domain(domain: Config, data: Config) -> Domain:
     if data.in_memory:
         prepared = replace(prepared, train=prepared.train.in_memory())
     return Domain(prepared, number_identities(prepared.train.pids))
+
+
+def open_domains(config: Config) -> tuple[Domain, Domain]:
+    """Source and target of a configuration, with labels where they are needed; warn of what both hold."""
+    source, target = (open_domain(config.data[side], config.data) for side in ("source", "target"))
+    require_labels(source, key="data.source", why="the source is what identities are learnt from")
+    if config.adapt.labels == "truth":
+        require_labels(target, key="data.target", why="config.adapt.labels is 'truth'")
+    names = {source.data.name, target.data.name}
+    same_numbering = len(names) == 1 and bool(FACTS[source.data.name].published)
+    for warning in overlap_warnings(source.data, target.data, same_numbering=same_numbering):
+        logging.warning("%s", warning)
+    return source, target
 
 
 def number_identities(pids: np.ndarray) -> Int32[np.ndarray, " N"]:

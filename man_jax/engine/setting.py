@@ -19,7 +19,7 @@ from man_jax.engine.build import (
     build_step,
 )
 from man_jax.engine.checkpoint import open_checkpoints, restore_pretrained, restore_state
-from man_jax.engine.domains import Domain, open_domain, require_labels
+from man_jax.engine.domains import Domain, open_domains
 from man_jax.engine.extract import Extract, make_extract
 from man_jax.engine.metrics import MetricsWriter
 from man_jax.engine.sharding import make_mesh, replicated
@@ -69,12 +69,9 @@ def open_setting(config: Config, workdir: Path) -> Setting:
     mesh = make_mesh()
     check_config(config, num_devices=mesh.size)
     check_workdir(workdir, config)
-    source, target = (open_domain(config.data[side], config.data) for side in ("source", "target"))
-    require_labels(source, key="data.source", why="the source is what identities are learnt from")
+    source, target = open_domains(config)
     check_counts(config, num_identities=source.num_identities, num_samples=len(target.data.train))
     oracle = config.adapt.labels == "truth"
-    if oracle:
-        require_labels(target, key="data.target", why="config.adapt.labels is 'truth'")
     num_target = target.num_identities if oracle else config.adapt.num_clusters
     model = build_model(config.model, num_classes=source.num_identities + num_target)
     batch_size = config.batch.identities * config.batch.instances

@@ -35,7 +35,7 @@ def _data() -> ConfigDict:
             "prepared": "data/prepared",  # where images, resized once, are kept
             "image_size": (256, 128),  # H, W in pixels; paper §4.2
             "workers": 0,  # loader processes; 0 reads in threads
-            "in_memory": True,  # training images as one uint8 array (96 kB a triple at 256×128 × 3)
+            "storage": "auto",  # memory | mapped | shards | auto: of training images, 288 KiB a triple at 256×128
         }
     )
 

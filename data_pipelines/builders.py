@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import io
 import os
@@ -17,6 +16,7 @@ from data_pipelines.checks import check_queries
 from data_pipelines.datasets import read
 from data_pipelines.examination import image_warnings
 from data_pipelines.images import DEEP_RANGE, check_deep_range
+from data_pipelines.locks import exclusive
 from data_pipelines.prepared import PreparedDataset, PreparedSplit, load, read_table
 from data_pipelines.records import MODALITIES, DataError, Dataset
 from data_pipelines.shards import Triples, fingerprint
@@ -102,7 +102,7 @@ def _workshop(dataset: Dataset, out_dir: Path, image_size: tuple[int, int]) -> I
     data_dir = preparation_folder(dataset, out_dir, image_size)
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
-        with _exclusive(data_dir):
+        with exclusive(data_dir):
             yield data_dir
     except (OSError, RuntimeError) as error:
         if (reason := _refusal(error)) is None:
@@ -135,11 +135,3 @@ def _remove_leftovers(prepared_dir: Path) -> None:
     if prepared_dir.parent.is_dir():
         for path in prepared_dir.parent.iterdir():
             shutil.rmtree(path)
-
-
-@contextlib.contextmanager
-def _exclusive(folder: Path) -> Iterator[None]:
-    """Let one process at a time in: the hosts of a run that share a file system prepare together."""
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # released when the file is closed, even by a kill
-        yield

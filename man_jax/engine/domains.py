@@ -11,6 +11,7 @@ from data_pipelines.datasets import FACTS
 from data_pipelines.overlap import overlap_warnings
 from data_pipelines.prepared import PreparedDataset
 from data_pipelines.records import DataError
+from data_pipelines.storage import store
 from man_jax.config import Config
 
 
@@ -35,8 +36,7 @@ def open_domain(domain: Config, data: Config) -> Domain:
     prepared = prepare_dataset(
         domain.name, domain.root, data.prepared, tuple(data.image_size), tuple(domain.deep_range)
     )
-    if data.in_memory:
-        prepared = replace(prepared, train=prepared.train.in_memory())
+    prepared = replace(prepared, train=store(prepared.train, data.storage, workers=data.workers))
     return Domain(prepared, number_identities(prepared.train.pids))
 
 

@@ -23,7 +23,11 @@ def get_config() -> ConfigDict:
 
 
 def _data() -> ConfigDict:
-    domain = {"name": "", "root": ""}  # a reader's name, e.g. rgbnt100, and the folder it reads
+    domain = {
+        "name": "",  # of a reader, e.g. rgbnt100; all: docs/DATASETS.md
+        "root": "",  # the folder or table it reads
+        "deep_range": (0, 65535),  # raw values that become 0 and 255, of images of more than 8 bits
+    }
     return ConfigDict(
         {
             "source": dict(domain),
@@ -31,7 +35,7 @@ def _data() -> ConfigDict:
             "prepared": "data/prepared",  # where images, resized once, are kept
             "image_size": (256, 128),  # H, W in pixels; paper §4.2
             "workers": 0,  # loader processes; 0 reads in threads
-            "in_memory": True,  # training images as one uint8 array (96 kB a triple at 256×128 × 3)
+            "storage": "auto",  # memory | mapped | shards | auto: of training images, 288 KiB a triple at 256×128
         }
     )
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from data_pipelines.folders import shortlist
-from data_pipelines.records import SPLITS, DataError, Dataset, Facts, Record
+from data_pipelines.records import SPLITS, UNLABELLED, DataError, Dataset, Facts, Record
 
 
 def checked_dataset(
@@ -63,14 +63,19 @@ def check_queries(dataset: Dataset) -> tuple[str, ...]:
     return (f"{found}; evaluation skips them.",)
 
 
+def junk_warnings(name: str, split: str, count: int) -> tuple[str, ...]:
+    """One warning that says how many triples of no identity were left out of a split, or none."""
+    return (f"{name}: {split}: {count} junk triples (identity -1) left out",) if count else ()
+
+
 def _examples(records: Sequence[Record]) -> list[str]:
     return [f"pid {record.pid}, {record.name}" for record in records]
 
 
 def _shared_identities(name: str, splits: Mapping[str, Sequence[Record]]) -> tuple[str, ...]:
-    train = {record.pid for record in splits["train"]}
+    train = {record.pid for record in splits["train"]} - {UNLABELLED}
     test = {record.pid for split in ("query", "gallery") for record in splits[split]}
     shared = sorted(train & test)
     if not shared:
         return ()
-    return (f"{name}: {len(shared)} identities occur in both train and test: {shortlist(shared, 20)}",)
+    return (f"{name}: {len(shared)} identities occur in both train and test: {shortlist(shared, 50)}",)

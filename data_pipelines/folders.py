@@ -5,19 +5,22 @@ from pathlib import Path
 
 from data_pipelines.records import DataError
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
 
 
-def find_base(root: Path, *, root_names: Sequence[str], marker: str, inside: Sequence[str] = ("",)) -> Path:
-    """The folder that holds `marker`: `root`, or one of `root_names` below it, or `inside` one of these."""
+def find_base(
+    root: Path, *, root_names: Sequence[str], marker: str | Sequence[str], inside: Sequence[str] = ("",)
+) -> Path:
+    """The folder that holds `marker` (or one of several): `root`, one of `root_names` below it, or `inside` these."""
+    markers = (marker,) if isinstance(marker, str) else tuple(marker)
     candidates = [base / sub for base in (root, *(root / name for name in root_names)) for sub in inside]
     for candidate in candidates:
-        if (candidate / marker).is_dir():
+        if any((candidate / name).is_dir() for name in markers):
             return candidate
-    looked_for = ", ".join(str(candidate / marker) for candidate in candidates)
+    looked_for = ", ".join(str(candidate / name) for candidate in candidates for name in markers)
     raise DataError(
         f"no data set below {root}: looked for {looked_for}; {_contents(root)}. "
-        f"Give the folder that holds {marker}/, or its parent."
+        f"Give the folder that holds {'/ or '.join(markers)}/, or its parent."
     )
 
 
@@ -32,6 +35,22 @@ def first_folder(base: Path, *names: str) -> Path:
 def subfolders(folder: Path) -> list[Path]:
     """The folders in `folder`, sorted by name; hidden ones are left out."""
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def identity_folders(folder: Path, example: str) -> list[tuple[int, Path]]:
+    """(identity, its folder) for every folder in `folder`, sorted by identity; `example` is for the error."""
+    found: dict[int, Path] = {}
+    for path in subfolders(folder):
+        if not path.name.isdecimal():
+            raise DataError(
+                f"{path}: not an identity; expected folders whose names are numbers, as in {example}. "
+                "Rename the folder or move it away."
+            )
+        pid = int(path.name)
+        if pid in found:
+            raise DataError(f"{path} and {found[pid]} are both identity {pid}; join or rename them")
+        found[pid] = path
+    return sorted(found.items())
 
 
 def image_files(folder: Path) -> list[Path]:

@@ -10,6 +10,9 @@ MODALITIES = ("R", "N", "T")
 
 SPLITS = ("train", "query", "gallery")
 
+UNLABELLED = -1
+"""The pid of a training triple whose identity is not known."""
+
 Removal = Literal["camid", "scene"]
 """A gallery triple is removed from a query's list if it shows the same pid and the same camid (or scene)."""
 
@@ -55,7 +58,7 @@ class Facts:
     example: str
     """An image name in the expected form, for error messages."""
     published: Mapping[str, tuple[int, int]]
-    """Per split: how many triples and how many identities the publication counts."""
+    """Per split: how many triples and how many identities the publication counts; empty for data of one's own."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ Config = Any
 """An ml_collections.ConfigDict or a part of one; what it holds is known at run time only."""
 
 CHOICES = {
+    "data.storage": ("auto", "memory", "mapped", "shards"),
     "model.convolution": ("auto", "lax", "taps"),
     "model.application": ("auto", "vmap", "loop", "scan"),
     "model.remat": ("none", "block", "stage"),

@@ -84,6 +84,31 @@ def test_every_experiment_reads_data_sets_that_have_a_reader(name):
     assert {data.source.name, data.target.name} <= set(READERS)
 
 
+@pytest.mark.parametrize(
+    ("source", "target", "epochs", "iterations", "clusters", "published"),
+    [
+        ("rgbnt100", "wmveid863", 40, 400, 300, "Table 2; mAP 53.91, R1 59.16, R5 71.98, R10 75.46"),
+        ("wmveid863", "rgbnt100", 50, 600, 100, "Table 2; mAP 50.86, R1 89.15, R5 89.97, R10 90.44"),
+        ("msvr310", "wmveid863", 40, 400, 300, "Table 2; mAP 55.32, R1 62.09, R5 72.71, R10 77.47"),
+        ("rgbnt201", "market1501mm", 50, 600, 500, "Table 3; mAP 23.68, R1 48.04, R5 65.53, R10 73.60"),
+        ("market1501mm", "rgbnt201", 60, 400, 200, "Table 3; mAP 32.59, R1 33.61, R5 42.82, R10 46.65"),
+    ],
+)
+def test_the_five_transfers_have_the_released_schedule_and_the_published_result(
+    source, target, epochs, iterations, clusters, published
+):
+    name = f"{source}_to_{target}"
+    config = experiment(name)
+    assert (config.data.source.name, config.data.target.name) == (source, target)
+    assert (config.adapt.epochs, config.adapt.iterations) == (epochs, iterations)
+    assert config.adapt.num_clusters == clusters
+    text = " ".join((importlib.import_module(f"configs.{name}").__doc__ or "").split())
+    table, figures = published.split("; ")
+    assert f"Published ({table};" in text
+    assert figures in text
+    assert "Not run by us at full size" in text
+
+
 @every_experiment
 def test_every_experiment_has_a_name_and_its_smoke_variant_another(name):
     assert experiment(name).experiment == name

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from data_pipelines.datasets import FACTS
-from man_jax.config import Config, check_config
+from man_jax.config import Config, ConfigError, check_config
 from man_jax.engine.build import build_model, build_optimizer, build_state, build_step
 from man_jax.engine.sharding import batch_sharding, make_mesh, replicated
 from man_jax.engine.step import Batch
@@ -20,7 +20,7 @@ def step_footprint(config: Config) -> dict[str, Any]:
     """Memory (GiB a device) and compile time (s) of one adaptation step, with the published sizes of both sets."""
     mesh = make_mesh()
     check_config(config, num_devices=mesh.size)
-    source, target = (FACTS[config.data[side].name].published["train"] for side in ("source", "target"))
+    source, target = (_published_size(config, side) for side in ("source", "target"))
     num_target = config.adapt.num_clusters
     model = build_model(config.model, num_classes=source[1] + num_target)
     optimizer = build_optimizer(config.adapt, iterations=config.adapt.iterations)
@@ -45,6 +45,18 @@ def step_footprint(config: Config) -> dict[str, Any]:
         "in all, GiB": (held + new + scratch) / GIB,
         "trace and compile, s": time.monotonic() - start,
     }
+
+
+def _published_size(config: Config, side: str) -> tuple[int, int]:
+    """Training triples and identities."""
+    name = config.data[side].name
+    if name not in FACTS or "train" not in FACTS[name].published:
+        sized = ", ".join(known for known, facts in FACTS.items() if facts.published)
+        raise ConfigError(
+            f"config.data.{side}.name is {name!r}, whose size is not known without its data; for --compile_only "
+            f"set it to the nearest of {sized}"
+        )
+    return FACTS[name].published["train"]
 
 
 def _blank_batch(batch_size: int, image_size: tuple[int, int]) -> Batch:

@@ -60,15 +60,19 @@ def settle_target(
 def label_report(pseudo: PseudoLabels, pids: np.ndarray) -> dict[str, float]:
     """Accuracy of the labels of each modality, of the settled ones, and of the reliable ones (Fig. 3, 6).
 
-    A report only: the true identities are read here and nowhere in training.
+    A report only: the true identities are read here and nowhere in training. Triples without one (a negative
+    pid) do not count; if that is all of them, no accuracy is reported.
     """
-    report = {
-        f"labels/accuracy_{name}": clustering_accuracy(labels, pids)
-        for name, labels in zip("RNTF", pseudo.aligned, strict=True)
-    }
-    kept = pseudo.reliable
-    report["labels/accuracy_settled"] = clustering_accuracy(pseudo.labels, pids)
-    report["labels/accuracy_reliable"] = clustering_accuracy(pseudo.labels[kept], pids[kept])
+    kept, known = pseudo.reliable, pids >= 0
+    report = {}
+    if known.any():
+        report = {
+            f"labels/accuracy_{name}": clustering_accuracy(labels[known], pids[known])
+            for name, labels in zip("RNTF", pseudo.aligned, strict=True)
+        }
+        both = kept & known
+        report["labels/accuracy_settled"] = clustering_accuracy(pseudo.labels[known], pids[known])
+        report["labels/accuracy_reliable"] = clustering_accuracy(pseudo.labels[both], pids[both])
     report["labels/reliable"] = float(kept.mean())
     report["labels/clusters_valid"] = float(len(np.unique(pseudo.labels[kept])))
     return report

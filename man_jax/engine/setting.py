@@ -19,7 +19,7 @@ from man_jax.engine.build import (
     build_step,
 )
 from man_jax.engine.checkpoint import open_checkpoints, restore_pretrained, restore_state
-from man_jax.engine.domains import Domain, open_domain
+from man_jax.engine.domains import Domain, open_domains
 from man_jax.engine.extract import Extract, make_extract
 from man_jax.engine.metrics import MetricsWriter
 from man_jax.engine.sharding import make_mesh, replicated
@@ -69,7 +69,7 @@ def open_setting(config: Config, workdir: Path) -> Setting:
     mesh = make_mesh()
     check_config(config, num_devices=mesh.size)
     check_workdir(workdir, config)
-    source, target = (open_domain(config.data[side], config.data) for side in ("source", "target"))
+    source, target = open_domains(config)
     check_counts(config, num_identities=source.num_identities, num_samples=len(target.data.train))
     oracle = config.adapt.labels == "truth"
     num_target = target.num_identities if oracle else config.adapt.num_clusters

@@ -9,7 +9,8 @@ import pytest
 from absl import logging
 from PIL import Image
 
-from data_pipelines import builders, rgbnt100, wmveid863
+from data_pipelines import builders, shards
+from data_pipelines.readers import rgbnt100, wmveid863
 from data_pipelines.records import DataError
 from tests.data_pipelines.trees import (
     MODALITY_COLOURS,
@@ -97,7 +98,7 @@ def test_a_split_that_was_read_survives_pickling(tree):
 
 def test_an_unchanged_source_is_not_prepared_again(tree, monkeypatch):
     prepared = _prepare(tree)
-    monkeypatch.setattr(builders, "read_triple", lambda *_: pytest.fail("decoded again"))
+    monkeypatch.setattr(shards, "read_triple", lambda *_, **__: pytest.fail("decoded again"))
     assert _prepare(tree) == prepared
 
 
@@ -142,11 +143,29 @@ def test_an_rgbnt100_picture_of_another_size_is_named(tmp_path):
         builders.prepare(rgbnt100.read(base), tmp_path / "out", image_size=SIZE)
 
 
-def test_sixteen_bit_images_are_refused(tree):
-    path = tree / "train/0007/th/v1_n1_s001_001.jpg"
-    Image.fromarray(np.full((20, 20), 40000, np.uint16)).save(path, format="PNG")
-    with pytest.raises(DataError, match=f"{path}: has more than 8 bits"):
-        _prepare(tree)
+def test_sixteen_bit_images_are_scaled_from_the_range_given(tree):
+    for path in tree.glob("train/*/th/*.jpg"):
+        Image.fromarray(np.full((20, 20), 1500, np.uint16)).save(path, format="PNG")
+    dataset = wmveid863.read(tree)
+
+    def thermal(**settings) -> np.ndarray:
+        prepared = builders.prepare(dataset, tree.parent / "out", image_size=SIZE, **settings)
+        return builders.load(prepared).train[0][2]
+
+    assert (thermal() == 6).all()  # 1500 / 257
+    assert (thermal(deep_range=(1000, 2000)) == 128).all()  # another range is another preparation
+
+
+def test_a_range_that_is_none_is_refused(tree):
+    with pytest.raises(DataError, match="deep_range is 2000, 1000; it must be two rising values"):
+        builders.prepare(wmveid863.read(tree), tree.parent / "out", image_size=SIZE, deep_range=(2000, 1000))
+
+
+def test_two_roots_of_one_set_live_side_by_side(tree, tmp_path):
+    first = _prepare(tree)
+    other = write_wmveid863(tmp_path / "other", {"train": ["0013/v1_n1_s001_001.jpg"]})
+    second = builders.prepare(wmveid863.read(other), tree.parent / "out", image_size=SIZE)
+    assert [len(builders.load(path).train) for path in (first, second)] == [3, 1]
 
 
 @pytest.mark.parametrize("size", [(0, 128), (256, -1)])
@@ -156,14 +175,14 @@ def test_a_size_that_is_not_positive_is_refused(tree, size):
 
 
 def test_an_interrupted_preparation_leaves_nothing_and_can_be_repeated(tree, monkeypatch):
-    read_triple, calls = builders.read_triple, itertools.count()
+    read_triple, calls = shards.read_triple, itertools.count()
 
-    def interrupted(*args):
+    def interrupted(*args, **settings):
         if next(calls) == 4:
             raise KeyboardInterrupt
-        return read_triple(*args)
+        return read_triple(*args, **settings)
 
-    monkeypatch.setattr(builders, "read_triple", interrupted)
+    monkeypatch.setattr(shards, "read_triple", interrupted)
     with pytest.raises(KeyboardInterrupt):
         _prepare(tree)
     assert not _finished(tree)
@@ -174,9 +193,10 @@ def test_a_killed_preparation_leaves_nothing_that_looks_finished(tree):
     program = """
 import itertools, os, sys
 from pathlib import Path
-from data_pipelines import builders, wmveid863
-read_triple, calls = builders.read_triple, itertools.count()
-builders.read_triple = lambda *args: os._exit(9) if next(calls) == 4 else read_triple(*args)
+from data_pipelines import builders, shards
+from data_pipelines.readers import wmveid863
+read_triple, calls = shards.read_triple, itertools.count()
+shards.read_triple = lambda *args, **kw: os._exit(9) if next(calls) == 4 else read_triple(*args, **kw)
 tree = Path(sys.argv[1])
 builders.prepare(wmveid863.read(tree), tree.parent / "out", image_size=(16, 12))
 """

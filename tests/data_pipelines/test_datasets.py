@@ -5,11 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from data_pipelines import datasets
+from data_pipelines import datasets, readers
 from data_pipelines.records import DataError, Dataset, ImageRef, Record, Removal
-from tests.data_pipelines.trees import write_rgbnt100, write_wmveid863
-
-TINY = {"rgbnt100": write_rgbnt100, "wmveid863": write_wmveid863}
+from tests.data_pipelines.trees import TREES, write_rgbnt100, write_triples, write_wmveid863
 
 
 def _dataset(
@@ -23,10 +21,42 @@ def _dataset(
     return Dataset("tiny", Path(), splits, removal)
 
 
-@pytest.mark.parametrize("name", datasets.READERS)
-def test_a_data_set_is_read_by_its_name(tmp_path, name):
-    TINY[name](tmp_path)
+@pytest.mark.parametrize(("name", "write"), [("rgbnt100", write_rgbnt100), ("wmveid863", write_wmveid863)])
+def test_a_data_set_is_read_by_its_name(tmp_path, name, write):
+    write(tmp_path)
     assert datasets.read(name, str(tmp_path)).name == name
+
+
+def test_a_new_file_of_readers_is_a_new_set():
+    files = {path.stem for path in Path(readers.__path__[0]).glob("*.py")} - {"__init__"}
+    assert set(datasets.READERS) == set(datasets.FACTS) == files
+
+
+def _write_market(base: Path) -> Path:
+    tree = TREES["market1501mm"]
+    for split, names in tree.names.items():
+        write_triples(base / split, names, tree.modalities)
+    return base
+
+
+@pytest.mark.parametrize(
+    ("write", "named", "right"),
+    [
+        (write_rgbnt100, "rgbnt201", "rgbnt100"),
+        (write_wmveid863, "rgbnt100", "wmveid863"),
+        (_write_market, "rgbnt201", "market1501mm"),
+    ],
+)
+def test_a_wrong_set_named_is_answered_with_the_right_one(tmp_path, write, named, right):
+    write(tmp_path)
+    with pytest.raises(DataError, match=rf"The folder does read as .*{right}.*: is that the set\?"):
+        datasets.read(named, tmp_path)
+
+
+def test_sets_of_one_layout_are_told_apart_by_their_folder(tmp_path):
+    write_wmveid863(tmp_path / "WMVeID863")
+    with pytest.raises(DataError, match="WMVeID863 is what the folder of wmveid863 is called"):
+        datasets.read("msvr310", tmp_path / "WMVeID863")
 
 
 def test_an_unknown_name_is_answered_with_a_suggestion(tmp_path):

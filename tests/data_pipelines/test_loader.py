@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_pipelines import builders, wmveid863
+from data_pipelines import builders
 from data_pipelines.loader import evaluation_batches, training_batches
+from data_pipelines.readers import wmveid863
 from tests.data_pipelines.trees import write_picture, write_wmveid863
 
 PLAN = np.array([[0, 1], [2, 3], [4, 0], [1, 1], [3, 2]], np.int32)

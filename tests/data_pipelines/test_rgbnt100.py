@@ -1,6 +1,6 @@
 import pytest
 
-from data_pipelines import rgbnt100
+from data_pipelines.readers import rgbnt100
 from data_pipelines.records import DataError
 from tests.data_pipelines.trees import write_rgbnt100, write_rgbnt100_picture
 

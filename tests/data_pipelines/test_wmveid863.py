@@ -2,7 +2,7 @@ import shutil
 
 import pytest
 
-from data_pipelines import wmveid863
+from data_pipelines.readers import wmveid863
 from data_pipelines.records import DataError
 from tests.data_pipelines.trees import write_picture, write_wmveid863
 
@@ -61,11 +61,23 @@ def test_identities_are_in_numerical_order_of_their_padded_names(tmp_path):
     assert [record.pid for record in wmveid863.read(base).splits["train"]] == [21, 100]
 
 
-@pytest.mark.parametrize("name", ["0007/car.jpg", "0007/v9_n1_s001_001.jpg", "bus/v1_n1_s001_001.jpg"])
+@pytest.mark.parametrize("name", ["0007/car.jpg", "0007/v9_n1_s001_001.jpg"])
 def test_a_name_that_does_not_parse_is_named_beside_an_example(tmp_path, name):
     base = write_wmveid863(tmp_path, {"train": [name]})
     identity, file_name = name.split("/")
     with pytest.raises(DataError, match=rf"train/{identity}/vis/{file_name}.*v1_n1_s999_011\.jpg"):
+        wmveid863.read(base)
+
+
+def test_an_identity_folder_that_is_no_number_is_named(tmp_path):
+    base = write_wmveid863(tmp_path, {"train": ["bus/v1_n1_s001_001.jpg"]})
+    with pytest.raises(DataError, match=r"train/bus: not an identity; .* as in 0123/vis"):
+        wmveid863.read(base)
+
+
+def test_two_folders_of_one_identity_are_named(tmp_path):
+    base = write_wmveid863(tmp_path, {"train": ["0007/v1_n1_s1_1.jpg", "7/v1_n1_s1_1.jpg"]})
+    with pytest.raises(DataError, match=r"train/7 and .*train/0007 are both identity 7"):
         wmveid863.read(base)
 
 

@@ -1,6 +1,7 @@
 """Small trees in the exact formats of the real data sets, with pictures whose colours say what they are."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -49,3 +50,69 @@ def write_wmveid863(base: Path, splits: dict[str, Iterable[str]] | None = None) 
             for modality, colour in zip(MODALITY_FOLDERS, MODALITY_COLOURS, strict=True):
                 write_picture(base / folder / identity / modality / file_name, colour)
     return base
+
+
+def write_triples(base: Path, names: Iterable[str], modalities: tuple[str, str, str]) -> Path:
+    """`base/[identity/]<modality>/name` in the modality colours, for names with or without their identity folder."""
+    for name in names:
+        identity, _, file_name = name.rpartition("/")
+        for modality, colour in zip(modalities, MODALITY_COLOURS, strict=True):
+            write_picture(base / identity / modality / file_name, colour)
+    return base
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A set of three-file triples: its names by split, and its modality folders."""
+
+    names: Mapping[str, Sequence[str]]
+    modalities: tuple[str, str, str]
+    by_identity: bool
+
+
+MSVR310_SPLITS = {
+    "train": ("0094/0094_s023_v1_007.jpg", "0094/0094_s024_v0_001.jpg", "0101/0101_s001_v7_002.jpg"),
+    "query": ("0200/0200_s001_v0_001.jpg", "0310/0310_s002_v2_003.jpg"),
+    "gallery": ("0200/0200_s001_v0_001.jpg", "0200/0200_s009_v0_002.jpg", "0310/0310_s003_v2_004.jpg"),
+}
+TREES = {
+    "msvr310": Tree(MSVR310_SPLITS, ("vis", "ni", "th"), by_identity=True),
+    "msvr310_neo": Tree(
+        {
+            "train": ("0094/v1_n1_s023_007.jpg", "0094/v0_n2_s024_001.jpg", "0101/v7_n1_s001_002.jpg"),
+            "query": ("0200/v0_n1_s001_001.jpg", "0310/v2_n1_s002_003.jpg"),
+            "gallery": ("0200/v0_n1_s001_001.jpg", "0200/v0_n1_s009_002.jpg", "0310/v2_n1_s003_004.jpg"),
+        },
+        ("vis", "ni", "th"),
+        by_identity=True,
+    ),
+    "wmveid863": Tree(
+        {split: WMVEID863_SPLITS[split] for split in ("train", "query")}
+        | {"gallery": WMVEID863_SPLITS["test"]},
+        ("vis", "ni", "th"),
+        by_identity=True,
+    ),
+    "rgbnt201": Tree(
+        {
+            "train": ("000001_cam1_0_00.jpg", "000001_cam4_1_03.jpg", "000017_cam2_0_00.jpg"),
+            "query": (),  # what the gallery holds
+            "gallery": ("000258_cam1_0_00.jpg", "000258_cam1_0_01.jpg", "000258_cam3_0_00.jpg"),
+        },
+        ("RGB", "NI", "TI"),
+        by_identity=False,
+    ),
+    "market1501mm": Tree(
+        {
+            "train": ("0002_c1s1_000451_03.jpg", "0002_c6s2_000001_01.jpg", "0007_c3s3_077419_03.jpg"),
+            "query": ("0003_c1s6_015971_00.jpg", "0005_c2s1_000001_00.jpg"),
+            "gallery": (
+                "-1_c1s1_000401_03.jpg",
+                "0000_c1s1_000151_01.jpg",
+                "0003_c4s6_015641_00.jpg",
+                "0005_c1s1_001351_00.jpg",
+            ),
+        },
+        ("RGB", "NI", "TI"),
+        by_identity=False,
+    ),
+}

@@ -226,3 +226,18 @@ def test_a_cluster_without_a_reliable_sample_is_not_counted_as_valid():
     pseudo = settled("cpa")
     without = pseudo._replace(reliable=pseudo.reliable & (pseudo.labels != 1))
     assert label_report(without, np.zeros(10, int))["labels/clusters_valid"] == 2.0
+
+
+def test_triples_without_a_label_count_in_no_accuracy():
+    pids, pseudo = np.repeat(np.arange(2), 5), settled("cpa")
+    known = np.arange(10) % 3 > 0
+    part = pseudo._replace(
+        labels=pseudo.labels[known], reliable=pseudo.reliable[known], aligned=pseudo.aligned[:, known]
+    )
+    expected = {k: v for k, v in label_report(part, pids[known]).items() if "accuracy" in k}
+    found = label_report(pseudo, np.where(known, pids, -1))
+    assert {k: v for k, v in found.items() if "accuracy" in k} == expected
+
+
+def test_without_any_label_no_accuracy_is_reported():
+    assert set(label_report(settled("cpa"), np.full(10, -1))) == {"labels/reliable", "labels/clusters_valid"}

@@ -7,7 +7,7 @@ Names: `0502_c0001_000.jpg` = identity, camera (from 1), counter.
 import re
 from pathlib import Path
 
-from data_pipelines.checks import checked_dataset
+from data_pipelines.checks import checked_dataset, junk_warnings
 from data_pipelines.folders import find_base, first_folder, image_files
 from data_pipelines.records import DataError, Dataset, Facts, ImageRef, Record
 
@@ -40,8 +40,7 @@ def read(root: Path) -> Dataset:
     for split, folder in SPLIT_FOLDERS.items():
         records = [_record(path) for path in image_files(first_folder(base, folder))]
         splits[split] = [record for record in records if record.pid != JUNK_PID]
-        if num_junk := len(records) - len(splits[split]):
-            warnings.append(f"{FACTS.name}: {split}: {num_junk} junk pictures (identity {JUNK_PID}) left out")
+        warnings.extend(junk_warnings(FACTS.name, split, len(records) - len(splits[split])))
     return checked_dataset(FACTS, base, splits, warnings)
 
 

@@ -1,0 +1,56 @@
+"""The page itself: a template filled with the content, written atomically."""
+
+from pathlib import Path
+
+from data_pipelines.contact_sheet.content import GAP, STRIP_HEIGHT, describe
+from data_pipelines.prepared import load, read_table
+from data_pipelines.records import DataError
+
+TEMPLATE = Path(__file__).with_name("page.html")
+MIN_HEIGHT = 96
+MAX_WIDTH = 390
+"""Pixels on the screen: smaller strips are enlarged to this height, and none is wider than a third of the page."""
+
+
+def write_page(prepared: Path, out: Path, *, triples: int, identities: int, seed: int) -> None:
+    """Write one HTML file that shows the data set in `prepared`, the folder of a preparation or one above it.
+
+    `triples` and `identities` are how many of each split to show. Raises DataError if there is not exactly one data
+    set below `prepared`, or if jinja2 is not installed.
+    """
+    folder = _only_preparation(prepared)
+    data = load(folder)
+    height, width = data.image_size
+    aspect = (3 * width + 2 * GAP) / height
+    strip_height = round(min(max(height, MIN_HEIGHT), STRIP_HEIGHT, MAX_WIDTH / aspect))
+    html = _template().render(
+        data=data,
+        warnings=(read_table(folder) or {}).get("warnings", ()),
+        splits=describe(data, triples=triples, identities=identities, seed=seed),
+        height=height,
+        width=width,
+        seed=seed,
+        strip_height=strip_height,
+        strip_width=round(strip_height * aspect),
+    )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(out.name + ".partial")
+    partial.write_text(html, encoding="utf-8")
+    partial.replace(out)
+
+
+def _template():
+    try:
+        import jinja2
+    except ImportError as error:
+        raise DataError("the contact sheet needs jinja2; pip install 'man_jax[sheet]'") from error
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+
+
+def _only_preparation(folder: Path) -> Path:
+    found = sorted(path.parent for path in folder.rglob("dataset_info.json"))
+    if len(found) != 1:
+        what = ", ".join(str(path) for path in found) if found else "none"
+        raise DataError(f"{folder}: expected one prepared data set in or below it, found {what}; name one")
+    return found[0]

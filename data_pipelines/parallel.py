@@ -1,0 +1,33 @@
+"""Work on files in threads: Pillow and hashing release the interpreter."""
+
+import collections
+import itertools
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def map_in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """`function` of each item, in their order, by as many threads as there are CPUs; few results wait at a time.
+
+    An error is raised where its result would stand; what was not begun by then never is.
+    """
+    num_threads = os.cpu_count() or 1
+    todo = iter(items)
+    waiting: collections.deque[Future[Result]] = collections.deque()
+    with ThreadPoolExecutor(num_threads) as pool:
+        try:
+            # Few at a time: a data set does not fit into memory as futures.
+            for item in itertools.islice(todo, 4 * num_threads):
+                waiting.append(pool.submit(function, item))
+            while waiting:
+                result = waiting.popleft().result()
+                for item in itertools.islice(todo, 1):
+                    waiting.append(pool.submit(function, item))
+                yield result
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,53 @@
+"""Data of your own in folders: one per split, below it one per modality, three files of the same name per triple.
+
+Layout: `{train,query,gallery}/{R,N,T}/*`; `unlabelled` in place of `train` for a target without identities.
+Names: `12_c3_anything.jpg` = identity, camera, whatever you like. In `unlabelled` every name is accepted; the camera
+is 0 where the name has no field `c3`.
+"""
+
+import re
+from pathlib import Path
+
+from data_pipelines.checks import checked_dataset
+from data_pipelines.folders import find_base, first_folder
+from data_pipelines.pairing import Images, orphan_warnings, paired_images
+from data_pipelines.records import MODALITIES, UNLABELLED, DataError, Dataset, Facts, Record
+
+FACTS = Facts(name="folder", removal="camid", root_names=(), example="12_c3_anything.jpg", published={})
+
+SPLIT_FOLDERS = {"train": ("train", "unlabelled"), "query": ("query",), "gallery": ("gallery",)}
+
+_NAME = re.compile(r"(?P<pid>\d+)_c(?P<camid>\d+)(_.*)?")
+_CAMERA = re.compile(r"(?:^|_)c(\d+)(?=_|$)")
+
+
+def read(root: Path) -> Dataset:
+    """The records of a data set of one's own below `root`; no image is opened.
+
+    A file without two companions of its name is an orphan: left out, counted and named in the warnings.
+    """
+    base = find_base(root, root_names=(), marker=SPLIT_FOLDERS["train"])
+    if all((base / name).is_dir() for name in SPLIT_FOLDERS["train"]):
+        raise DataError(f"{base} has both train/ and unlabelled/; keep the one to train on")
+    splits: dict[str, list[Record]] = {}
+    warnings: list[str] = []
+    for split, names in SPLIT_FOLDERS.items():
+        folder = first_folder(base, *names)
+        triples, orphans = paired_images(folder, MODALITIES)
+        splits[split] = [_record(images, labelled=folder.name != "unlabelled") for images in triples]
+        warnings.extend(orphan_warnings(FACTS.name, split, orphans, base))
+    return checked_dataset(FACTS, base, splits, warnings)
+
+
+def _record(images: Images, *, labelled: bool) -> Record:
+    path = images[0].path
+    if not labelled:
+        camera = _CAMERA.search(path.stem)
+        return Record(images=images, pid=UNLABELLED, camid=int(camera[1]) if camera else 0)
+    match = _NAME.fullmatch(path.stem)
+    if match is None:
+        raise DataError(
+            f"{path}: expected an identity and a camera, as in {FACTS.example}. Rename the file; training triples "
+            f"without identities go into unlabelled/ in place of train/."
+        )
+    return Record(images=images, pid=int(match["pid"]), camid=int(match["camid"]))

@@ -1,0 +1,127 @@
+"""Data of your own in a table, CSV or Parquet: a row is a triple, its files may lie anywhere.
+
+Columns: `split` (train, query, gallery), `R`, `N`, `T` (paths, relative to the table's folder or absolute), `pid` and
+`camid` (whole numbers from 0), and, if the rule is to be that of scenes, `scene`. An empty `pid` is a training triple
+without an identity. The removal rule is 'same pid and same scene' if `scene` is filled, 'same pid and same camid' if
+the column is absent or empty.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from data_pipelines.checks import checked_dataset
+from data_pipelines.folders import shortlist
+from data_pipelines.records import MODALITIES, SPLITS, UNLABELLED, DataError, Dataset, Facts, ImageRef, Record
+from data_pipelines.tables import Row, read_rows
+
+FACTS = Facts(
+    name="manifest",
+    removal="camid",
+    root_names=(),
+    example="train,rgb/7.jpg,nir/7.jpg,thermal/7.png,12,3",
+    published={},
+)
+
+FILES = ("manifest.csv", "manifest.parquet")
+REQUIRED = ("split", *MODALITIES, "pid", "camid")
+OPTIONAL = ("scene",)
+
+
+def read(root: Path) -> Dataset:
+    """The records of the table `root`, or of `manifest.csv` or `manifest.parquet` in the folder `root`."""
+    path = _find(root)
+    rows = read_rows(path)
+    warnings = _check_columns(path, rows)
+    by_scene = any(row.cells.get("scene") for row in rows)
+    splits: dict[str, list[Record]] = {split: [] for split in SPLITS}
+    for row in rows:
+        splits[_split(path, row)].append(_record(path, row, by_scene=by_scene))
+    _check_files(path, rows, splits)
+    facts = replace(FACTS, removal="scene" if by_scene else "camid")
+    return checked_dataset(facts, path, splits, warnings)
+
+
+def _find(root: Path) -> Path:
+    if not root.is_dir():
+        if root.suffix.lower() not in (".csv", ".parquet") or not root.is_file():
+            raise DataError(f"{root}: not a table; give a .csv or .parquet file, or the folder of {FILES[0]}")
+        return root
+    found = [root / name for name in FILES if (root / name).is_file()]
+    if len(found) != 1:
+        what = "both" if found else "neither"
+        raise DataError(f"{root} holds {what} {' and '.join(FILES)}; give the path of the table itself")
+    return found[0]
+
+
+def _check_columns(path: Path, rows: Sequence[Row]) -> tuple[str, ...]:
+    if not rows:
+        raise DataError(f"{path}: no row below the header; a row looks like {FACTS.example}")
+    columns = list(rows[0].cells)
+    if missing := [name for name in REQUIRED if name not in columns]:
+        raise DataError(
+            f"{path}: no column {', '.join(missing)}; there are {', '.join(columns)}. "
+            f"Needed: {', '.join(REQUIRED)}; scene if the rule is that of scenes"
+        )
+    unread = [name for name in columns if name not in (*REQUIRED, *OPTIONAL)]
+    return (f"{FACTS.name}: columns that are not read: {', '.join(unread)}",) if unread else ()
+
+
+def _split(path: Path, row: Row) -> str:
+    split = row.cells["split"]
+    if split not in SPLITS:
+        raise DataError(f"{path}, row {row.number}: split is {split!r}; write {', '.join(SPLITS)}")
+    return split
+
+
+def _record(path: Path, row: Row, *, by_scene: bool) -> Record:
+    cells, where = row.cells, f"{path}, row {row.number}"
+    if missing := [name for name in MODALITIES if not cells[name]]:
+        raise DataError(
+            f"{where}: no path in {', '.join(missing)}; a triple needs all three modalities. Remove the row."
+        )
+    red, near, thermal = (ImageRef(path.parent / cells[name]) for name in MODALITIES)
+    if len({red.path, near.path, thermal.path}) < len(MODALITIES):
+        raise DataError(f"{where}: one file stands for two modalities; give each its own")
+    may_lack_pid = cells["split"] == "train"
+    pid = _number(where, cells, "pid", UNLABELLED if may_lack_pid else None)
+    camid = _number(where, cells, "camid", None)
+    # Training triples are never removed from a list, so their scene may be unknown.
+    scene = _number(where, cells, "scene", -1 if may_lack_pid else None) if by_scene else -1
+    return Record(images=(red, near, thermal), pid=pid, camid=camid, scene=scene)
+
+
+def _number(where: str, cells: Mapping[str, str], column: str, if_empty: int | None) -> int:
+    cell = cells[column]
+    if not cell and if_empty is not None:
+        return if_empty
+    # Data frames turn whole numbers into 7.0 as soon as one is missing.
+    if not re.fullmatch(r"\d+(\.0*)?", cell):
+        empty = " (only in the split train it may be empty)" if column == "pid" and not cell else ""
+        raise DataError(f"{where}: {column} is {cell!r}; write a whole number from 0{empty}")
+    return int(cell.partition(".")[0])
+
+
+def _check_files(path: Path, rows: Sequence[Row], splits: Mapping[str, Sequence[Record]]) -> None:
+    missing = [
+        f"row {row.number}: {row.cells[name]}"
+        for row in rows
+        for name in MODALITIES
+        if not (path.parent / row.cells[name]).exists()
+    ]
+    if missing:
+        raise DataError(
+            f"{path}: {len(missing)} files do not exist: {shortlist(missing)}. Paths are relative to {path.parent}."
+        )
+    for split, records in splits.items():
+        uses: defaultdict[Path, int] = defaultdict(int)
+        for record in records:
+            for image in record.images:
+                uses[image.path] += 1
+        if repeated := sorted(str(file) for file, count in uses.items() if count > 1):
+            raise DataError(
+                f"{path}: {len(repeated)} files occur in several rows of the split {split}: {shortlist(repeated)}. "
+                f"Keep one row of each."
+            )

@@ -1,0 +1,61 @@
+"""Market1501-MM: Market-1501 with near-infrared and thermal images made from RGB, three files of a name per triple.
+
+Layout: `{train,query,gallery}/{RGB,NI,TI}/*`, with Market-1501's `bounding_box_train` and `bounding_box_test` accepted.
+Names: `0002_c1s1_000451_03.jpg` = identity, camera (from 1) and sequence, frame, box. Identity -1 is junk and left
+out; 0 is a distractor, which is nobody's match and stays in the gallery.
+"""
+
+import re
+from pathlib import Path
+
+from data_pipelines.checks import checked_dataset, junk_warnings
+from data_pipelines.folders import find_base, first_folder
+from data_pipelines.pairing import Images, orphan_warnings, paired_images
+from data_pipelines.records import DataError, Dataset, Facts, Record
+
+FACTS = Facts(
+    name="market1501mm",
+    removal="camid",
+    root_names=("Market1501-MM", "market1501_to_RGBNT201_dark", "Market-1501-RGBNT", "Market-MM"),
+    example="0002_c1s1_000451_03.jpg",
+    # The gallery without junk (19,732 with it); 751 are the 750 identities and the distractors' 0.
+    published={"train": (12936, 751), "query": (3368, 750), "gallery": (15913, 751)},
+)
+
+SPLIT_FOLDERS = {
+    "train": ("train", "bounding_box_train"),
+    "query": ("query",),
+    "gallery": ("gallery", "bounding_box_test"),
+}
+MODALITY_FOLDERS = ("RGB", "NI", "TI")
+JUNK_PID = -1
+
+_NAME = re.compile(r"(?P<pid>-1|\d+)_c(?P<camera>[1-9])(s\d+)?(_.*)?")
+
+
+def read(root: Path) -> Dataset:
+    """The records of Market1501-MM below `root` (the data set's own folder or its parent); no image is opened.
+
+    A file without two companions of its name is an orphan: left out, counted and named in the warnings.
+    """
+    base = find_base(root, root_names=FACTS.root_names, marker=SPLIT_FOLDERS["train"])
+    splits: dict[str, list[Record]] = {}
+    warnings: list[str] = []
+    for split, names in SPLIT_FOLDERS.items():
+        triples, orphans = paired_images(first_folder(base, *names), MODALITY_FOLDERS)
+        records = [_record(images) for images in triples]
+        splits[split] = [record for record in records if record.pid != JUNK_PID]
+        warnings.extend(orphan_warnings(FACTS.name, split, orphans, base))
+        warnings.extend(junk_warnings(FACTS.name, split, len(records) - len(splits[split])))
+    return checked_dataset(FACTS, base, splits, warnings)
+
+
+def _record(images: Images) -> Record:
+    path = images[0].path
+    match = _NAME.fullmatch(path.stem)
+    if match is None:
+        raise DataError(
+            f"{path}: not a Market1501-MM name; expected an identity and a camera from 1, as in "
+            f"{FACTS.example}. Rename the file or move it away."
+        )
+    return Record(images=images, pid=int(match["pid"]), camid=int(match["camera"]) - 1)

@@ -1,0 +1,116 @@
+"""Records -> TFDS builder -> array_record shards: every image decoded and resized once.
+
+The shards hold raw uint8 (array_record compresses them), so a random read costs no image decoding. Neither
+writing nor reading needs TensorFlow.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from data_pipelines.images import read_triple
+from data_pipelines.parallel import map_in_order
+from data_pipelines.progress import track
+from data_pipelines.records import MODALITIES, DataError, Dataset, Record
+
+
+class Triples(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """The TFDS builder of a data set that has been read; its metadata is the table of the triples."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    # There are no downloads, so TFDS need not look for checksums beside this file; it would do so through
+    # importlib_resources, which it does not install on Python 3.9 and later.
+    code_path = None
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        image_size: tuple[int, int],
+        deep_range: tuple[int, int],
+        data_dir: Path,
+        *,
+        warnings: Sequence[str] = (),
+    ):
+        self.dataset = dataset
+        self.image_size = image_size
+        self.deep_range = deep_range
+        self.table = _table(dataset, image_size, deep_range) | {"warnings": list(warnings)}
+        super().__init__(data_dir=data_dir, file_format="array_record")
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        shape = (len(MODALITIES), *self.image_size, 3)
+        features: dict[str, Any] = {
+            "images": tfds.features.Tensor(
+                shape=shape, dtype=np.uint8, encoding=tfds.features.Encoding.BYTES
+            ),
+            "pid": tfds.features.Scalar(np.int64),
+            "camid": tfds.features.Scalar(np.int64),
+            "scene": tfds.features.Scalar(np.int64),
+            "name": tfds.features.Text(),
+        }
+        return tfds.core.DatasetInfo(
+            builder=self,
+            features=tfds.features.FeaturesDict(features),
+            metadata=tfds.core.MetadataDict(self.table),
+            disable_shuffling=True,  # so that the i-th stored triple is the i-th record
+        )
+
+    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+        del dl_manager  # nothing is downloaded
+        return {split: self._generate_examples(split) for split in self.dataset.splits}
+
+    def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
+        records = self.dataset.splits[split]
+        decoded = track(
+            map_in_order(
+                partial(read_triple, image_size=self.image_size, deep_range=self.deep_range), records
+            ),
+            total=len(records),
+            description=f"preparing {self.dataset.name} {split}",
+            unit="triple",
+        )
+        for i, (record, images) in enumerate(zip(records, decoded, strict=True)):
+            yield i, {"images": images, **_row(record)}
+
+
+def _row(record: Record) -> dict[str, int | str]:
+    return {"pid": record.pid, "camid": record.camid, "scene": record.scene, "name": record.name}
+
+
+def _table(dataset: Dataset, image_size: tuple[int, int], deep_range: tuple[int, int]) -> dict[str, Any]:
+    rows = {split: [_row(record) for record in records] for split, records in dataset.splits.items()}
+    columns = ("pid", "camid", "scene", "name")
+    return {
+        "name": dataset.name,
+        "removal": dataset.removal,
+        "image_size": list(image_size),
+        "fingerprint": fingerprint(dataset, deep_range),
+        "splits": {split: {c: [row[c] for row in table] for c in columns} for split, table in rows.items()},
+    }
+
+
+def fingerprint(dataset: Dataset, deep_range: tuple[int, int]) -> str:
+    """A digest of what was read of the names and of every file's size and modification time."""
+    digest = hashlib.sha256(json.dumps(deep_range).encode())
+    for split, records in dataset.splits.items():
+        for record in records:
+            digest.update(json.dumps([split, *_row(record).values()]).encode())
+            for image in record.images:
+                status = _status(image.path)
+                path = os.path.relpath(image.path, dataset.root)
+                digest.update(json.dumps([path, image.box, status.st_size, status.st_mtime_ns]).encode())
+    return digest.hexdigest()
+
+
+def _status(path: Path) -> os.stat_result:
+    try:
+        return path.stat()
+    except OSError as error:  # a loop of links, a link to nothing, a folder that may not be entered
+        raise DataError(f"{path}: cannot be read ({error.strerror}); restore or remove it") from error

@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+from absl import logging
+
+from configs import default
+from data_pipelines.records import DataError
+from man_jax.engine.domains import Domain, number_identities, open_domains, require_labels
+from tests.data_pipelines.trees import write_triples, write_wmveid863
+from tests.engine.splits import new_dataset, new_split
+
+
+def domain(pids: list[int]) -> Domain:
+    split = new_split(pids)
+    return Domain(new_dataset(split, split, split), number_identities(split.pids))
+
+
+def test_identities_are_numbered_by_sorted_pid():
+    assert number_identities(np.array([30, 7, 30, 100, 8])).tolist() == [2, 0, 2, 3, 1]
+
+
+def test_a_triple_without_a_label_has_no_number():
+    found = domain([-1, 9, -1, 4])
+    assert found.identities.tolist() == [-1, 1, -1, 0]
+    assert found.num_identities == 2
+
+
+def test_a_domain_without_any_label_has_no_identities():
+    assert domain([-1, -1]).num_identities == 0
+
+
+def test_labels_that_are_needed_and_missing_are_counted_with_key_and_reason():
+    with pytest.raises(
+        DataError, match=r"config\.data\.source: 1 of 3 training triples of drawn .*, and because;"
+    ):
+        require_labels(domain([5, -1, 6]), key="data.source", why="because")
+
+
+def test_a_labelled_domain_passes():
+    require_labels(domain([5, 6]), key="data.source", why="because")
+
+
+def write_unlabelled(base):
+    write_triples(base / "unlabelled", [f"{i}.jpg" for i in range(4)], ("R", "N", "T"))
+    write_triples(base / "query", ["7_c1.jpg"], ("R", "N", "T"))
+    write_triples(base / "gallery", ["7_c2.jpg"], ("R", "N", "T"))
+    return str(base)
+
+
+def config_of(tmp_path, **changes):
+    config = default.get_config()
+    own = write_unlabelled(tmp_path / "own")
+    config.data.source.update(name="wmveid863", root=str(write_wmveid863(tmp_path / "source")))
+    config.data.target.update(name="folder", root=own)
+    config.data.update(prepared=str(tmp_path / "out"), image_size=(8, 8))
+    config.update_from_flattened_dict(changes)
+    return config
+
+
+def test_an_unlabelled_target_is_opened(tmp_path):
+    source, target = open_domains(config_of(tmp_path))
+    assert (source.num_identities, target.num_identities) == (2, 0)
+    assert target.identities.tolist() == [-1] * 4
+
+
+def test_an_unlabelled_source_is_refused(tmp_path):
+    config = config_of(tmp_path)
+    config.data.source.update(name="folder", root=config.data.target.root)
+    with pytest.raises(DataError, match=r"config\.data\.source: 4 of 4 training triples of folder"):
+        open_domains(config)
+
+
+def test_the_oracle_needs_a_labelled_target(tmp_path):
+    with pytest.raises(DataError, match=r"config\.data\.target: 4 of 4 .* config\.adapt\.labels is 'truth'"):
+        open_domains(config_of(tmp_path, **{"adapt.labels": "truth"}))
+
+
+def test_two_copies_of_a_set_are_compared_by_identity(tmp_path, monkeypatch):
+    config = config_of(tmp_path)
+    copy = write_wmveid863(tmp_path / "copy", {"train": ["0500/v0_x.jpg", "0101/v1_x.jpg"]})
+    logged = []
+    monkeypatch.setattr(logging, "warning", lambda message, *args: logged.append(message % args))
+    config.data.target.update(name="wmveid863", root=str(config.data.source.root))
+    config.data.source.root = str(copy)
+    open_domains(config)
+    assert any("wmveid863 → wmveid863: 1 identities" in text and text.endswith(": 101") for text in logged)

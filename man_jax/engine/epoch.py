@@ -45,7 +45,9 @@ def train_epoch(
 ) -> tuple[TrainState, dict[str, float]]:
     """Run the step over the batches of one or two domains; the state after it and the mean of each loss term.
 
-    A domain that is None takes no part: the step is given None in its place. Raises FloatingPointError if a term is not finite, which no later step could mend.
+    A domain that is None takes no part: the step is given None in its place.
+
+    Raises FloatingPointError if a term is not finite, which no later step could mend.
     """
     progress = track(
         zip(*(repeat(None, num_steps) if batches is None else batches for batches in domains), strict=True),

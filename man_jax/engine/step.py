@@ -106,7 +106,7 @@ def _forward(
         running = [after, after] if shared else [*running[:domain], after, *running[domain + 1 :]]
     state = state.replace(statistics=Statistics(*running))
     if pretraining:
-        value, terms = pretraining_loss(*outputs, *labels, objective)
+        value, terms = pretraining_loss(outputs[0], labels[0], objective)
         return value, (state, terms)
     return _adaptation(state, batches, outputs, objective, settings)
 

@@ -71,6 +71,34 @@ class Branch(nn.Module):
         return pooled, normed
 
 
+def with_backbone(variables: Variables, backbone: Variables) -> Variables:
+    """The variables of a three-branch network in which every branch's backbone is {params, batch_stats} `backbone`."""
+
+    def replaced(name: str) -> Variables:
+        collection = variables[name]
+        if name not in backbone:
+            return collection
+        branches = collection["branches"]
+        every = jax.tree.map(
+            lambda new, old: jnp.broadcast_to(jnp.asarray(new, old.dtype), old.shape),
+            backbone[name],
+            branches["backbone"],
+        )
+        return {**collection, "branches": {**branches, "backbone": every}}
+
+    return {name: replaced(name) for name in variables}
+
+
+def backbone_of(variables: Variables, modality: int) -> Variables:
+    """The backbone {params, batch_stats} of one modality, without the modality axis."""
+    branches = {name: variables[name]["branches"] for name in ("params", "batch_stats")}
+    return {
+        name: jax.tree.map(lambda leaf: leaf[modality], branch["backbone"])
+        for name, branch in branches.items()
+        if "backbone" in branch
+    }
+
+
 @dataclass(frozen=True)
 class ThreeBranch:
     """Independent branches with their parameters stacked along a leading modality axis, and the heads.

@@ -54,8 +54,10 @@ def _augment() -> ConfigDict:
 def _model() -> ConfigDict:
     return ConfigDict(
         {
+            "pretrained": "",  # file the branches start from: .safetensors, .pth, .npz; "": from scratch
+            "block": "bottleneck",  # bottleneck: ResNet-50, -101, -152 | basic: ResNet-18, -34
             "stage_sizes": (3, 4, 6, 3),  # blocks a stage: ResNet-50
-            "width": 64,  # channels of the stem; D = 32 · width
+            "width": 64,  # channels of the stem; D = 32 · width (basic: 8 · width)
             "last_stride": 1,  # of the last stage; 1 as is customary in ReID
             "convolution": "auto",  # lax | taps | auto: taps on CPU
             "application": "auto",  # vmap | loop | scan (least memory) | auto: of the branches; vmap on CPU

@@ -7,6 +7,7 @@ Config = Any
 """An ml_collections.ConfigDict or a part of one; what it holds is known at run time only."""
 
 CHOICES = {
+    "model.block": ("bottleneck", "basic"),
     "model.convolution": ("auto", "lax", "taps"),
     "model.application": ("auto", "vmap", "loop", "scan"),
     "model.remat": ("none", "block", "stage"),
@@ -63,6 +64,11 @@ def check_config(config: Config, *, num_devices: int) -> None:
         raise ConfigError(f"config.adapt.momentum is {config.adapt.momentum}; λ of Eq. 11 lies in [0, 1]")
     if config.adapt.temperature <= 0:
         raise ConfigError(f"config.adapt.temperature is {config.adapt.temperature}; τ must be above 0")
+    if config.pretrain.init_from and config.model.pretrained:
+        raise ConfigError(
+            f"config.pretrain.init_from is {config.pretrain.init_from!r} and config.model.pretrained is "
+            f"{config.model.pretrained!r}: all the weights would be the run's and none the file's; empty one of them"
+        )
     if config.pretrain.epochs == 0 and not config.pretrain.init_from:
         raise ConfigError(
             "config.pretrain.epochs is 0 and config.pretrain.init_from is empty: there would be no source "

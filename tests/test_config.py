@@ -227,6 +227,11 @@ def test_a_count_below_one_is_refused(key):
         ({"adapt__momentum": 1.5}, 1, r"config\.adapt\.momentum is 1\.5; λ of Eq\. 11 lies in \[0, 1\]"),
         ({"adapt__momentum": -0.1}, 1, r"config\.adapt\.momentum is -0\.1"),
         ({"adapt__temperature": 0.0}, 1, r"config\.adapt\.temperature is 0\.0; τ must be above 0"),
+        (
+            {"pretrain__init_from": "runs/other", "model__pretrained": "resnet50.pth"},
+            1,
+            r"init_from is 'runs/other' and config\.model\.pretrained is 'resnet50\.pth'.*empty one of them",
+        ),
         ({"pretrain__epochs": 0}, 1, r"epochs is 0 and config\.pretrain\.init_from is empty.*give either"),
     ],
 )

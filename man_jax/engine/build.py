@@ -17,16 +17,22 @@ from man_jax.objectives.total import Objective
 def build_model(model: Config, *, num_classes: int) -> ThreeBranch:
     """The network; `auto` forms are those DECISIONS.md found best for the platform."""
     on_cpu = jax.default_backend() == "cpu"
-    form = ("taps" if on_cpu else "lax") if model.convolution == "auto" else model.convolution
     application = ("vmap" if on_cpu else "loop") if model.application == "auto" else model.application
-    backbone = ResNet(
+    return ThreeBranch(Branch(build_backbone(model)), num_classes=num_classes, application=application)
+
+
+def build_backbone(model: Config) -> ResNet:
+    """What turns an image into a feature, the same in every branch."""
+    on_cpu = jax.default_backend() == "cpu"
+    form = ("taps" if on_cpu else "lax") if model.convolution == "auto" else model.convolution
+    return ResNet(
         stage_sizes=tuple(model.stage_sizes),
         width=model.width,
         last_stride=model.last_stride,
         form=form,
         remat=model.remat,
+        block=model.block,
     )
-    return ThreeBranch(Branch(backbone), num_classes=num_classes, application=application)
 
 
 def build_optimizer(phase: Config, *, iterations: int) -> optax.GradientTransformation:

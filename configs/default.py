@@ -54,7 +54,7 @@ def _augment() -> ConfigDict:
 def _model() -> ConfigDict:
     return ConfigDict(
         {
-            "pretrained": "",  # file the branches start from: .safetensors, .pth, .npz; "": from scratch
+            "pretrained": "",  # .safetensors, .pth, .npz, or hf:OWNER/NAME@COMMIT; "": from scratch
             "block": "bottleneck",  # bottleneck: ResNet-50, -101, -152 | basic: ResNet-18, -34
             "stage_sizes": (3, 4, 6, 3),  # blocks a stage: ResNet-50
             "width": 64,  # channels of the stem; D = 32 · width (basic: 8 · width)

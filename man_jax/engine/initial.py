@@ -13,6 +13,7 @@ from man_jax.engine.state import Statistics, TrainState
 from man_jax.networks.pretrained.errors import WeightsError
 from man_jax.networks.pretrained.files import read_arrays
 from man_jax.networks.pretrained.fit import fit
+from man_jax.networks.pretrained.hub import locate
 from man_jax.networks.three_branch import Variables, with_backbone
 
 
@@ -25,7 +26,7 @@ class InitialBackbone(NamedTuple):
 
 
 def read_backbone(model: Config, image_size: tuple[int, int]) -> InitialBackbone | None:
-    """The backbone of `config.model.pretrained`, or None if that is empty.
+    """The backbone of `config.model.pretrained`, a path or a file of the hub, or None if that is empty.
 
     Raises:
         ConfigError: the file cannot be read, or is not the network of `config.model`.
@@ -35,11 +36,12 @@ def read_backbone(model: Config, image_size: tuple[int, int]) -> InitialBackbone
     backbone = build_backbone(model)
     image = jax.ShapeDtypeStruct((1, *image_size, 3), jnp.float32)
     like = jax.eval_shape(lambda key, x: backbone.init(key, x, train=False), jax.random.key(0), image)
-    path = Path(model.pretrained).expanduser()
+    path = None
     try:
+        path = locate(model.pretrained)
         fitted = fit(read_arrays(path), like, family="resnet")
     except WeightsError as error:
-        about = str(error) if str(path) in str(error) else f"{path}: {error}"
+        about = str(error) if path is None or str(path) in str(error) else f"{path}: {error}"
         raise ConfigError(f"config.model.pretrained: {about}") from None
     unused = f"; not used: {', '.join(fitted.unused)}" if fitted.unused else ""
     prefix = f" behind {fitted.prefix!r}" if fitted.prefix else ""

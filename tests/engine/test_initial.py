@@ -93,6 +93,11 @@ def test_a_file_that_is_missing_is_an_error_of_the_key(tmp_path):
         read_backbone(model_config(pretrained=str(tmp_path / "none.pth")), IMAGE_SIZE)
 
 
+def test_a_name_of_the_hub_is_an_error_of_the_key():
+    with pytest.raises(ConfigError, match=r"^config\.model\.pretrained: hf:timm/x is not of the form"):
+        read_backbone(model_config(pretrained="hf:timm/x"), IMAGE_SIZE)
+
+
 def test_a_file_of_another_network_is_an_error_of_the_key_with_the_file_named(file):
     with pytest.raises(ConfigError, match=rf"^config\.model\.pretrained: {file}: it is not the network of"):
         read_backbone(model_config(pretrained=str(file), block="basic"), IMAGE_SIZE)

@@ -9,10 +9,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from man_jax.networks.resnet import BatchNorm, ResNet
+from man_jax.networks.vit import ViT
 from man_jax.vectors import unit
 
 Application = Literal["vmap", "loop", "scan"]
 Variables = dict[str, Any]
+Backbone = ResNet | ViT
 
 HEAD_SCALE = 1e-3
 """Standard deviation of a new head's weights, as is customary in ReID."""
@@ -60,7 +62,7 @@ def concatenate_modalities(x: Float[Array, "M B D"]) -> Float[Array, "B F"]:
 class Branch(nn.Module):
     """Backbone and BNNeck of one modality: an image to (g, f)."""
 
-    backbone: ResNet
+    backbone: Backbone
 
     @nn.compact
     def __call__(self, images: Float[Array, "B H W 3"], *, train: bool):

@@ -1,5 +1,7 @@
 """Between PyTorch's modules and our variables, in tests: states as arrays, images in both orders of axes."""
 
+import warnings
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -7,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from man_jax.networks.pretrained.files import read_arrays
 from man_jax.networks.pretrained.fit import fit
 
 
@@ -21,10 +24,24 @@ def variable_shapes(backbone: Any, image_size: tuple[int, int] = (32, 32), *, dt
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype), dict(shapes))
 
 
-def ours(network: nn.Module, backbone: Any, image_size: tuple[int, int], *, family: str) -> Any:
+def ours(arrays: dict[str, np.ndarray], backbone: Any, image_size: tuple[int, int], *, family: str) -> Any:
     """Our variables with the weights of theirs, in double precision."""
     like = variable_shapes(backbone, image_size, dtype="float64")
-    return fit(numpy_state(network.double()), like, family=family).variables
+    grid = backbone.grid(image_size) if hasattr(backbone, "grid") else None
+    return fit(arrays, like, family=family, grid=grid).variables
+
+
+def saved_state(network: Any, folder: Path) -> dict[str, np.ndarray]:
+    """A network of transformers as its file has it; in memory it has other names."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        network.save_pretrained(folder)
+    return read_arrays(folder / "model.safetensors")
+
+
+def relative_error(actual: np.ndarray, expected: np.ndarray) -> float:
+    """Of whole arrays: the largest difference over the largest number."""
+    return float(np.abs(actual - expected).max() / np.abs(expected).max())
 
 
 def drawn_images(batch: int, image_size: tuple[int, int], *, seed: int = 0) -> np.ndarray:

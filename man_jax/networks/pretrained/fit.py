@@ -9,11 +9,11 @@ from man_jax.networks.pretrained.conventions import (
     CONVENTIONS,
     Convention,
     Family,
-    Foreign,
-    Path,
     detect,
 )
 from man_jax.networks.pretrained.errors import WeightsError
+from man_jax.networks.pretrained.foreign import Foreign, Path
+from man_jax.networks.pretrained.positions import resample_positions
 
 Arrays = dict[str, np.ndarray]
 SHOWN = 6
@@ -30,14 +30,15 @@ class Fitted(NamedTuple):
     """Names of the file that our network has no place for, a classifier's for one."""
 
 
-def fit(arrays: Arrays, like: Any, *, family: Family) -> Fitted:
+def fit(arrays: Arrays, like: Any, *, family: Family, grid: tuple[int, int] | None = None) -> Fitted:
     """Put a file's arrays in the places of `like`, a tree of shapes {params, batch_stats} of one backbone.
 
     The arrays take the types of `like`, whatever those of the file are.
 
     Nothing of `like` may be missing in the file, and nothing of the same network be left over but its classifier.
     A stem with one input channel is spread over our three, a third each: the network then sees the mean of the
-    channels, which for a grey image is the image.
+    channels, which for a grey image is the image. Position embeddings are resampled to `grid`, the rows and columns
+    of our patches; in the file they are those of a square image.
 
     Raises:
         WeightsError: the file holds another network; the names that are missing, left over or mis-shaped are told.
@@ -53,7 +54,7 @@ def fit(arrays: Arrays, like: Any, *, family: Family) -> Fitted:
         if absent:
             missing += absent
             continue
-        array = _ours([arrays[name] for name in names], foreign, leaf.shape)
+        array = _ours([arrays[name] for name in names], foreign, leaf.shape, grid)
         if array.shape != leaf.shape:
             shapes = " and ".join(str(list(arrays[name].shape)) for name in names)
             wanted = [list(theirs.shape) for theirs in _theirs(np.empty(leaf.shape), foreign)]
@@ -140,7 +141,11 @@ def _names(path: Any) -> Path:
     return tuple(keystr((entry,), simple=True) for entry in path[1:])
 
 
-def _ours(arrays: list[np.ndarray], foreign: Foreign, shape: tuple[int, ...]) -> np.ndarray:
+def _ours(
+    arrays: list[np.ndarray], foreign: Foreign, shape: tuple[int, ...], grid: tuple[int, int] | None
+) -> np.ndarray:
+    if len({array.shape[1:] for array in arrays}) > 1:
+        return np.empty(0)  # what cannot be put together is of no shape that could be wanted
     array: np.ndarray = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
     if foreign.leading and array.shape[: foreign.leading] == (1,) * foreign.leading:
         array = array.reshape(array.shape[foreign.leading :])
@@ -150,6 +155,8 @@ def _ours(arrays: list[np.ndarray], foreign: Foreign, shape: tuple[int, ...]) ->
             array = np.repeat(array.astype(np.float32) / 3, 3, axis=2)
     elif foreign.layout == "linear" and array.ndim == 2:
         array = array.T
+    elif foreign.layout == "positions" and array.ndim == 2 and grid is not None:
+        array = resample_positions(array, grid)
     return array
 
 

@@ -10,7 +10,7 @@ from man_jax.networks.pretrained.fit import to_foreign
 from man_jax.networks.resnet import EXPANSION, ResNet
 from tests.oracles.precision import DOUBLE, SINGLE, evaluate
 from tests.oracles.torch_networks import BasicBlock, Bottleneck, TorchvisionResNet, stir
-from tests.oracles.torch_weights import as_torch, drawn_images, numpy_state, ours
+from tests.oracles.torch_weights import as_torch, drawn_images, numpy_state, ours, relative_error
 
 TOLERANCE = {SINGLE: 1e-4, DOUBLE: 1e-9}
 RESNET50 = (3, 4, 6, 3)
@@ -35,17 +35,12 @@ def huggingface(block: str, stage_sizes, *, width: int) -> ResNetModel:
     return stir(ResNetModel(config))
 
 
-def relative_error(actual: np.ndarray, expected: np.ndarray) -> float:
-    """Of whole vectors: the largest difference over the largest number."""
-    return float(np.abs(actual - expected).max() / np.abs(expected).max())
-
-
 def features(variables, images, *, train=False, **network):
     return ResNet(**network).apply(variables, images, train=train, mutable=["batch_stats"])[0]
 
 
 def our_features(theirs, images, precision, **network) -> np.ndarray:
-    variables = ours(theirs, ResNet(**network), images.shape[1:3], family="resnet")
+    variables = ours(numpy_state(theirs.double()), ResNet(**network), images.shape[1:3], family="resnet")
     return evaluate(features, variables, images, precision=precision, **network)
 
 
@@ -100,7 +95,7 @@ def test_training_gives_torchvision_s_gradients(block):
     theirs = torchvision(block, **shape).double().train()
     images = drawn_images(4, (64, 32))
     weights = np.random.default_rng(1).normal(size=(4, 16 * EXPANSION[block]))
-    variables = ours(theirs, ResNet(block=block, **shape), (64, 32), family="resnet")
+    variables = ours(numpy_state(theirs.double()), ResNet(block=block, **shape), (64, 32), family="resnet")
     value, gradient = evaluate(
         slope, variables, images, weights, form="taps", block=block, last_stride=2, **shape
     )
@@ -120,7 +115,7 @@ def test_what_is_exported_is_what_was_imported_and_loads_strictly(block, library
     make = torchvision if library == "torchvision or timm" else huggingface
     theirs, other = (make(block, **shape).double() for _ in range(2))
     stir(other, seed=1)
-    variables = ours(theirs, ResNet(block=block, **shape), (32, 32), family="resnet")
+    variables = ours(numpy_state(theirs.double()), ResNet(block=block, **shape), (32, 32), family="resnet")
     exported = to_foreign(variables, title=library, family="resnet")
     other.fc = theirs.fc = torch.nn.Identity()
     other.load_state_dict({name: torch.from_numpy(array) for name, array in exported.items()}, strict=True)

@@ -7,6 +7,7 @@ Config = Any
 """An ml_collections.ConfigDict or a part of one; what it holds is known at run time only."""
 
 CHOICES = {
+    "model.backbone": ("resnet", "vit", "clip"),
     "model.block": ("bottleneck", "basic"),
     "model.convolution": ("auto", "lax", "taps"),
     "model.application": ("auto", "vmap", "loop", "scan"),
@@ -41,6 +42,11 @@ POSITIVE = (
     "evaluation.batch_size",
     "evaluation.every",
     "model.width",
+    "model.vit.depth",
+    "model.vit.heads",
+    "model.vit.patch",
+    "model.vit.stride",
+    "model.vit.width",
 )
 
 
@@ -64,6 +70,8 @@ def check_config(config: Config, *, num_devices: int) -> None:
         raise ConfigError(f"config.adapt.momentum is {config.adapt.momentum}; λ of Eq. 11 lies in [0, 1]")
     if config.adapt.temperature <= 0:
         raise ConfigError(f"config.adapt.temperature is {config.adapt.temperature}; τ must be above 0")
+    if config.model.backbone != "resnet":
+        _check_transformer(config)
     if config.pretrain.init_from and config.model.pretrained:
         raise ConfigError(
             f"config.pretrain.init_from is {config.pretrain.init_from!r} and config.model.pretrained is "
@@ -73,6 +81,24 @@ def check_config(config: Config, *, num_devices: int) -> None:
         raise ConfigError(
             "config.pretrain.epochs is 0 and config.pretrain.init_from is empty: there would be no source "
             "model; give either"
+        )
+
+
+def _check_transformer(config: Config) -> None:
+    vit, size = config.model.vit, tuple(config.data.image_size)
+    if vit.width % vit.heads:
+        raise ConfigError(
+            f"config.model.vit.width is {vit.width}, which {vit.heads} heads (config.model.vit.heads) do not divide; "
+            f"ViT-B has 768 and 12, ViT-S 384 and 6"
+        )
+    if vit.stride > vit.patch or vit.patch > min(size):
+        raise ConfigError(
+            f"config.model.vit.patch is {vit.patch} and stride {vit.stride}, the images are {size[0]} × {size[1]}; a "
+            f"patch must fit an image, and the stride be no longer than a patch"
+        )
+    if config.model.remat == "stage":
+        raise ConfigError(
+            f"config.model.remat is 'stage', and a {config.model.backbone} has no stages; choose none or block"
         )
 
 

@@ -10,7 +10,8 @@ from man_jax.engine.optimizer import make_optimizer, warmup_cosine
 from man_jax.engine.state import TrainState, create_state
 from man_jax.engine.step import Step, StepSettings, make_step
 from man_jax.networks.resnet import ResNet
-from man_jax.networks.three_branch import Branch, ThreeBranch
+from man_jax.networks.three_branch import Backbone, Branch, ThreeBranch
+from man_jax.networks.vit import ViT
 from man_jax.objectives.total import Objective
 
 
@@ -21,8 +22,10 @@ def build_model(model: Config, *, num_classes: int) -> ThreeBranch:
     return ThreeBranch(Branch(build_backbone(model)), num_classes=num_classes, application=application)
 
 
-def build_backbone(model: Config) -> ResNet:
+def build_backbone(model: Config) -> Backbone:
     """What turns an image into a feature, the same in every branch."""
+    if model.backbone != "resnet":
+        return ViT(kind=model.backbone, **model.vit, remat=model.remat)
     on_cpu = jax.default_backend() == "cpu"
     form = ("taps" if on_cpu else "lax") if model.convolution == "auto" else model.convolution
     return ResNet(

@@ -15,6 +15,7 @@ from man_jax.networks.pretrained.files import read_arrays
 from man_jax.networks.pretrained.fit import fit
 from man_jax.networks.pretrained.hub import locate
 from man_jax.networks.three_branch import Variables, with_backbone
+from man_jax.networks.vit import ViT
 
 
 class InitialBackbone(NamedTuple):
@@ -36,10 +37,11 @@ def read_backbone(model: Config, image_size: tuple[int, int]) -> InitialBackbone
     backbone = build_backbone(model)
     image = jax.ShapeDtypeStruct((1, *image_size, 3), jnp.float32)
     like = jax.eval_shape(lambda key, x: backbone.init(key, x, train=False), jax.random.key(0), image)
+    grid = backbone.grid(image_size) if isinstance(backbone, ViT) else None
     path = None
     try:
         path = locate(model.pretrained)
-        fitted = fit(read_arrays(path), like, family="resnet")
+        fitted = fit(read_arrays(path), like, family=model.backbone, grid=grid)
     except WeightsError as error:
         about = str(error) if path is None or str(path) in str(error) else f"{path}: {error}"
         raise ConfigError(f"config.model.pretrained: {about}") from None

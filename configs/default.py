@@ -63,6 +63,7 @@ def _model() -> ConfigDict:
             "vit": _vit(),
             "convolution": "auto",  # lax | taps | auto: taps on CPU
             "application": "auto",  # vmap | loop | scan (least memory) | auto: of the branches; vmap on CPU
+            "dtype": "float32",  # float32 | bfloat16: of the branches' computation; all that is kept is float32
             "remat": "none",  # none | block | stage: what is recomputed in the backward pass; a vit has no stages
         }
     )

@@ -11,6 +11,7 @@ CHOICES = {
     "model.block": ("bottleneck", "basic"),
     "model.convolution": ("auto", "lax", "taps"),
     "model.application": ("auto", "vmap", "loop", "scan"),
+    "model.dtype": ("float32", "bfloat16"),
     "model.remat": ("none", "block", "stage"),
     "pretrain.optimizer": ("adam", "sgd"),
     "pretrain.decay_form": ("coupled", "decoupled"),

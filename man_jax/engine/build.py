@@ -1,6 +1,7 @@
 """From the configuration to the parts of a run. Leaves take arrays and plain values, never the config."""
 
 import jax
+import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
@@ -24,8 +25,10 @@ def build_model(model: Config, *, num_classes: int) -> ThreeBranch:
 
 def build_backbone(model: Config) -> Backbone:
     """What turns an image into a feature, the same in every branch."""
+    # None and not float32: the tests compute in float64.
+    dtype = jnp.bfloat16 if model.dtype == "bfloat16" else None
     if model.backbone != "resnet":
-        return ViT(kind=model.backbone, **model.vit, remat=model.remat)
+        return ViT(kind=model.backbone, **model.vit, remat=model.remat, dtype=dtype)
     on_cpu = jax.default_backend() == "cpu"
     form = ("taps" if on_cpu else "lax") if model.convolution == "auto" else model.convolution
     return ResNet(
@@ -35,6 +38,7 @@ def build_backbone(model: Config) -> Backbone:
         form=form,
         remat=model.remat,
         block=model.block,
+        dtype=dtype,
     )
 
 

@@ -31,12 +31,13 @@ class Bottleneck(nn.Module):
     stride: int
     form: ConvolutionForm
     train: bool
+    dtype: Any
 
     @nn.compact
     def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B h w E"]:
         """Transform a batch of maps."""
-        convolution = partial(Convolution, form=self.form)
-        norm = partial(BatchNorm, use_running_average=not self.train)
+        convolution = partial(Convolution, form=self.form, dtype=self.dtype)
+        norm = partial(BatchNorm, use_running_average=not self.train, dtype=self.dtype)
         out_features = self.features * EXPANSION["bottleneck"]
         y = nn.relu(norm(name="bn1")(convolution(self.features, 1, name="conv1")(x)))
         y = nn.relu(norm(name="bn2")(convolution(self.features, 3, self.stride, name="conv2")(y)))
@@ -54,12 +55,13 @@ class Basic(nn.Module):
     stride: int
     form: ConvolutionForm
     train: bool
+    dtype: Any
 
     @nn.compact
     def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B h w E"]:
         """Transform a batch of maps."""
-        convolution = partial(Convolution, form=self.form)
-        norm = partial(BatchNorm, use_running_average=not self.train)
+        convolution = partial(Convolution, form=self.form, dtype=self.dtype)
+        norm = partial(BatchNorm, use_running_average=not self.train, dtype=self.dtype)
         y = nn.relu(norm(name="bn1")(convolution(self.features, 3, self.stride, name="conv1")(x)))
         y = norm(name="bn2")(convolution(self.features, 3, name="conv2")(y))
         if x.shape != y.shape:
@@ -78,6 +80,7 @@ class Stage(nn.Module):
     train: bool
     remat_blocks: bool
     block: Block
+    dtype: Any
 
     @nn.compact
     def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B h w E"]:
@@ -86,7 +89,7 @@ class Stage(nn.Module):
         block = nn.remat(block) if self.remat_blocks else block
         for i in range(self.num_blocks):
             stride = self.stride if i == 0 else 1
-            x = block(self.features, stride, self.form, self.train, name=f"block{i}")(x)
+            x = block(self.features, stride, self.form, self.train, self.dtype, name=f"block{i}")(x)
         return x
 
 
@@ -103,6 +106,8 @@ class ResNet(nn.Module):
     form: ConvolutionForm = "lax"
     remat: Remat = "none"
     block: Block = "bottleneck"
+    dtype: Any = None
+    """Of the computation; None: that of the parameters and images. Statistics and what is returned keep theirs."""
 
     @property
     def dim(self) -> int:
@@ -112,8 +117,8 @@ class ResNet(nn.Module):
     @nn.compact
     def __call__(self, images: Float[Array, "B H W 3"], *, train: bool) -> Float[Array, "B D"]:
         """Features of a batch of images."""
-        x = Convolution(self.width, 7, 2, form=self.form, name="conv1")(images)
-        x = nn.relu(BatchNorm(use_running_average=not train, name="bn1")(x))
+        x = Convolution(self.width, 7, 2, form=self.form, dtype=self.dtype, name="conv1")(images)
+        x = nn.relu(BatchNorm(use_running_average=not train, dtype=self.dtype, name="bn1")(x))
         padding: Any = [(1, 1), (1, 1)]  # which flax takes, though it declares str
         x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=padding)
         stage = nn.remat(Stage) if self.remat == "stage" else Stage
@@ -128,6 +133,7 @@ class ResNet(nn.Module):
                 train,
                 self.remat == "block",
                 self.block,
+                self.dtype,
                 name=f"layer{i + 1}",
             )(x)
-        return jnp.mean(x, axis=(1, 2))
+        return jnp.mean(x.astype(images.dtype), axis=(1, 2))

@@ -28,8 +28,8 @@ from tests.engine.tiny import (
 from tests.oracles.cases import unit_normal
 
 CASES = [(backbone, dtype) for backbone in CHOICES["model.backbone"] for dtype in CHOICES["model.dtype"]]
-STEPPED = [("resnet", "bfloat16"), ("vit", "float32"), ("clip", "bfloat16")]
-"""A step takes long to compile; the resnet's in float32 is what the other tests of the engine are about."""
+STEPPED = [("resnet", "bfloat16"), ("clip", "bfloat16")]
+"""A step takes long to compile; the resnet in float32 is what the other tests step, a vit is a clip without."""
 DIMS = {"resnet": 16, "vit": 24, "clip": 10}
 MULTIPLICATIONS = ("dot_general", "conv_general_dilated")
 
@@ -133,7 +133,7 @@ def test_the_backbone_multiplies_in_the_chosen_type_only(backbone, dtype):
     assert jax.eval_shape(run, jax.random.key(0)).dtype == jnp.float32
 
 
-@pytest.mark.parametrize("backbone", CHOICES["model.backbone"])
+@pytest.mark.parametrize("backbone", ["resnet", "clip"])
 def test_features_in_bfloat16_are_those_in_single_precision_to_its_rounding(backbone):
     model = model_of(backbone, "float32")
     images = np.random.default_rng(0).normal(size=(4, 3, *IMAGE_SIZE, 3)).astype("f4")

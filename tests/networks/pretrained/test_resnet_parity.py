@@ -61,9 +61,9 @@ def test_resnet50_has_torchvision_s_features_at_full_size(image_size):
 @precisions
 @sizes
 @blocks
-@pytest.mark.parametrize("last_stride", [1, 2])
-def test_a_narrow_resnet_has_torchvision_s_features(block, image_size, precision, last_stride):
-    shape = {"stage_sizes": (1, 2, 1, 1), "width": 8, "last_stride": last_stride}
+def test_a_narrow_resnet_has_torchvision_s_features(block, image_size, precision):
+    """Ours has stride 1 in the last stage, as customary in ReID; Hugging Face's below has 2."""
+    shape = {"stage_sizes": (1, 2, 1, 1), "width": 8, "last_stride": 1}
     theirs = torchvision(block, **shape)
     images = drawn_images(2, image_size)
     actual = our_features(theirs, images, precision, form="lax", block=block, **shape)

@@ -12,7 +12,7 @@ from man_jax.engine.build import build_backbone
 from man_jax.engine.state import Statistics, TrainState
 from man_jax.networks.pretrained.errors import WeightsError
 from man_jax.networks.pretrained.files import read_arrays
-from man_jax.networks.pretrained.fit import fit
+from man_jax.networks.pretrained.fit import fit, listed
 from man_jax.networks.pretrained.hub import locate
 from man_jax.networks.three_branch import Variables, with_backbone
 from man_jax.networks.vit import ViT
@@ -45,7 +45,7 @@ def read_backbone(model: Config, image_size: tuple[int, int]) -> InitialBackbone
     except WeightsError as error:
         about = str(error) if path is None or str(path) in str(error) else f"{path}: {error}"
         raise ConfigError(f"config.model.pretrained: {about}") from None
-    unused = f"; not used: {', '.join(fitted.unused)}" if fitted.unused else ""
+    unused = f"; not used: {listed(fitted.unused)}" if fitted.unused else ""
     prefix = f" behind {fitted.prefix!r}" if fitted.prefix else ""
     return InitialBackbone(
         fitted.variables,

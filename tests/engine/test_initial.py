@@ -14,7 +14,7 @@ from man_jax.engine.optimizer import make_optimizer
 from man_jax.engine.state import TrainState, create_state
 from man_jax.networks.three_branch import backbone_of
 from tests.engine.tiny import QUICKLY
-from tests.oracles.torch_networks import Bottleneck, TorchvisionResNet, stir
+from tests.oracles.torch_networks import Bottleneck, TimmViT, TorchvisionResNet, stir
 
 STAGES, WIDTH, M = (1, 1), 4, 3
 IMAGE_SIZE = (32, 32)
@@ -86,6 +86,14 @@ def test_the_description_names_the_file_its_digest_and_what_was_not_used(backbon
     assert f"every branch starts from {file} (sha256 " in backbone.description
     assert "names of torchvision or timm" in backbone.description
     assert "fc.bias, fc.weight" in backbone.description
+
+
+def test_a_vit_s_positions_are_resampled_to_our_images(tmp_path):
+    torch.save(stir(TimmViT(dim=8, depth=1, heads=2)).state_dict(), tmp_path / "vit.pth")
+    config = model_config(backbone="vit", pretrained=str(tmp_path / "vit.pth"))
+    config.vit.update(width=8, depth=1, heads=2, stride=12)
+    variables = read_backbone(config, (256, 128)).variables
+    assert variables["params"]["position"].shape == (1 + 21 * 10, 8)
 
 
 def test_a_file_that_is_missing_is_an_error_of_the_key(tmp_path):

@@ -1,5 +1,6 @@
 """Arrays by foreign names ↔ the variables of one backbone of ours."""
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from man_jax.networks.pretrained.foreign import Foreign, Path
 from man_jax.networks.pretrained.positions import resample_positions
 
 Arrays = dict[str, np.ndarray]
+COUNTER = "num_batches_tracked"
 SHOWN = 6
 """So many names a message lists before it counts the rest."""
 
@@ -89,6 +91,13 @@ def to_foreign(variables: Any, *, title: str, family: Family) -> Arrays:
     return arrays
 
 
+def listed(names: Iterable[str]) -> str:
+    """The first few names, and how many more there are; counters of batches, which every norm has, come last."""
+    names = sorted(names, key=lambda name: name.endswith(COUNTER))
+    rest = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {rest} more" if rest > 0 else "")
+
+
 _BFLOAT16 = np.dtype("bfloat16")  # known to NumPy since jax, imported above, brings it
 
 
@@ -110,13 +119,13 @@ def _convention(arrays: Arrays, family: Family) -> tuple[Convention, str]:
         )
     known = ", ".join(convention.title for convention in CONVENTIONS if convention.family == family)
     raise WeightsError(
-        f"its names are not those of a {family} as known here ({known}); it begins with {_listed(list(arrays))}"
+        f"its names are not those of a {family} as known here ({known}); it begins with {listed(arrays)}"
     )
 
 
 def _refuse(*, missing: list[str], misshaped: list[str], left_over: list[str], title: str) -> None:
     problems = [
-        f"{len(names)} {what}: {_listed(sorted(names))}"
+        f"{len(names)} {what}: {listed(sorted(names))}"
         for what, names in (("missing", missing), ("mis-shaped", misshaped), ("left over", left_over))
         if names
     ]
@@ -127,13 +136,8 @@ def _refuse(*, missing: list[str], misshaped: list[str], left_over: list[str], t
         )
 
 
-def _listed(names: list[str]) -> str:
-    rest = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {rest} more" if rest > 0 else "")
-
-
 def _unneeded(name: str, prefix: str, convention: Convention) -> bool:
-    return name.endswith("num_batches_tracked") or name.removeprefix(prefix).startswith(convention.unneeded)
+    return name.endswith(COUNTER) or name.removeprefix(prefix).startswith(convention.unneeded)
 
 
 def _names(path: Any) -> Path:

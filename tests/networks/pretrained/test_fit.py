@@ -1,13 +1,15 @@
 """Whose names a file has, what of our network it fills, and what is said where it does not fit."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from man_jax.networks.pretrained.errors import WeightsError
-from man_jax.networks.pretrained.fit import fit
+from man_jax.networks.pretrained.fit import fit, listed, to_foreign
 from man_jax.networks.resnet import ResNet
-from tests.oracles.torch_networks import Bottleneck, TorchvisionResNet, stir
+from man_jax.networks.vit import ViT
+from tests.oracles.torch_networks import Bottleneck, OpenAIVisual, TimmViT, TorchvisionResNet, stir
 from tests.oracles.torch_weights import numpy_state, variable_shapes
 
 SMALL = {"stage_sizes": (1, 2), "width": 4}
@@ -121,3 +123,74 @@ def test_unknown_names_are_shown(arrays):
 def test_a_file_that_holds_the_network_twice_is_refused(arrays):
     twice = {prefix + name: array for prefix in ("student.", "teacher.") for name, array in arrays.items()}
     assert "there 2 times, under 'student.', 'teacher.'" in refusal(twice)
+
+
+def test_weights_in_half_the_width_are_widened(arrays):
+    half = {name: array.astype(jnp.bfloat16) for name, array in arrays.items()}
+    kernel = kernels(fit(half, LIKE, family="resnet").variables)
+    assert kernel.dtype == np.float32
+    np.testing.assert_array_equal(kernel[0, 0], half["conv1.weight"][:, :, 0, 0].T.astype("f4"))
+
+
+def test_only_a_few_of_many_names_are_listed_and_counters_last():
+    names = ["a.num_batches_tracked", *(f"x{i}" for i in range(9))]
+    assert listed(names) == "x0, x1, x2, x3, x4, x5 and 4 more"
+    assert listed(names[:3]) == "x0, x1, a.num_batches_tracked"
+
+
+def test_an_unknown_library_is_refused_with_the_known_ones():
+    with pytest.raises(
+        ValueError, match=r"no convention 'keras' of 'resnet'; choose one of \[\('torchvision or"
+    ):
+        to_foreign({}, title="keras", family="resnet")
+
+
+# --- transformers
+
+TINY = {"width": 8, "depth": 1, "heads": 2}
+
+
+def refusal_of_vit(arrays, *, kind="vit", grid=(14, 14)) -> str:
+    like = variable_shapes(ViT(kind=kind, **TINY), (224, 224))
+    with pytest.raises(WeightsError) as refused:
+        fit(arrays, like, family=kind, grid=grid)
+    return str(refused.value)
+
+
+@pytest.fixture
+def vit() -> dict[str, np.ndarray]:
+    return numpy_state(stir(TimmViT(dim=8, depth=1, heads=2)))
+
+
+def test_a_second_token_is_left_over(vit):
+    vit["dist_token"] = np.zeros((1, 1, 8))
+    assert "1 left over: dist_token" in refusal_of_vit(vit)
+
+
+def test_a_patch_of_another_size_is_mis_shaped(vit):
+    vit["patch_embed.proj.weight"] = np.zeros((8, 3, 32, 32))
+    assert "patch_embed.proj.weight is [8, 3, 32, 32] instead of [8, 3, 16, 16]" in refusal_of_vit(vit)
+
+
+def test_positions_without_a_class_token_are_refused(vit):
+    vit["pos_embed"] = vit["pos_embed"][:, 1:]
+    assert "its 196 position embeddings are not a class token's and" in refusal_of_vit(vit)
+
+
+def test_query_key_and_value_of_different_shapes_are_mis_shaped(vit):
+    like = variable_shapes(ViT(**TINY), (224, 224))
+    variables = fit(vit, like, family="vit", grid=(14, 14)).variables
+    theirs = to_foreign(variables, title="Hugging Face", family="vit")
+    name = "encoder.layer.0.attention.attention.key.weight"
+    theirs[name] = theirs[name][:, :4]
+    assert "key.weight and " in refusal_of_vit(theirs)
+    assert "is [8, 8] and [8, 4] and [8, 8] instead of [8, 8] and [8, 8] and [8, 8]" in refusal_of_vit(theirs)
+
+
+def test_clip_is_not_taken_for_a_vit():
+    clip = numpy_state(OpenAIVisual(dim=8, depth=1, heads=2, projection=4))
+    message = refusal_of_vit(clip)
+    assert (
+        "this is a clip with the names of OpenAI, and config.model.backbone is 'vit'; set that to 'clip'"
+        in message
+    )

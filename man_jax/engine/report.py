@@ -24,6 +24,7 @@ def report(setting: Setting, state: TrainState) -> dict[str, Any]:
     """Write summary.json, curves.png and ranking.png below the work directory; return the summary."""
     history = read_history(setting.workdir)
     config = setting.config
+    # A path or name, as configured; the log has the file's digest.
     initial = config.pretrain.init_from or config.model.pretrained or "scratch"
     summary = {"experiment": config.experiment, "seed": config.seed, "initial_weights": initial}
     summary |= summarize(history)

@@ -84,6 +84,20 @@ def test_nested_dictionaries_become_dotted_names(tmp_path):
     assert list(read_arrays(tmp_path / "w.pth")) == ["state_dict.module.fc.bias"]
 
 
+def test_a_file_of_a_big_endian_machine_is_turned_round(tmp_path):
+    torch.save({"w": torch.arange(5.0)}, tmp_path / "little.pth")
+    with (
+        zipfile.ZipFile(tmp_path / "little.pth") as little,
+        zipfile.ZipFile(tmp_path / "big.pth", "w") as big,
+    ):
+        for name in little.namelist():
+            content = little.read(name)
+            if name.endswith("data/0"):
+                content = np.frombuffer(content, "<f4").astype(">f4").tobytes()
+            big.writestr(name, b"big" if name.endswith("byteorder") else content)
+    np.testing.assert_array_equal(read_arrays(tmp_path / "big.pth")["w"], np.arange(5.0, dtype="f4"))
+
+
 class _Scripted(torch.nn.Module):
     def __init__(self):
         super().__init__()

@@ -49,7 +49,7 @@ def _augment() -> ConfigDict:
             "erase_area": (0.02, 1 / 3),  # share of the image
             "erase_aspect": (0.3, 1 / 0.3),  # height over width
             "per_modality": False,  # released: True
-            "mean": (0.485, 0.456, 0.406),  # of images in [0, 1]; ImageNet
+            "mean": (0.485, 0.456, 0.406),  # of images in [0, 1]; ImageNet (CLIP's weights have their own)
             "std": (0.229, 0.224, 0.225),
         }
     )
@@ -58,12 +58,31 @@ def _augment() -> ConfigDict:
 def _model() -> ConfigDict:
     return ConfigDict(
         {
+            "pretrained": "",  # .safetensors, .pth, .npz, or hf:OWNER/NAME@COMMIT; "": from scratch
+            "backbone": "resnet",  # resnet | vit | clip (its visual encoder); paper: Table 7
+            "block": "bottleneck",  # of a resnet; bottleneck: ResNet-50, -101, -152 | basic: ResNet-18, -34
             "stage_sizes": (3, 4, 6, 3),  # blocks a stage: ResNet-50
-            "width": 64,  # channels of the stem; D = 32 · width
+            "width": 64,  # channels of the stem; D = 32 · width (basic: 8 · width)
             "last_stride": 1,  # of the last stage; 1 as is customary in ReID
+            "vit": _vit(),
             "convolution": "auto",  # lax | taps | auto: taps on CPU
             "application": "auto",  # vmap | loop | scan (least memory) | auto: of the branches; vmap on CPU
-            "remat": "none",  # none | block | stage: what is recomputed in the backward pass
+            "dtype": "float32",  # float32 | bfloat16: of the branches' computation; all that is kept is float32
+            "remat": "none",  # none | block | stage: what is recomputed in the backward pass; a vit has no stages
+        }
+    )
+
+
+def _vit() -> ConfigDict:
+    """Of `model.backbone` vit or clip: ViT-B/16. S/16 has width 384 and 6 heads."""
+    return ConfigDict(
+        {
+            "patch": 16,  # pixels
+            "stride": 16,  # pixels; 12: overlapping patches
+            "width": 768,  # D, unless there is a projection
+            "depth": 12,  # blocks
+            "heads": 12,
+            "projection": 0,  # D after CLIP's projection, 512 in ViT-B/16; 0: without
         }
     )
 

@@ -13,6 +13,7 @@ def vary(config: ConfigDict, variant: str) -> ConfigDict:
     config.data.image_size = (32, 32)
     config.augment.pad = 2
     config.model.update(stage_sizes=(1, 1, 1, 1), width=8, remat="none")
+    config.model.vit.update(patch=8, stride=8, width=24, depth=2, heads=2)
     config.batch.update(identities=4, instances=2)
     config.pretrain.update(epochs=1, iterations=2, warmup_epochs=0)
     config.adapt.update(epochs=2, iterations=2, warmup_epochs=0, num_clusters=6)

@@ -8,8 +8,11 @@ Config = Any
 
 CHOICES = {
     "data.storage": ("auto", "memory", "mapped", "shards"),
+    "model.backbone": ("resnet", "vit", "clip"),
+    "model.block": ("bottleneck", "basic"),
     "model.convolution": ("auto", "lax", "taps"),
     "model.application": ("auto", "vmap", "loop", "scan"),
+    "model.dtype": ("float32", "bfloat16"),
     "model.remat": ("none", "block", "stage"),
     "pretrain.optimizer": ("adam", "sgd"),
     "pretrain.decay_form": ("coupled", "decoupled"),
@@ -43,6 +46,11 @@ POSITIVE = (
     "evaluation.batch_size",
     "evaluation.every",
     "model.width",
+    "model.vit.depth",
+    "model.vit.heads",
+    "model.vit.patch",
+    "model.vit.stride",
+    "model.vit.width",
 )
 
 
@@ -66,10 +74,35 @@ def check_config(config: Config, *, num_devices: int) -> None:
         raise ConfigError(f"config.adapt.momentum is {config.adapt.momentum}; λ of Eq. 11 lies in [0, 1]")
     if config.adapt.temperature <= 0:
         raise ConfigError(f"config.adapt.temperature is {config.adapt.temperature}; τ must be above 0")
+    if config.model.backbone != "resnet":
+        _check_transformer(config)
+    if config.pretrain.init_from and config.model.pretrained:
+        raise ConfigError(
+            f"config.pretrain.init_from is {config.pretrain.init_from!r} and config.model.pretrained is "
+            f"{config.model.pretrained!r}: all the weights would be the run's and none the file's; empty one of them"
+        )
     if config.pretrain.epochs == 0 and not config.pretrain.init_from:
         raise ConfigError(
             "config.pretrain.epochs is 0 and config.pretrain.init_from is empty: there would be no source "
             "model; give either"
+        )
+
+
+def _check_transformer(config: Config) -> None:
+    vit, size = config.model.vit, tuple(config.data.image_size)
+    if vit.width % vit.heads:
+        raise ConfigError(
+            f"config.model.vit.width is {vit.width}, which {vit.heads} heads (config.model.vit.heads) do not divide; "
+            f"ViT-B has 768 and 12, ViT-S 384 and 6"
+        )
+    if vit.stride > vit.patch or vit.patch > min(size):
+        raise ConfigError(
+            f"config.model.vit.patch is {vit.patch} and stride {vit.stride}, the images are {size[0]} × {size[1]}; a "
+            f"patch must fit an image, and the stride be no longer than a patch"
+        )
+    if config.model.remat == "stage":
+        raise ConfigError(
+            f"config.model.remat is 'stage', and a {config.model.backbone} has no stages; choose none or block"
         )
 
 

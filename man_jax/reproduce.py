@@ -41,6 +41,7 @@ def run_seed(config: Config, seed: int, out: Path) -> dict[str, Any]:
     summary = run(config, adapted_dir)
     config.adapt.labels = "truth"
     config.pretrain.init_from = str(adapted_dir)
+    config.model.pretrained = ""  # what that run started from is in its weights already
     oracle = run(config, out / f"seed{seed}-oracle")
     return summary | {"oracle": oracle["adapted"]}
 

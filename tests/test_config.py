@@ -204,6 +204,17 @@ def test_the_default_network_is_resnet50():
     assert (backbone.stage_sizes, backbone.dim, backbone.last_stride) == ((3, 4, 6, 3), 2048, 1)
 
 
+@pytest.mark.parametrize("kind", ["vit", "clip"])
+def test_the_default_transformer_is_b16(kind):
+    backbone = build_model(changed(model__backbone=kind).model, num_classes=10).branch.backbone
+    assert (backbone.kind, backbone.depth, backbone.dim, backbone.grid((256, 128))) == (
+        kind,
+        12,
+        768,
+        (16, 8),
+    )
+
+
 @pytest.mark.parametrize("decay_form", CHOICES["adapt.decay_form"])
 @pytest.mark.parametrize("optimizer", CHOICES["adapt.optimizer"])
 @pytest.mark.parametrize("phase", ["pretrain", "adapt"])
@@ -252,6 +263,19 @@ def test_a_count_below_one_is_refused(key):
         ({"adapt__momentum": 1.5}, 1, r"config\.adapt\.momentum is 1\.5; λ of Eq\. 11 lies in \[0, 1\]"),
         ({"adapt__momentum": -0.1}, 1, r"config\.adapt\.momentum is -0\.1"),
         ({"adapt__temperature": 0.0}, 1, r"config\.adapt\.temperature is 0\.0; τ must be above 0"),
+        (
+            {"model__backbone": "vit", "model__vit__heads": 7},
+            1,
+            r"config\.model\.vit\.width is 768, which 7 heads .* do not divide",
+        ),
+        ({"model__backbone": "vit", "model__vit__stride": 17}, 1, r"patch is 16 and stride 17.*no longer"),
+        ({"model__backbone": "clip", "data__image_size": (64, 8)}, 1, r"the images are 64 × 8; a patch must"),
+        ({"model__backbone": "clip", "model__remat": "stage"}, 1, r"a clip has no stages; choose none or"),
+        (
+            {"pretrain__init_from": "runs/other", "model__pretrained": "resnet50.pth"},
+            1,
+            r"init_from is 'runs/other' and config\.model\.pretrained is 'resnet50\.pth'.*empty one of them",
+        ),
         ({"pretrain__epochs": 0}, 1, r"epochs is 0 and config\.pretrain\.init_from is empty.*give either"),
     ],
 )

@@ -83,6 +83,7 @@ def finished(trees, tmp_path_factory) -> Path:
     result = run(command(trees, workdir))
     assert result.returncode == 0, result.stderr[-3000:]
     assert "adapted" in result.stdout
+    assert "starting from scratch: config.model.pretrained is empty" in result.stderr
     return workdir
 
 
@@ -161,6 +162,7 @@ def test_a_misspelt_key_is_answered_with_the_right_one(trees, tmp_path):
     ("override", "complaint"),
     [
         ("--config.data.source.root=/nowhere", "/nowhere"),
+        ("--config.model.pretrained=/nowhere.pth", "config.model.pretrained: /nowhere.pth does not exist"),
         ("--config.batch.identities=40", "40"),
         ("--config.adapt.num_clusters=49", "48"),
         ("--config.adapt.rule=plurality", "fusion_vote"),

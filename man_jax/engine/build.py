@@ -1,6 +1,7 @@
 """From the configuration to the parts of a run. Leaves take arrays and plain values, never the config."""
 
 import jax
+import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
@@ -10,23 +11,35 @@ from man_jax.engine.optimizer import make_optimizer, warmup_cosine
 from man_jax.engine.state import TrainState, create_state
 from man_jax.engine.step import Step, StepSettings, make_step
 from man_jax.networks.resnet import ResNet
-from man_jax.networks.three_branch import Branch, ThreeBranch
+from man_jax.networks.three_branch import Backbone, Branch, ThreeBranch
+from man_jax.networks.vit import ViT
 from man_jax.objectives.total import Objective
 
 
 def build_model(model: Config, *, num_classes: int) -> ThreeBranch:
     """The network; `auto` forms are those DECISIONS.md found best for the platform."""
     on_cpu = jax.default_backend() == "cpu"
-    form = ("taps" if on_cpu else "lax") if model.convolution == "auto" else model.convolution
     application = ("vmap" if on_cpu else "loop") if model.application == "auto" else model.application
-    backbone = ResNet(
+    return ThreeBranch(Branch(build_backbone(model)), num_classes=num_classes, application=application)
+
+
+def build_backbone(model: Config) -> Backbone:
+    """What turns an image into a feature, the same in every branch."""
+    # None and not float32: the tests compute in float64.
+    dtype = jnp.bfloat16 if model.dtype == "bfloat16" else None
+    if model.backbone != "resnet":
+        return ViT(kind=model.backbone, **model.vit, remat=model.remat, dtype=dtype)
+    on_cpu = jax.default_backend() == "cpu"
+    form = ("taps" if on_cpu else "lax") if model.convolution == "auto" else model.convolution
+    return ResNet(
         stage_sizes=tuple(model.stage_sizes),
         width=model.width,
         last_stride=model.last_stride,
         form=form,
         remat=model.remat,
+        block=model.block,
+        dtype=dtype,
     )
-    return ThreeBranch(Branch(backbone), num_classes=num_classes, application=application)
 
 
 def build_optimizer(phase: Config, *, iterations: int) -> optax.GradientTransformation:

@@ -15,6 +15,11 @@ CHECKPOINTS = "checkpoints"
 PRETRAINED = "pretrained"
 
 
+def has_checkpoint(workdir: Path) -> bool:
+    """Whether a run in `workdir` would go on rather than begin. Opens nothing, so that nothing is created."""
+    return any(path.name.isdigit() for path in (workdir / CHECKPOINTS).glob("*"))
+
+
 def open_checkpoints(workdir: Path, *, keep: int = 2) -> ocp.CheckpointManager:
     """The run's checkpoints by step, of which the last `keep` stay; leftovers of killed saves do not count."""
     options = ocp.CheckpointManagerOptions(

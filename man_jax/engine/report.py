@@ -24,7 +24,10 @@ def report(setting: Setting, state: TrainState) -> dict[str, Any]:
     """Write summary.json, curves.png and ranking.png below the work directory; return the summary."""
     history = read_history(setting.workdir)
     config = setting.config
-    summary = {"experiment": config.experiment, "seed": config.seed, **summarize(history)}
+    # A path or name, as configured; the log has the file's digest.
+    initial = config.pretrain.init_from or config.model.pretrained or "scratch"
+    summary = {"experiment": config.experiment, "seed": config.seed, "initial_weights": initial}
+    summary |= summarize(history)
     # Of this process: a run that only reports has compiled no step.
     steps = {
         "pretrain_step": setting.pretrain_step,

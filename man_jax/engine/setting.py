@@ -18,11 +18,17 @@ from man_jax.engine.build import (
     build_state,
     build_step,
 )
-from man_jax.engine.checkpoint import open_checkpoints, restore_pretrained, restore_state
+from man_jax.engine.checkpoint import (
+    has_checkpoint,
+    open_checkpoints,
+    restore_pretrained,
+    restore_state,
+)
 from man_jax.engine.domains import Domain, open_domains
 from man_jax.engine.extract import Extract, make_extract
+from man_jax.engine.initial import InitialBackbone, place_backbone, read_backbone
 from man_jax.engine.metrics import MetricsWriter
-from man_jax.engine.sharding import make_mesh, replicated
+from man_jax.engine.sharding import make_mesh, put_replicated, replicated
 from man_jax.engine.state import TrainState, restart_optimizer
 from man_jax.engine.step import Step
 from man_jax.engine.workdir import check_workdir, claim_workdir
@@ -52,6 +58,8 @@ class Setting:
     adapt_step: Step
     checkpoints: ocp.CheckpointManager
     writer: MetricsWriter
+    backbone: InitialBackbone | None
+    """What every branch of a new state starts from; None: drawn, or another run's weights."""
 
     @property
     def pretrain_epochs(self) -> int:
@@ -69,6 +77,9 @@ def open_setting(config: Config, workdir: Path) -> Setting:
     mesh = make_mesh()
     check_config(config, num_devices=mesh.size)
     check_workdir(workdir, config)
+    # A run that goes on does not need the file any more.
+    fresh = not has_checkpoint(workdir)
+    backbone = read_backbone(config.model, config.data.image_size) if fresh else None
     source, target = open_domains(config)
     check_counts(config, num_identities=source.num_identities, num_samples=len(target.data.train))
     oracle = config.adapt.labels == "truth"
@@ -98,6 +109,7 @@ def open_setting(config: Config, workdir: Path) -> Setting:
         adapt_step=build_step(config, model, adapt_optimizer, mesh),
         checkpoints=open_checkpoints(workdir),
         writer=MetricsWriter(workdir, process_index=jax.process_index()),
+        backbone=backbone,
     )
 
 
@@ -122,5 +134,11 @@ def first_state(setting: Setting) -> TrainState:
         return restore_state(setting.checkpoints, step, like, setting.mesh)
     options = QUICK_COMPILATION if jax.default_backend() == "cpu" else None
     state = jax.jit(create, out_shardings=replicated(setting.mesh), compiler_options=options)()
-    init_from = setting.config.pretrain.init_from
-    return restore_pretrained(Path(init_from), state, setting.mesh) if init_from else state
+    if init_from := setting.config.pretrain.init_from:
+        logging.info("starting from the pre-trained variables of %s", init_from)
+        return restore_pretrained(Path(init_from), state, setting.mesh)
+    if setting.backbone is None:
+        logging.info("starting from scratch: config.model.pretrained is empty")
+        return state
+    logging.info("%s", setting.backbone.description)
+    return put_replicated(place_backbone(state, setting.backbone), setting.mesh)

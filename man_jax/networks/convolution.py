@@ -1,10 +1,11 @@
 """2-D convolution in two forms that agree: XLA's own, and one matrix product a tap of the kernel."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax.linen.dtypes import promote_dtype
 from jaxtyping import Array, Float
 
 ConvolutionForm = Literal["lax", "taps"]
@@ -27,12 +28,15 @@ class Convolution(nn.Module):
     size: int
     stride: int = 1
     form: ConvolutionForm = "lax"
+    dtype: Any = None
+    """Of the computation; None: that of the parameters and maps."""
 
     @nn.compact
     def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B h w E"]:
         """Convolve a batch of maps."""
         shape = (self.size, self.size, x.shape[-1], self.features)
         kernel = self.param("kernel", kernel_initializer, shape)
+        x, kernel = promote_dtype(x, kernel, dtype=self.dtype)
         if self.form == "lax":
             return convolve_lax(x, kernel, stride=self.stride)
         return convolve_taps(x, kernel, stride=self.stride)

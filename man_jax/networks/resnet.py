@@ -1,4 +1,4 @@
-"""ResNet with bottleneck blocks (He et al., CVPR 2016), in the variant of torchvision: stride in the 3×3."""
+"""ResNet (He et al., CVPR 2016), in the variant of torchvision: a bottleneck's stride is in its 3×3."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -11,9 +11,10 @@ from jaxtyping import Array, Float
 from man_jax.networks.convolution import Convolution, ConvolutionForm
 
 Remat = Literal["none", "block", "stage"]
+Block = Literal["bottleneck", "basic"]
 
-EXPANSION = 4
-"""A bottleneck's output has this many times the channels of its 3×3."""
+EXPANSION = {"bottleneck": 4, "basic": 1}
+"""A block's output has this many times the channels of its 3×3."""
 
 
 class BatchNorm(nn.BatchNorm):
@@ -30,18 +31,41 @@ class Bottleneck(nn.Module):
     stride: int
     form: ConvolutionForm
     train: bool
+    dtype: Any
 
     @nn.compact
     def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B h w E"]:
         """Transform a batch of maps."""
-        convolution = partial(Convolution, form=self.form)
-        norm = partial(BatchNorm, use_running_average=not self.train)
-        out_features = self.features * EXPANSION
+        convolution = partial(Convolution, form=self.form, dtype=self.dtype)
+        norm = partial(BatchNorm, use_running_average=not self.train, dtype=self.dtype)
+        out_features = self.features * EXPANSION["bottleneck"]
         y = nn.relu(norm(name="bn1")(convolution(self.features, 1, name="conv1")(x)))
         y = nn.relu(norm(name="bn2")(convolution(self.features, 3, self.stride, name="conv2")(y)))
         y = norm(name="bn3")(convolution(out_features, 1, name="conv3")(y))
         if x.shape != y.shape:
             x = convolution(out_features, 1, self.stride, name="downsample_conv")(x)
+            x = norm(name="downsample_bn")(x)
+        return nn.relu(x + y)
+
+
+class Basic(nn.Module):
+    """Two 3×3, each normalised, added to the (projected) input: the block of ResNet-18 and -34."""
+
+    features: int
+    stride: int
+    form: ConvolutionForm
+    train: bool
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B h w E"]:
+        """Transform a batch of maps."""
+        convolution = partial(Convolution, form=self.form, dtype=self.dtype)
+        norm = partial(BatchNorm, use_running_average=not self.train, dtype=self.dtype)
+        y = nn.relu(norm(name="bn1")(convolution(self.features, 3, self.stride, name="conv1")(x)))
+        y = norm(name="bn2")(convolution(self.features, 3, name="conv2")(y))
+        if x.shape != y.shape:
+            x = convolution(self.features, 1, self.stride, name="downsample_conv")(x)
             x = norm(name="downsample_bn")(x)
         return nn.relu(x + y)
 
@@ -55,19 +79,22 @@ class Stage(nn.Module):
     form: ConvolutionForm
     train: bool
     remat_blocks: bool
+    block: Block
+    dtype: Any
 
     @nn.compact
     def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B h w E"]:
         """Transform a batch of maps."""
-        block = nn.remat(Bottleneck) if self.remat_blocks else Bottleneck
+        block = {"bottleneck": Bottleneck, "basic": Basic}[self.block]
+        block = nn.remat(block) if self.remat_blocks else block
         for i in range(self.num_blocks):
             stride = self.stride if i == 0 else 1
-            x = block(self.features, stride, self.form, self.train, name=f"block{i}")(x)
+            x = block(self.features, stride, self.form, self.train, self.dtype, name=f"block{i}")(x)
         return x
 
 
 class ResNet(nn.Module):
-    """A normalised image to D = 8 · width · 4 features: stem, four stages, global average pool.
+    """A normalised image to D = 8 · width · 4 (`basic`: 8 · width) features: stem, four stages, global average pool.
 
     `last_stride` 1 keeps the last stage at the resolution of the one before, as is customary in ReID. `remat`
     trades time for memory: what is recomputed in the backward pass is each block's inside, or each stage's.
@@ -78,17 +105,20 @@ class ResNet(nn.Module):
     last_stride: int = 1
     form: ConvolutionForm = "lax"
     remat: Remat = "none"
+    block: Block = "bottleneck"
+    dtype: Any = None
+    """Of the computation; None: that of the parameters and images. Statistics and what is returned keep theirs."""
 
     @property
     def dim(self) -> int:
         """Length D of the feature vector."""
-        return self.width * 2 ** (len(self.stage_sizes) - 1) * EXPANSION
+        return self.width * 2 ** (len(self.stage_sizes) - 1) * EXPANSION[self.block]
 
     @nn.compact
     def __call__(self, images: Float[Array, "B H W 3"], *, train: bool) -> Float[Array, "B D"]:
         """Features of a batch of images."""
-        x = Convolution(self.width, 7, 2, form=self.form, name="conv1")(images)
-        x = nn.relu(BatchNorm(use_running_average=not train, name="bn1")(x))
+        x = Convolution(self.width, 7, 2, form=self.form, dtype=self.dtype, name="conv1")(images)
+        x = nn.relu(BatchNorm(use_running_average=not train, dtype=self.dtype, name="bn1")(x))
         padding: Any = [(1, 1), (1, 1)]  # which flax takes, though it declares str
         x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=padding)
         stage = nn.remat(Stage) if self.remat == "stage" else Stage
@@ -102,6 +132,8 @@ class ResNet(nn.Module):
                 self.form,
                 train,
                 self.remat == "block",
+                self.block,
+                self.dtype,
                 name=f"layer{i + 1}",
             )(x)
-        return jnp.mean(x, axis=(1, 2))
+        return jnp.mean(x.astype(images.dtype), axis=(1, 2))

@@ -9,10 +9,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from man_jax.networks.resnet import BatchNorm, ResNet
+from man_jax.networks.vit import ViT
 from man_jax.vectors import unit
 
 Application = Literal["vmap", "loop", "scan"]
 Variables = dict[str, Any]
+Backbone = ResNet | ViT
 
 HEAD_SCALE = 1e-3
 """Standard deviation of a new head's weights, as is customary in ReID."""
@@ -60,7 +62,7 @@ def concatenate_modalities(x: Float[Array, "M B D"]) -> Float[Array, "B F"]:
 class Branch(nn.Module):
     """Backbone and BNNeck of one modality: an image to (g, f)."""
 
-    backbone: ResNet
+    backbone: Backbone
 
     @nn.compact
     def __call__(self, images: Float[Array, "B H W 3"], *, train: bool):
@@ -69,6 +71,34 @@ class Branch(nn.Module):
         # BNNeck (Luo et al., CVPRW 2019): its bias is frozen at zero, hence absent.
         normed = BatchNorm(use_running_average=not train, use_bias=False, name="neck")(pooled)
         return pooled, normed
+
+
+def with_backbone(variables: Variables, backbone: Variables) -> Variables:
+    """The variables of a three-branch network in which every branch's backbone is {params, batch_stats} `backbone`."""
+
+    def replaced(name: str) -> Variables:
+        collection = variables[name]
+        if name not in backbone:
+            return collection
+        branches = collection["branches"]
+        every = jax.tree.map(
+            lambda new, old: jnp.broadcast_to(jnp.asarray(new, old.dtype), old.shape),
+            backbone[name],
+            branches["backbone"],
+        )
+        return {**collection, "branches": {**branches, "backbone": every}}
+
+    return {name: replaced(name) for name in variables}
+
+
+def backbone_of(variables: Variables, modality: int) -> Variables:
+    """The backbone {params, batch_stats} of one modality, without the modality axis."""
+    branches = {name: variables[name]["branches"] for name in ("params", "batch_stats")}
+    return {
+        name: jax.tree.map(lambda leaf: leaf[modality], branch["backbone"])
+        for name, branch in branches.items()
+        if "backbone" in branch
+    }
 
 
 @dataclass(frozen=True)

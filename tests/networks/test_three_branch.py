@@ -3,7 +3,15 @@ import numpy as np
 import pytest
 
 from man_jax.networks.resnet import ResNet
-from man_jax.networks.three_branch import Application, Branch, Features, Outputs, ThreeBranch
+from man_jax.networks.three_branch import (
+    Application,
+    Branch,
+    Features,
+    Outputs,
+    ThreeBranch,
+    backbone_of,
+    with_backbone,
+)
 from tests.oracles.geometry import unit, unit_rows
 from tests.oracles.precision import SINGLE, assert_close, evaluate
 
@@ -128,6 +136,29 @@ def test_evaluation_of_a_triple_does_not_depend_on_its_batch(drawn):
     other[1:] = 0
     together, alone = (evaluate(_run, variables, x, train=False)[0] for x in (images, other))
     assert_close(alone.features.normed[:, 0], together.features.normed[:, 0])
+
+
+# --- a backbone from elsewhere, and one for elsewhere
+
+
+@pytest.mark.parametrize("modality", [R, N, T])
+def test_the_backbone_of_a_modality_is_its_own(drawn, modality):
+    variables, _ = drawn
+    kernel = backbone_of(variables, modality)["params"]["conv1"]["kernel"]
+    np.testing.assert_array_equal(
+        kernel, variables["params"]["branches"]["backbone"]["conv1"]["kernel"][modality]
+    )
+
+
+def test_a_backbone_goes_to_every_branch_and_changes_nothing_else(drawn):
+    variables = jax.tree.map(lambda leaf: leaf.astype("f4"), drawn[0])
+    placed = with_backbone(variables, backbone_of(variables, T))
+    for modality in (R, N, T):
+        jax.tree.map(np.testing.assert_array_equal, backbone_of(placed, modality), backbone_of(variables, T))
+    for name in ("params", "batch_stats"):
+        necks = [tree[name]["branches"]["neck"] for tree in (placed, variables)]
+        jax.tree.map(np.testing.assert_array_equal, *necks)
+    assert placed["params"]["heads"] is variables["params"]["heads"]
 
 
 # --- what features are

@@ -1,0 +1,65 @@
+"""What the branches start from: a file of weights that others trained, or nothing."""
+
+import hashlib
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from man_jax.config import Config, ConfigError
+from man_jax.engine.build import build_backbone
+from man_jax.engine.state import Statistics, TrainState
+from man_jax.networks.pretrained.errors import WeightsError
+from man_jax.networks.pretrained.files import read_arrays
+from man_jax.networks.pretrained.fit import fit, listed
+from man_jax.networks.pretrained.hub import locate
+from man_jax.networks.three_branch import Variables, with_backbone
+from man_jax.networks.vit import ViT
+
+
+class InitialBackbone(NamedTuple):
+    """The variables {params, batch_stats} that every branch starts from, and where they come from."""
+
+    variables: Variables
+    description: str
+    """For the log: the file, its digest, whose names it has and what in it was not needed."""
+
+
+def read_backbone(model: Config, image_size: tuple[int, int]) -> InitialBackbone | None:
+    """The backbone of `config.model.pretrained`, a path or a file of the hub, or None if that is empty.
+
+    Raises:
+        ConfigError: the file cannot be read, or is not the network of `config.model`.
+    """
+    if not model.pretrained:
+        return None
+    backbone = build_backbone(model)
+    image = jax.ShapeDtypeStruct((1, *image_size, 3), jnp.float32)
+    like = jax.eval_shape(lambda key, x: backbone.init(key, x, train=False), jax.random.key(0), image)
+    grid = backbone.grid(image_size) if isinstance(backbone, ViT) else None
+    path = None
+    try:
+        path = locate(model.pretrained)
+        fitted = fit(read_arrays(path), like, family=model.backbone, grid=grid)
+    except WeightsError as error:
+        about = str(error) if path is None or str(path) in str(error) else f"{path}: {error}"
+        raise ConfigError(f"config.model.pretrained: {about}") from None
+    unused = f"; not used: {listed(fitted.unused)}" if fitted.unused else ""
+    prefix = f" behind {fitted.prefix!r}" if fitted.prefix else ""
+    return InitialBackbone(
+        fitted.variables,
+        f"every branch starts from {path} (sha256 {_digest(path)}, names of {fitted.title}{prefix}){unused}",
+    )
+
+
+def place_backbone(state: TrainState, backbone: InitialBackbone) -> TrainState:
+    """A new state with that backbone in every branch and in the running statistics of both domains."""
+    variables = with_backbone(state.variables("source"), backbone.variables)
+    statistics = Statistics(variables["batch_stats"], variables["batch_stats"])
+    return state.replace(params=variables["params"], statistics=statistics)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]

@@ -1,0 +1,75 @@
+"""Whose names a file of weights may have.
+
+A convention translates a path of ours, say (layer1, block0, conv1, kernel), into the name or names of theirs. So
+what a network needs is asked of the file, and what is missing or left over has a name.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Literal, NamedTuple
+
+from man_jax.networks.pretrained.foreign import Foreign, Path
+from man_jax.networks.pretrained.resnet_names import huggingface_resnet, torchvision_resnet
+from man_jax.networks.pretrained.transformer_names import (
+    huggingface_clip,
+    huggingface_vit,
+    openai_clip,
+    timm_vit,
+)
+
+Family = Literal["resnet", "vit", "clip"]
+
+
+class Convention(NamedTuple):
+    """One library's names for one family of networks."""
+
+    title: str
+    family: Family
+    anchor: str
+    """A name that every such file has, perhaps behind a prefix such as `module.`."""
+    translate: Callable[[Path], Foreign]
+    unneeded: tuple[str, ...]
+    """How names begin that belong to the library's network and not to ours: its classifier."""
+
+
+CONVENTIONS = (
+    Convention("torchvision or timm", "resnet", "layer1.0.conv1.weight", torchvision_resnet, ("fc.",)),
+    Convention(
+        "Hugging Face",
+        "resnet",
+        "embedder.embedder.convolution.weight",
+        huggingface_resnet,
+        ("classifier.",),
+    ),
+    Convention("timm", "vit", "patch_embed.proj.weight", timm_vit, ("head.", "pre_logits.")),
+    Convention(
+        "Hugging Face",
+        "vit",
+        "embeddings.patch_embeddings.projection.weight",
+        huggingface_vit,
+        ("pooler.", "classifier."),
+    ),
+    Convention(
+        "Hugging Face",
+        "clip",
+        "vision_model.pre_layrnorm.weight",
+        huggingface_clip,
+        (
+            "text_model.",
+            "text_projection.",
+            "visual_projection.",
+            "logit_scale",
+            "vision_model.embeddings.position_ids",
+        ),
+    ),
+    Convention("OpenAI", "clip", "ln_pre.weight", openai_clip, ("proj",)),
+)
+
+
+def detect(names: Iterable[str]) -> list[tuple[Convention, str]]:
+    """Every (convention, prefix) that the names of a file fit."""
+    return [
+        (convention, name.removesuffix(convention.anchor))
+        for name in names
+        for convention in CONVENTIONS
+        if name == convention.anchor or name.endswith(f".{convention.anchor}")
+    ]

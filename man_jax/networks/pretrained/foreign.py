@@ -1,0 +1,24 @@
+"""Where an array of ours is in another library's file, and how it lies there."""
+
+from typing import Literal, NamedTuple
+
+Layout = Literal["same", "convolution", "linear", "positions"]
+Path = tuple[str, ...]
+"""Of an array of ours, without its collection: (layer1, block0, conv1, kernel)."""
+
+LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
+
+
+class Foreign(NamedTuple):
+    """Where an array of ours is: under one name, or in several that follow one another along their first axis."""
+
+    names: tuple[str, ...]
+    layout: Layout = "same"
+    leading: int = 0
+    """Axes of length 1 before those of ours."""
+
+
+def plain(name: str, leaf: str, *, convolution: bool = False) -> Foreign:
+    """An array of the module `name`, where a kernel is that of a convolution or of a linear map."""
+    kernel: Layout = "convolution" if convolution else "linear"
+    return Foreign((f"{name}.{LEAVES[leaf]}",), kernel if leaf == "kernel" else "same")

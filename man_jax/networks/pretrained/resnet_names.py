@@ -1,0 +1,25 @@
+"""What other libraries call the arrays of a ResNet."""
+
+import re
+
+from man_jax.networks.pretrained.foreign import Foreign, Path, plain
+
+
+def torchvision_resnet(path: Path) -> Foreign:
+    """`layer1.0.conv1.weight`, `layer1.0.downsample.0.weight`; timm names them alike."""
+    *modules, leaf = path
+    names = {"downsample_conv": "downsample.0", "downsample_bn": "downsample.1"}
+    theirs = [names.get(name, name.removeprefix("block")) for name in modules]
+    return plain(".".join(theirs), leaf, convolution=True)
+
+
+def huggingface_resnet(path: Path) -> Foreign:
+    """`encoder.stages.0.layers.0.layer.0.convolution.weight`, `...shortcut.normalization.bias`."""
+    *modules, leaf = path
+    kind = "normalization" if re.search("bn[0-9]?$", modules[-1]) else "convolution"
+    if len(modules) == 1:
+        return plain(f"embedder.embedder.{kind}", leaf, convolution=True)
+    stage, block, name = modules
+    inner = "shortcut" if name.startswith("downsample") else f"layer.{int(name[-1]) - 1}"
+    place = f"encoder.stages.{int(stage.removeprefix('layer')) - 1}.layers.{block.removeprefix('block')}"
+    return plain(f"{place}.{inner}.{kind}", leaf, convolution=True)

@@ -18,7 +18,7 @@ def get_config() -> ConfigDict:
     config.pretrain = _pretrain()
     config.adapt = _adapt()
     config.loss = _loss()
-    config.evaluation = ConfigDict({"batch_size": 64, "every": 1})  # triples; epochs of adaptation
+    config.evaluation = _evaluation()
     return config.lock()
 
 
@@ -36,6 +36,16 @@ def _data() -> ConfigDict:
             "image_size": (256, 128),  # H, W in pixels; paper §4.2
             "workers": 0,  # loader processes; 0 reads in threads
             "storage": "auto",  # memory | mapped | shards | auto: of training images, 288 KiB a triple at 256×128
+        }
+    )
+
+
+def _evaluation() -> ConfigDict:
+    return ConfigDict(
+        {
+            "batch_size": 64,  # triples
+            "every": 1,  # epochs of adaptation
+            "modalities": (),  # which images are there at test; (): all that were trained on; Table 9
         }
     )
 
@@ -60,6 +70,8 @@ def _model() -> ConfigDict:
         {
             "pretrained": "",  # .safetensors, .pth, .npz, or hf:OWNER/NAME@COMMIT; "": from scratch
             "backbone": "resnet",  # resnet | vit | clip (its visual encoder); paper: Table 7
+            "modalities": ("R", "N", "T"),  # which images of a triple are trained on; Table 1
+            "fusion_neck": "shared",  # shared: f_F = Cat(f_R, f_N, f_T) | own: a BNNeck on g_F (released)
             "block": "bottleneck",  # of a resnet; bottleneck: ResNet-50, -101, -152 | basic: ResNet-18, -34
             "stage_sizes": (3, 4, 6, 3),  # blocks a stage: ResNet-50
             "width": 64,  # channels of the stem; D = 32 · width (basic: 8 · width)

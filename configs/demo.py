@@ -9,7 +9,7 @@ classes, the losses and the files are those of the full-size experiments.
 
 from ml_collections import ConfigDict
 
-from configs import default, smoke
+from configs import default, variants
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -25,4 +25,4 @@ def get_config(variant: str = "") -> ConfigDict:
     config.batch.update(identities=8, instances=4)
     config.pretrain.update(epochs=24, iterations=25, warmup_epochs=2, learning_rate=3e-3)
     config.adapt.update(epochs=6, iterations=25, warmup_epochs=1, num_clusters=96, kmeans_init=4)
-    return smoke.vary(config, variant)
+    return variants.vary(config, variant)

@@ -13,7 +13,7 @@ the same code on a few triples in a minute:
 
 from ml_collections import ConfigDict
 
-from configs import default, smoke
+from configs import default, variants
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -24,4 +24,4 @@ def get_config(variant: str = "") -> ConfigDict:
     config.data.target.update(name="rgbnt201", root="data/RGBNT201")
     config.adapt.num_clusters = 200
     config.adapt.update(epochs=60, iterations=400)
-    return smoke.vary(config, variant)
+    return variants.vary(config, variant)

@@ -13,7 +13,7 @@ runs the same code on a few triples in a minute:
 
 from ml_collections import ConfigDict
 
-from configs import default, smoke
+from configs import default, variants
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -24,4 +24,4 @@ def get_config(variant: str = "") -> ConfigDict:
     config.data.target.update(name="wmveid863", root="data/WMVeID863")
     config.adapt.num_clusters = 300
     config.adapt.update(epochs=40, iterations=400)
-    return smoke.vary(config, variant)
+    return variants.vary(config, variant)

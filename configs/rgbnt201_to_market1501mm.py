@@ -13,7 +13,7 @@ the same code on a few triples in a minute:
 
 from ml_collections import ConfigDict
 
-from configs import default, smoke
+from configs import default, variants
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -24,4 +24,4 @@ def get_config(variant: str = "") -> ConfigDict:
     config.data.target.update(name="market1501mm", root="data/Market1501-MM")
     config.adapt.num_clusters = 500
     config.adapt.update(epochs=50, iterations=600)
-    return smoke.vary(config, variant)
+    return variants.vary(config, variant)

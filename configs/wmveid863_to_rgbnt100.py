@@ -12,7 +12,7 @@ a machine were at hand. `:smoke` runs the same code on a few triples in a minute
 
 from ml_collections import ConfigDict
 
-from configs import default, smoke
+from configs import default, variants
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -23,4 +23,4 @@ def get_config(variant: str = "") -> ConfigDict:
     config.data.target.update(name="rgbnt100", root="data/RGBNT100")
     config.adapt.num_clusters = 100
     config.adapt.update(epochs=50, iterations=600)
-    return smoke.vary(config, variant)
+    return variants.vary(config, variant)

@@ -10,6 +10,7 @@ CHOICES = {
     "data.storage": ("auto", "memory", "mapped", "shards"),
     "model.backbone": ("resnet", "vit", "clip"),
     "model.block": ("bottleneck", "basic"),
+    "model.fusion_neck": ("shared", "own"),
     "model.convolution": ("auto", "lax", "taps"),
     "model.application": ("auto", "vmap", "loop", "scan"),
     "model.dtype": ("float32", "bfloat16"),
@@ -33,6 +34,10 @@ CHOICES = {
     "loss.modality_distance": ("squared", "cosine"),
     "loss.modality_reduction": ("sum", "max"),
 }
+
+
+MODALITIES = ("R", "N", "T")
+"""RGB, near-infrared, thermal infrared: the images of a triple, in their order."""
 
 
 class ConfigError(ValueError):
@@ -62,6 +67,11 @@ def check_config(config: Config, *, num_devices: int) -> None:
     for key in POSITIVE:
         if (value := _value(config, key)) < 1:
             raise ConfigError(f"config.{key} is {value}; it must be at least 1")
+    _check_modalities("config.model.modalities", config.model.modalities, MODALITIES)
+    if config.evaluation.modalities:
+        _check_modalities(
+            "config.evaluation.modalities", config.evaluation.modalities, tuple(config.model.modalities)
+        )
     if config.batch.identities < 2 or config.batch.instances < 2:
         raise ConfigError(
             f"config.batch is {config.batch.identities} identities × {config.batch.instances} instances; a "
@@ -110,6 +120,13 @@ def _value(config: Config, key: str) -> Any:
     for name in key.split("."):
         config = config[name]
     return config
+
+
+def _check_modalities(name: str, value: Any, allowed: tuple[str, ...]) -> None:
+    if not value or list(value) != [each for each in allowed if each in value]:
+        raise ConfigError(
+            f"{name} is {tuple(value)!r}; name some of {allowed!r}, each once and in this order"
+        )
 
 
 def _check_divisible(name: str, size: int, num_devices: int) -> None:

@@ -7,6 +7,7 @@ from ml_collections import ConfigDict, config_flags
 
 import configs
 from configs import default
+from configs.variants import ROWS, SMOKE, VARIANTS
 from data_pipelines.datasets import READERS
 from man_jax.config import CHOICES, POSITIVE, Config, ConfigError, check_config, check_counts
 from man_jax.engine.augment import Augmentation, Normalization
@@ -14,7 +15,7 @@ from man_jax.engine.build import build_model, build_normalization, build_optimiz
 from man_jax.objectives.total import Objective
 
 FOLDER = Path(configs.__path__[0])
-EXPERIMENTS = sorted(p.stem for p in FOLDER.glob("*.py") if p.stem not in ("__init__", "default", "smoke"))
+EXPERIMENTS = sorted(p.stem for p in FOLDER.glob("*.py") if p.stem not in ("__init__", "default", "variants"))
 every_experiment = pytest.mark.parametrize("name", EXPERIMENTS)
 both_variants = pytest.mark.parametrize("variant", ["", "smoke"])
 
@@ -117,8 +118,32 @@ def test_every_experiment_has_a_name_and_its_smoke_variant_another(name):
 
 @every_experiment
 def test_an_unknown_variant_is_refused(name):
-    with pytest.raises(ValueError, match=r"variant is 'smok'; write CONFIG\.py or CONFIG\.py:smoke"):
+    with pytest.raises(ValueError, match=r"variant 'smok' is none of paper, .*smoke; join several with \+"):
         experiment(name, "smok")
+
+
+@pytest.mark.parametrize("row", sorted(set(VARIANTS) - {"smoke"}))
+def test_every_row_of_the_tables_is_a_variant_that_passes_the_checks(row):
+    config = experiment("demo", f"{row}+smoke")
+    assert config.experiment == f"demo-{row}-smoke"
+    assert config.model.width == SMOKE["model.width"]
+    check_config(config, num_devices=1)
+
+
+def test_the_default_is_the_paper_s_reading():
+    plain, named = experiment("demo"), experiment("demo", "paper")
+    named.experiment = plain.experiment
+    assert named.to_json() == plain.to_json()
+
+
+@pytest.mark.parametrize("row", ["released", *ROWS])
+def test_every_other_variant_changes_each_key_it_names(row):
+    plain = default.get_config()
+    for key, value in VARIANTS[row].items():
+        part = plain
+        for name in key.split("."):
+            part = part[name]
+        assert part != value, key
 
 
 @every_experiment

@@ -9,8 +9,8 @@ from scipy.optimize import linear_sum_assignment
 
 Rule = Literal["fusion_vote", "majority", "fusion_label"]
 
-FUSION = 3
-"""Row of the fusion in every [4, N] array of labels; rows 0, 1, 2 are R, N, T."""
+FUSION = -1
+"""Row of the fusion in every [L, N] array of labels; the rows before it are those of the modalities, R, N, T."""
 
 
 class PseudoLabels(NamedTuple):
@@ -19,18 +19,18 @@ class PseudoLabels(NamedTuple):
     labels: Int32[np.ndarray, " N"]
     reliable: Bool[np.ndarray, " N"]
     scores: Float64[np.ndarray, " N"]
-    aligned: Int32[np.ndarray, "4 N"]
+    aligned: Int32[np.ndarray, "L N"]
 
 
 def align_pseudo_labels(
-    modal_labels: Integer[np.ndarray, "3 N"],
+    modal_labels: Integer[np.ndarray, "M N"],
     fused_labels: Integer[np.ndarray, " N"],
     *,
     num_clusters: int,
     rule: Rule = "fusion_vote",
     threshold: float = 0.4,
 ) -> PseudoLabels:
-    """Bring three clusterings into the fusion's numbering, score their consistency, settle one label."""
+    """Bring the modalities' clusterings into the fusion's numbering, score their consistency, settle one label."""
     renamed = [align_labels(labels, fused_labels, num_clusters=num_clusters) for labels in modal_labels]
     aligned = np.stack([*renamed, np.asarray(fused_labels, np.int32)])
     labels, reliable = settle_labels(aligned, rule=rule, threshold=threshold)
@@ -62,18 +62,21 @@ def align_labels(
     return renamed[labels]
 
 
-def consistency_scores(aligned: Integer[np.ndarray, "4 N"]) -> Float64[np.ndarray, " N"]:
-    """Share of the 6 pairs of {R, N, T, F} whose aligned labels agree (Eq. 5): 0, 1/6, 2/6, 3/6 or 1."""
-    agreements = [aligned[i] == aligned[j] for i, j in combinations(range(4), 2)]
+def consistency_scores(aligned: Integer[np.ndarray, "L N"]) -> Float64[np.ndarray, " N"]:
+    """Share of the 6 pairs of {R, N, T, F} whose aligned labels agree (Eq. 5): 0, 1/6, 2/6, 3/6 or 1.
+
+    With fewer modalities there are 3 pairs (0, 1/3 or 1) or 1 (0 or 1).
+    """
+    agreements = [aligned[i] == aligned[j] for i, j in combinations(range(len(aligned)), 2)]
     return np.mean(agreements, axis=0)
 
 
 def settle_labels(
-    aligned: Integer[np.ndarray, "4 N"], *, rule: Rule, threshold: float
+    aligned: Integer[np.ndarray, "L N"], *, rule: Rule, threshold: float
 ) -> tuple[Int32[np.ndarray, " N"], Bool[np.ndarray, " N"]]:
     """One label a sample, and whether it is reliable: score > threshold (Eq. 6), under one of three rules.
 
-    - `fusion_vote`: the fusion's label; where exactly three agree, the fusion must be one of them.
+    - `fusion_vote`: the fusion's label; where all modalities agree, the fusion must agree with them.
     - `majority`: the most frequent label; ties go to the fusion's, then to the first modality's.
     - `fusion_label`: the fusion's label, whoever agrees.
 
@@ -85,10 +88,13 @@ def settle_labels(
         return fused.astype(np.int32), reliable
     votes = np.sum(aligned[:, None] == aligned[None, :], axis=1)
     if rule == "fusion_vote":
-        outvoted = (votes.max(axis=0) == 3) & (votes[FUSION] == 1)
+        outvoted = (votes.max(axis=0) == len(aligned) - 1) & (votes[FUSION] == 1)
         return fused.astype(np.int32), reliable & ~outvoted
     if rule == "majority":
-        ballot = [FUSION, 0, 1, 2]  # argmax takes the first of equals, so the order is the tie rule
+        ballot = [
+            len(aligned) - 1,
+            *range(len(aligned) - 1),
+        ]  # argmax takes the first of equals, so the order is the tie rule
         winner = np.asarray(ballot)[np.argmax(votes[ballot], axis=0)]
         return np.take_along_axis(aligned, winner[None], axis=0)[0].astype(np.int32), reliable
     raise ValueError(f"rule is {rule!r}; choose fusion_vote, majority or fusion_label")

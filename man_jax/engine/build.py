@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from man_jax.config import Config
+from man_jax.config import MODALITIES, Config
 from man_jax.engine.augment import Augmentation, Normalization
 from man_jax.engine.optimizer import make_optimizer, warmup_cosine
 from man_jax.engine.state import TrainState, create_state
@@ -20,7 +20,13 @@ def build_model(model: Config, *, num_classes: int) -> ThreeBranch:
     """The network; `auto` forms are those DECISIONS.md found best for the platform."""
     on_cpu = jax.default_backend() == "cpu"
     application = ("vmap" if on_cpu else "loop") if model.application == "auto" else model.application
-    return ThreeBranch(Branch(build_backbone(model)), num_classes=num_classes, application=application)
+    return ThreeBranch(
+        Branch(build_backbone(model)),
+        num_classes=num_classes,
+        modalities=tuple(MODALITIES.index(name) for name in model.modalities),
+        application=application,
+        fusion_neck=model.fusion_neck,
+    )
 
 
 def build_backbone(model: Config) -> Backbone:

@@ -1,6 +1,6 @@
 """One epoch of iterations, and what retrieval is worth after it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
 
 import jax
@@ -74,17 +74,32 @@ def train_epoch(
 
 
 def retrieval_distances(
-    extract: Extract, variables: Variables, data: PreparedDataset, *, batch_size: int, mesh: Mesh
+    extract: Extract,
+    variables: Variables,
+    data: PreparedDataset,
+    *,
+    batch_size: int,
+    mesh: Mesh,
+    present: Sequence[int] | None = None,
 ) -> Float[np.ndarray, "Q G"]:
-    """Squared distances of the fused Unit features of every query to every gallery triple."""
+    """Squared distances of the fused Unit features of every query to every gallery triple.
+
+    `present`: the branches whose modality is there (Table 9); all of them if None.
+    """
 
     def fused(split: PreparedSplit, name: str):
         table = extract_table(
             extract, variables, split, batch_size=batch_size, mesh=mesh, description=f"features of {name}"
         )
-        return table.fused
+        return table.fused if present is None else fuse(table.modal[list(present)])
 
     return squared_distances(fused(data.query, "queries"), fused(data.gallery, "gallery"))
+
+
+def fuse(modal: Float[np.ndarray, "M N D"]) -> Float[np.ndarray, "N F"]:
+    """Unit(Cat of the modalities' Unit features), as the network does it (Eq. 1)."""
+    fused = np.concatenate(list(modal), axis=1)
+    return fused / np.maximum(np.linalg.norm(fused, axis=1, keepdims=True), 1e-12)
 
 
 def rank(distances: Float[np.ndarray, "Q G"], data: PreparedDataset) -> RankingResult:

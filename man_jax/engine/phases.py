@@ -10,7 +10,7 @@ from absl import logging
 from data_pipelines.prepared import PreparedSplit
 from data_pipelines.sampler import identity_plan
 from man_jax.alignment.pseudo_labels import PseudoLabels
-from man_jax.config import ConfigError
+from man_jax.config import Config, ConfigError
 from man_jax.engine.checkpoint import save_pretrained, save_state
 from man_jax.engine.domains import Domain
 from man_jax.engine.epoch import labelled_batches, rank, retrieval_distances, train_epoch
@@ -117,13 +117,15 @@ def relabel(setting: Setting, state: TrainState, epoch: int) -> tuple[TrainState
         state = state.replace(banks=banks)
     else:
         state = begin_epoch(state, banks, head_norm=config.head_norm)
-    return put_replicated(state, setting.mesh), pseudo, label_report(pseudo, setting.target.data.train.pids)
+    modalities = setting.config.model.modalities
+    row = label_report(pseudo, setting.target.data.train.pids, modalities=modalities)
+    return put_replicated(state, setting.mesh), pseudo, row
 
 
 def _pseudo_labels(setting: Setting, target: FeatureTable, epoch: int) -> PseudoLabels:
     config = setting.config.adapt
     if config.labels == "truth":
-        return true_labels(setting.target.identities)
+        return true_labels(setting.target.identities, num_modalities=len(setting.config.model.modalities))
     clusters = cluster_target(
         target,
         num_clusters=config.num_clusters,
@@ -176,7 +178,14 @@ def distances_on_target(setting: Setting, state: TrainState) -> np.ndarray:
         setting.target.data,
         batch_size=setting.config.evaluation.batch_size,
         mesh=setting.mesh,
+        present=_present(setting.config),
     )
+
+
+def _present(config: Config) -> list[int] | None:
+    """The branches whose modality is there at test; None: all."""
+    trained = list(config.model.modalities)
+    return [trained.index(name) for name in config.evaluation.modalities] or None
 
 
 def _features(setting: Setting, state: TrainState, split: PreparedSplit, domain: DomainName) -> FeatureTable:

@@ -1,6 +1,7 @@
 """The start of an epoch of adaptation: features → clusters → pseudo-labels → banks, heads, memory."""
 
 import zlib
+from collections.abc import Sequence
 from functools import partial
 from typing import Literal
 
@@ -28,11 +29,11 @@ HeadNorm = Literal["matched", "unit"]
 
 def cluster_target(
     features: FeatureTable, *, num_clusters: int, seed: int, epoch: int, **kmeans_settings
-) -> Int32[np.ndarray, "4 N"]:
+) -> Int32[np.ndarray, "L N"]:
     """Labels of the four clusterings R, N, T, F, each in a numbering of its own (Eq. 1–3)."""
     stream = jax.random.fold_in(jax.random.key(seed), zlib.crc32(b"kmeans"))
-    keys = jax.random.split(jax.random.fold_in(stream, epoch), FUSION + 1)
     tables = [*features.modal, features.fused]
+    keys = jax.random.split(jax.random.fold_in(stream, epoch), len(tables))
     results = [
         kmeans(jnp.asarray(table), num_clusters=num_clusters, key=key, **kmeans_settings)
         for table, key in zip(tables, keys, strict=True)
@@ -41,7 +42,7 @@ def cluster_target(
 
 
 def settle_target(
-    clusters: Int32[np.ndarray, "4 N"],
+    clusters: Int32[np.ndarray, "L N"],
     *,
     num_clusters: int,
     labels: LabelSource,
@@ -57,7 +58,7 @@ def settle_target(
     return aligned._replace(labels=aligned.aligned[FUSION], reliable=np.ones_like(aligned.reliable))
 
 
-def label_report(pseudo: PseudoLabels, pids: np.ndarray) -> dict[str, float]:
+def label_report(pseudo: PseudoLabels, pids: np.ndarray, *, modalities: Sequence[str]) -> dict[str, float]:
     """Accuracy of the labels of each modality, of the settled ones, and of the reliable ones (Fig. 3, 6).
 
     A report only: the true identities are read here and nowhere in training. Triples without one (a negative
@@ -68,7 +69,7 @@ def label_report(pseudo: PseudoLabels, pids: np.ndarray) -> dict[str, float]:
     if known.any():
         report = {
             f"labels/accuracy_{name}": clustering_accuracy(labels[known], pids[known])
-            for name, labels in zip("RNTF", pseudo.aligned, strict=True)
+            for name, labels in zip([*modalities, "F"], pseudo.aligned, strict=True)
         }
         both = kept & known
         report["labels/accuracy_settled"] = clustering_accuracy(pseudo.labels[known], pids[known])
@@ -137,8 +138,8 @@ def begin_epoch(state: TrainState, banks: Banks, *, head_norm: HeadNorm = "match
     )
 
 
-def true_labels(identities: Int32[np.ndarray, " N"]) -> PseudoLabels:
+def true_labels(identities: Int32[np.ndarray, " N"], *, num_modalities: int) -> PseudoLabels:
     """The oracle of Table 4: the true identities in place of pseudo-labels, all of them reliable."""
     everyone = np.ones(len(identities), bool)
-    agreed = np.broadcast_to(identities, (FUSION + 1, len(identities)))
+    agreed = np.broadcast_to(identities, (num_modalities + 1, len(identities)))
     return PseudoLabels(identities, everyone, everyone.astype(np.float64), agreed)

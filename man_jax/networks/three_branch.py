@@ -13,6 +13,7 @@ from man_jax.networks.vit import ViT
 from man_jax.vectors import unit
 
 Application = Literal["vmap", "loop", "scan"]
+FusionNeck = Literal["shared", "own"]
 Variables = dict[str, Any]
 Backbone = ResNet | ViT
 
@@ -59,6 +60,11 @@ def concatenate_modalities(x: Float[Array, "M B D"]) -> Float[Array, "B F"]:
     return jnp.moveaxis(x, 0, 1).reshape(x.shape[1], -1)
 
 
+def _neck(*, train: bool, name: str | None = None) -> BatchNorm:
+    """BNNeck (Luo et al., CVPRW 2019): its bias is frozen at zero, hence absent."""
+    return BatchNorm(use_running_average=not train, use_bias=False, name=name)
+
+
 class Branch(nn.Module):
     """Backbone and BNNeck of one modality: an image to (g, f)."""
 
@@ -68,9 +74,7 @@ class Branch(nn.Module):
     def __call__(self, images: Float[Array, "B H W 3"], *, train: bool):
         """Features before and after the neck, [B, D] each."""
         pooled = self.backbone(images, train=train)
-        # BNNeck (Luo et al., CVPRW 2019): its bias is frozen at zero, hence absent.
-        normed = BatchNorm(use_running_average=not train, use_bias=False, name="neck")(pooled)
-        return pooled, normed
+        return pooled, _neck(train=train, name="neck")(pooled)
 
 
 def with_backbone(variables: Variables, backbone: Variables) -> Variables:
@@ -113,8 +117,16 @@ class ThreeBranch:
 
     branch: Branch
     num_classes: int
-    num_modalities: int = 3
+    modalities: tuple[int, ...] = (0, 1, 2)
+    """Which images of a triple have a branch."""
     application: Application = "loop"
+    fusion_neck: FusionNeck = "shared"
+    """`shared`: f_F = Cat(f_R, f_N, f_T) | `own`: a BNNeck of its own on g_F."""
+
+    @property
+    def num_modalities(self) -> int:
+        """M."""
+        return len(self.modalities)
 
     @property
     def dim(self) -> int:
@@ -129,17 +141,22 @@ class ThreeBranch:
         modal = jax.random.normal(modal_key, (self.num_modalities, self.dim, self.num_classes))
         fused = jax.random.normal(fused_key, (self.num_modalities * self.dim, self.num_classes))
         heads = {"modal": {"kernel": HEAD_SCALE * modal}, "fused": {"kernel": HEAD_SCALE * fused}}
-        return {
+        variables = {
             "params": {"branches": branches["params"], "heads": heads},
             "batch_stats": {"branches": branches["batch_stats"]},
         }
+        if self.fusion_neck == "own":
+            neck = _neck(train=False).init(fused_key, jnp.zeros((1, self.num_modalities * self.dim)))
+            for name, collection in variables.items():
+                collection["fusion_neck"] = neck[name]
+        return variables
 
     def features(
         self, variables: Variables, images: Float[Array, "B M H W 3"], *, train: bool
     ) -> tuple[Features, Variables]:
         """Features of normalised images, and the batch statistics, updated if `train`."""
         stacked = {name: variables[name]["branches"] for name in ("params", "batch_stats")}
-        images = jnp.moveaxis(images, 1, 0)
+        images = jnp.stack([images[:, m] for m in self.modalities])
 
         def apply(variables, images):
             return self.branch.apply(variables, images, train=train, mutable=["batch_stats"])
@@ -165,6 +182,12 @@ class ThreeBranch:
         """Features and logits of normalised images, and the batch statistics, updated if `train`."""
         features, batch_stats = self.features(variables, images, train=train)
         heads = variables["params"]["heads"]
+        fused_normed = features.fused_normed
+        if self.fusion_neck == "own":
+            own = {name: variables[name]["fusion_neck"] for name in ("params", "batch_stats")}
+            neck = _neck(train=train)
+            fused_normed, updated = neck.apply(own, features.fused_pooled, mutable=["batch_stats"])
+            batch_stats["fusion_neck"] = updated["batch_stats"]
         modal = features.normed @ heads["modal"]["kernel"]
-        fused = features.fused_normed @ heads["fused"]["kernel"]
+        fused = fused_normed @ heads["fused"]["kernel"]
         return Outputs(features, jnp.concatenate([modal, fused[None]])), batch_stats

@@ -81,6 +81,12 @@ def test_consistency_is_the_fraction_of_agreeing_pairs():
     np.testing.assert_allclose(consistency_scores(EVERY_VOTE), expected, rtol=0, atol=1e-15)
 
 
+@pytest.mark.parametrize(("num_modalities", "values"), [(1, [0, 1]), (2, [0, 1 / 3, 1])])
+def test_fewer_modalities_have_fewer_pairs(num_modalities, values):
+    scores = consistency_scores(EVERY_VOTE[-num_modalities - 1 :])
+    np.testing.assert_allclose(np.unique(scores), values, atol=1e-15)
+
+
 def test_consistency_takes_only_five_values():
     scores = np.unique(np.round(consistency_scores(EVERY_VOTE) * 6, 12))
     np.testing.assert_array_equal(scores, [0, 1, 2, 3, 6])
@@ -96,9 +102,11 @@ def test_consistency_is_the_same_in_any_order_of_the_modalities(order):
 
 @pytest.mark.parametrize("threshold", [0.0, 0.1, 0.2, 0.4, 0.6, 1.0])
 @pytest.mark.parametrize("rule", RULES)
-def test_every_possible_vote_is_settled_as_its_rule_says(rule, threshold):
-    labels, reliable = settle_labels(EVERY_VOTE, rule=rule, threshold=threshold)
-    expected = [oracle.settle(votes, rule, threshold) for votes in EVERY_VOTE.T]
+@pytest.mark.parametrize("num_modalities", [1, 2, 3])
+def test_every_possible_vote_is_settled_as_its_rule_says(num_modalities, rule, threshold):
+    every_vote = EVERY_VOTE[-num_modalities - 1 :]
+    labels, reliable = settle_labels(every_vote, rule=rule, threshold=threshold)
+    expected = [oracle.settle(votes, rule, threshold) for votes in every_vote.T]
     np.testing.assert_array_equal(labels, [label for label, _ in expected])
     np.testing.assert_array_equal(reliable, [sure for _, sure in expected])
 

@@ -113,6 +113,22 @@ def test_distances_are_those_of_every_query_to_every_gallery_triple(distances, d
     np.testing.assert_allclose(distances, expected, atol=1e-6)
 
 
+def test_modalities_missing_at_test_leave_the_fusion_of_the_others(data):
+    rows = np.random.default_rng(0).normal(size=(3, 8, 4))
+    rows /= np.linalg.norm(rows, axis=-1, keepdims=True)
+
+    def by_first_pixel(_, images):
+        """In place of the network: a row of each modality by the first pixel."""
+        modal = rows[:, np.asarray(images)[:, 0, 0, 0, 0] % 8].astype(np.float32)
+        return modal, np.zeros((modal.shape[1], 12), np.float32)
+
+    found = retrieval_distances(by_first_pixel, {}, data, batch_size=8, mesh=make_mesh(), present=[0, 2])
+    for i, query in enumerate(data.query.images[:, 0, 0, 0, 0] % 8):
+        for j, other in enumerate(data.gallery.images[:, 0, 0, 0, 0] % 8):
+            cosines = [float(rows[m, query] @ rows[m, other]) for m in (0, 2)]
+            assert found[i, j] == pytest.approx(2 - sum(cosines), abs=1e-5)
+
+
 def test_ranking_removes_what_the_data_set_s_rule_removes(distances, data):
     result = rank(distances, data)
     # Query 0 finds its triple first. Query 1: its own camera's is removed, another object's comes first.

@@ -197,7 +197,7 @@ def test_fusion_labels_are_the_plain_clusters_of_the_fusion_and_all_reliable():
 
 def test_true_labels_are_all_reliable():
     identities = np.array([2, 0, 1, 1], np.int32)
-    pseudo = true_labels(identities)
+    pseudo = true_labels(identities, num_modalities=3)
     np.testing.assert_array_equal(pseudo.labels, identities)
     np.testing.assert_array_equal(pseudo.aligned, np.tile(identities, (4, 1)))
     assert pseudo.reliable.all()
@@ -209,7 +209,7 @@ def test_true_labels_are_all_reliable():
 
 def test_the_report_tells_each_accuracy_and_what_is_reliable():
     pids = np.array([7, 7, 7, 8, 8, 8, 9, 9, 9, 9])
-    report = label_report(settled("cpa"), pids)
+    report = label_report(settled("cpa"), pids, modalities="RNT")
     assert report == {
         "labels/accuracy_R": 1.0,
         "labels/accuracy_N": 0.9,
@@ -225,7 +225,7 @@ def test_the_report_tells_each_accuracy_and_what_is_reliable():
 def test_a_cluster_without_a_reliable_sample_is_not_counted_as_valid():
     pseudo = settled("cpa")
     without = pseudo._replace(reliable=pseudo.reliable & (pseudo.labels != 1))
-    assert label_report(without, np.zeros(10, int))["labels/clusters_valid"] == 2.0
+    assert label_report(without, np.zeros(10, int), modalities="RNT")["labels/clusters_valid"] == 2.0
 
 
 def test_triples_without_a_label_count_in_no_accuracy():
@@ -234,10 +234,13 @@ def test_triples_without_a_label_count_in_no_accuracy():
     part = pseudo._replace(
         labels=pseudo.labels[known], reliable=pseudo.reliable[known], aligned=pseudo.aligned[:, known]
     )
-    expected = {k: v for k, v in label_report(part, pids[known]).items() if "accuracy" in k}
-    found = label_report(pseudo, np.where(known, pids, -1))
+    expected = {k: v for k, v in label_report(part, pids[known], modalities="RNT").items() if "accuracy" in k}
+    found = label_report(pseudo, np.where(known, pids, -1), modalities="RNT")
     assert {k: v for k, v in found.items() if "accuracy" in k} == expected
 
 
 def test_without_any_label_no_accuracy_is_reported():
-    assert set(label_report(settled("cpa"), np.full(10, -1))) == {"labels/reliable", "labels/clusters_valid"}
+    assert set(label_report(settled("cpa"), np.full(10, -1), modalities="RNT")) == {
+        "labels/reliable",
+        "labels/clusters_valid",
+    }

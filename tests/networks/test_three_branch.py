@@ -138,6 +138,66 @@ def test_evaluation_of_a_triple_does_not_depend_on_its_batch(drawn):
     assert_close(alone.features.normed[:, 0], together.features.normed[:, 0])
 
 
+# --- fewer modalities, and a neck for the fusion
+
+
+@pytest.mark.parametrize("modalities", [(R,), (R, T), (N, T)], ids=str)
+def test_fewer_modalities_are_the_branches_of_those_alone(drawn, outputs, modalities):
+    variables, images = drawn
+    kept = list(modalities)
+    branches = {
+        name: jax.tree.map(lambda leaf: leaf[kept], variables[name]["branches"]) for name in variables
+    }
+    rows = np.concatenate([np.arange(m * D, (m + 1) * D) for m in kept])
+    heads = variables["params"]["heads"]
+    smaller = {
+        "modal": {"kernel": heads["modal"]["kernel"][kept]},
+        "fused": {"kernel": heads["fused"]["kernel"][rows]},
+    }
+
+    def run(branches, heads, images):
+        params = {"branches": branches["params"], "heads": heads}
+        statistics = {"branches": branches["batch_stats"]}
+        network = ThreeBranch(
+            Branch(BACKBONE), num_classes=CLASSES, modalities=modalities, application="vmap"
+        )
+        return network({"params": params, "batch_stats": statistics}, images, train=True)[0]
+
+    fewer = evaluate(run, branches, smaller, images)
+    assert_close(fewer.features.normed, outputs.features.normed[kept])
+    assert_close(fewer.logits[:-1], outputs.logits[kept])
+    fused = np.concatenate(list(outputs.features.normed[kept]), axis=1)
+    assert_close(fewer.logits[-1], fused @ smaller["fused"]["kernel"])
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_a_fusion_neck_of_its_own_normalises_the_fusion_of_what_is_before_the_necks(drawn, train):
+    variables, images = drawn
+    rng = np.random.default_rng(3)
+    scale, mean, var = rng.uniform(0.5, 1.5, (3, M * D))
+    params = {**variables["params"], "fusion_neck": {"scale": scale}}
+    statistics = {**variables["batch_stats"], "fusion_neck": {"mean": mean, "var": var}}
+
+    def run(params, statistics, images):
+        network = ThreeBranch(Branch(BACKBONE), num_classes=CLASSES, application="vmap", fusion_neck="own")
+        return network({"params": params, "batch_stats": statistics}, images, train=train)
+
+    outputs, after = evaluate(run, params, statistics, images)
+    pooled = np.concatenate(list(outputs.features.pooled), axis=1)
+    centre, spread = (pooled.mean(axis=0), pooled.var(axis=0)) if train else (mean, var)
+    fused = (pooled - centre) / np.sqrt(spread + 1e-5) * scale
+    assert_close(outputs.logits[F], fused @ params["heads"]["fused"]["kernel"])
+    moved = 0.9 * mean + 0.1 * pooled.mean(axis=0) if train else mean
+    assert_close(after["fusion_neck"]["mean"], moved)
+
+
+def test_a_new_fusion_neck_has_a_scale_and_no_bias():
+    network = ThreeBranch(Branch(BACKBONE), num_classes=CLASSES, fusion_neck="own")
+    variables = jax.eval_shape(lambda key: network.init(key, (HEIGHT, WIDTH)), jax.random.key(0))
+    assert set(variables["params"]["fusion_neck"]) == {"scale"}
+    assert set(variables["batch_stats"]["fusion_neck"]) == {"mean", "var"}
+
+
 # --- a backbone from elsewhere, and one for elsewhere
 
 

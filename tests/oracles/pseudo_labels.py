@@ -4,7 +4,7 @@ from itertools import combinations, permutations
 
 import numpy as np
 
-FUSION = 3
+FUSION = -1
 
 
 def mismatch_costs(labels, fused_labels, num_clusters: int) -> np.ndarray:
@@ -29,7 +29,7 @@ def optimal_alignments(labels, fused_labels, num_clusters: int) -> set[tuple[int
 
 
 def consistency_score(votes) -> float:
-    """Fraction of the 6 unordered pairs of {R, N, T, F} that agree (Eq. 5)."""
+    """Fraction of the unordered pairs of votes, six for {R, N, T, F}, that agree (Eq. 5)."""
     pairs = list(combinations(votes, 2))
     return sum(a == b for a, b in pairs) / len(pairs)
 
@@ -42,8 +42,9 @@ def settle(votes, rule: str, threshold: float) -> tuple[int, bool]:
         most = max(votes.count(vote) for vote in votes)
         tied = [vote for vote in votes if votes.count(vote) == most]
         return (votes[FUSION] if votes[FUSION] in tied else tied[0]), reliable
-    if rule == "fusion_vote" and any(votes.count(vote) == 3 for vote in votes):
-        reliable = reliable and votes.count(votes[FUSION]) == 3
+    but_one = len(votes) - 1
+    if rule == "fusion_vote" and any(votes.count(vote) == but_one for vote in votes):
+        reliable = reliable and votes.count(votes[FUSION]) == but_one
     return votes[FUSION], reliable
 
 

@@ -1,0 +1,80 @@
+"""What any experiment can be turned into: `CONFIG.py:NAME`, or several at once, `CONFIG.py:NAME+NAME`.
+
+Presets name one reading each for all that the paper leaves open; rows are the lines of the paper's tables and its
+second protocol. All are overrides of keys and nothing else: there is one train step.
+"""
+
+from ml_collections import ConfigDict
+
+PAPER: dict[str, object] = {}
+"""The defaults of configs/default.py are this reading; it has a name so that a command can say so."""
+
+RELEASED = {
+    "augment.per_modality": True,
+    "augment.mean": (0.5, 0.5, 0.5),
+    "augment.std": (0.5, 0.5, 0.5),
+    "model.fusion_neck": "own",
+    "pretrain.optimizer": "sgd",
+    "pretrain.learning_rate": 0.009,
+    "adapt.sampling": "reliable",
+    "adapt.head_norm": "unit",
+    "adapt.statistics": "shared",
+    "adapt.temperature": 0.1,
+    "loss.triplet_form": "soft",
+    "loss.domain_inter": "plain",
+    "loss.modality_reduction": "max",
+}
+"""What the authors' code does where it differs from the paper or the paper is silent."""
+
+ROWS = {
+    "source_only": {"adapt.epochs": 0},
+    "us": {"adapt.protocol": "us"},
+    "oracle": {"adapt.labels": "truth"},
+    "baseline": {"adapt.labels": "fusion", "loss.alpha": 0.0, "loss.beta": 0.0},
+    "no_cpa": {"adapt.labels": "fusion"},
+    "no_pda": {"loss.alpha": 0.0},
+    "no_mma": {"loss.beta": 0.0},
+    "ins_ins": {"loss.domain_pairs": "ins_ins"},
+    "proto_proto": {"loss.domain_pairs": "proto_proto"},
+    "average": {"adapt.prototype_weights": "average"},
+}
+"""§4.1.2, Tables 4, 5 and 6."""
+
+SMOKE = {
+    "data.image_size": (32, 32),
+    "augment.pad": 2,
+    "model.stage_sizes": (1, 1, 1, 1),
+    "model.width": 8,
+    "model.vit.patch": 8,
+    "model.vit.stride": 8,
+    "model.vit.width": 24,
+    "model.vit.depth": 2,
+    "model.vit.heads": 2,
+    "batch.identities": 4,
+    "batch.instances": 2,
+    "pretrain.epochs": 1,
+    "pretrain.iterations": 2,
+    "pretrain.warmup_epochs": 0,
+    "adapt.epochs": 2,
+    "adapt.iterations": 2,
+    "adapt.warmup_epochs": 0,
+    "adapt.num_clusters": 6,
+    "evaluation.batch_size": 16,
+}
+"""Each part of the run, in about a minute on a CPU."""
+
+VARIANTS = {"paper": PAPER, "released": RELEASED, **ROWS, "smoke": SMOKE}
+
+
+def vary(config: ConfigDict, variant: str) -> ConfigDict:
+    """The experiment itself for "", otherwise with each named variant's keys set, one after the other.
+
+    The experiment's name takes on those of its variants, so that each has a work directory of its own. Raises
+    ValueError for a name that is none of `VARIANTS`.
+    """
+    for name in variant.split("+") if variant else ():
+        if name not in VARIANTS:
+            raise ValueError(f"variant {name!r} is none of {', '.join(VARIANTS)}; join several with +")
+        config.experiment += f"-{name}"
+        config.update_from_flattened_dict(VARIANTS[name])
+    return config

@@ -12,7 +12,7 @@ from data_pipelines.synthetic.writer import write_domain
 
 OUT = flags.DEFINE_string("out", "data/synthetic", "Folder for RGBNT100/ and WMVeID863/.")
 SEED = flags.DEFINE_integer("seed", 0, "The same seed writes the same bytes.", lower_bound=0)
-IDENTITIES = flags.DEFINE_integer("identities", 96, "Training identities per domain.", lower_bound=1)
+IDENTITIES = flags.DEFINE_integer("identities", 128, "Training identities per domain.", lower_bound=1)
 TEST_IDENTITIES = flags.DEFINE_integer("test_identities", 30, "Test identities per domain.", lower_bound=1)
 TRIPLES = flags.DEFINE_integer("triples", 8, "Triples per identity.", lower_bound=2, upper_bound=1000)
 SHEET = flags.DEFINE_string("contact_sheet", None, "Also draw an overview of both domains to this PNG.")

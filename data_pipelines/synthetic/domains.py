@@ -1,8 +1,8 @@
 """Two domains in numbers: their cameras, their weather, their sensors.
 
-They differ as the real sets do: RGBNT100 was taken from the roadside with a good thermal camera, WMVeID863 in the
-wild, from above, with more night, haze and glare and with other sensors. The vehicles follow the same palettes,
-so what tells them apart in one domain does so in the other.
+They differ as the real sets do: RGBNT100 was taken from the roadside with a good thermal camera, over days;
+WMVeID863 in the wild, from above, each vehicle on one trip, with more night, haze and glare and with other sensors.
+The vehicles follow the same palettes, so what tells them apart in one domain does so in the other.
 """
 
 from dataclasses import dataclass
@@ -32,6 +32,9 @@ class Domain:
     name: str
     first_pid: int
     cameras: tuple[CameraSite, ...]
+    one_trip: (
+        bool  # each vehicle was filmed once, by all its cameras at the same hour and in the same weather
+    )
     times: tuple[float, float, float]  # shares of day, dusk, night
     haze: Range  # share of visible light replaced
     haze_share: float  # share of moments with haze
@@ -58,9 +61,10 @@ RGBNT100 = Domain(
         CameraSite((50, 75), (6, 14), (12, 18), 0.15, (0.36, 0.20, 0.14), 9, 5, 4.1),
         CameraSite((70, 95), (10, 18), (12, 18), 0.22, (0.42, 0.42, 0.40), 12, 4, 2.6),
     ),
-    times=(0.65, 0.15, 0.2),
+    one_trip=False,
+    times=(0.74, 0.14, 0.12),
     haze=(0.1, 0.3),
-    haze_share=0.1,
+    haze_share=0.06,
     cast=(1.0, 1.0, 1.0),
     gamma=(2.0, 1.8),
     illuminator=0.9,
@@ -69,35 +73,36 @@ RGBNT100 = Domain(
     thermal_level=(55, 85),
     blur=((0.4, 0.8), (0.4, 0.9), (0.7, 1.3)),
     noise=(3.0, 4.0, 3.0),
-    glare_share=0.2,
-    occlusion_share=0.1,
+    glare_share=0.12,
+    occlusion_share=0.06,
     zoom=(0.82, 0.98),
-    warmth=(0.5, 1.0),
+    warmth=(0.65, 1.0),
 )
 
 WMVEID863 = Domain(
     name="WMVeID863",
     first_pid=5001,
     cameras=(
-        CameraSite((5, 30), (9, 18), (12, 17), 0.28, (0.48, 0.44, 0.36), 18, 3, 99),
-        CameraSite((25, 50), (9, 18), (12, 18), 0.32, (0.13, 0.19, 0.06), 12, 2, 99),
-        CameraSite((45, 70), (8, 16), (11, 16), 0.26, (0.46, 0.41, 0.33), 9, 8, 2.2),
-        CameraSite((60, 90), (10, 19), (11, 17), 0.30, (0.20, 0.18, 0.17), 10, 6, 3.0),
+        CameraSite((5, 30), (18, 28), (12, 17), 0.28, (0.48, 0.44, 0.36), 18, 3, 99),
+        CameraSite((25, 50), (18, 28), (12, 18), 0.32, (0.13, 0.19, 0.06), 12, 2, 99),
+        CameraSite((45, 70), (17, 27), (11, 16), 0.26, (0.46, 0.41, 0.33), 9, 8, 2.2),
+        CameraSite((60, 90), (18, 28), (11, 17), 0.30, (0.20, 0.18, 0.17), 10, 6, 3.0),
     ),
+    one_trip=True,
     times=(0.55, 0.2, 0.25),
     haze=(0.1, 0.35),
     haze_share=0.15,
-    cast=(1.04, 1.0, 0.93),
-    gamma=(1.92, 1.88),
-    illuminator=0.75,
-    near_exposure=1.08,
-    thermal_gain=(7.0, 10.0),
-    thermal_level=(62, 95),
-    blur=((0.5, 1.2), (0.5, 1.2), (0.6, 1.1)),
+    cast=(1.12, 1.0, 0.82),
+    gamma=(1.65, 2.2),
+    illuminator=0.6,
+    near_exposure=1.35,
+    thermal_gain=(4.5, 6.5),
+    thermal_level=(85, 120),
+    blur=((0.8, 1.6), (0.8, 1.6), (1.0, 1.8)),
     noise=(3.2, 4.5, 3.2),
     glare_share=0.22,
     occlusion_share=0.15,
-    zoom=(0.78, 0.98),
+    zoom=(0.70, 0.90),
     warmth=(0.4, 1.0),
 )
 

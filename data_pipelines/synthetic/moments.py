@@ -14,12 +14,14 @@ from data_pipelines.synthetic.shading import Weather
 DAY, DUSK, NIGHT = range(3)
 
 
-def moment(domain: Domain, camera: int, rng: np.random.Generator) -> tuple[View, Scene, Weather, Sensor]:
-    """One moment before one camera, with every nuisance drawn from `rng`."""
+def moment(
+    domain: Domain, camera: int, trip: np.random.Generator, rng: np.random.Generator
+) -> tuple[View, Scene, Weather, Sensor]:
+    """One moment before one camera: hour and weather drawn from `trip`, every other nuisance from `rng`."""
     site = domain.cameras[camera]
-    time = int(rng.choice(3, p=domain.times))
+    time = int(trip.choice(3, p=domain.times))
     view = _view(domain, site, rng)
-    weather = _weather(domain, time, float(view.yaw), rng)
+    weather = _weather(domain, time, float(view.yaw), trip)
     sensor = _sensor(domain, time, weather, rng)
     return view, _scene(domain, camera, site, weather, rng), weather, sensor
 
@@ -115,8 +117,8 @@ def _sensor(domain: Domain, time: int, weather: Weather, rng: np.random.Generato
     visible = float(0.5 * weather.sun[1] + weather.sky[1])
     infrared = float(0.5 * weather.sun[3] + weather.sky[3] + weather.illuminator[3])
     exposure = (
-        min(1.35 / visible, (2.6, 3.6, 3.4)[time]) * rng.uniform(0.75, 1.3),
-        min(1.2 / infrared, 3.5) * domain.near_exposure * rng.uniform(0.75, 1.3),
+        min(1.35 / visible, (2.6, 3.6, 3.4)[time]) * rng.uniform(0.85, 1.2),
+        min(1.2 / infrared, 3.5) * domain.near_exposure * rng.uniform(0.85, 1.2),
     )
     weak = (1.0, 1.6, 3.0)[time]
     noise = np.array(domain.noise) * (weak, min(weak, 2.0), 1.0) * rng.uniform(0.7, 1.3, size=3) / 255

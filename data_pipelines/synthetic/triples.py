@@ -30,7 +30,8 @@ def shot(
     """The `number`-th triple of identity `index`, seen by `camera`; `who` replaces the vehicle, not the view."""
     body, look = _vehicle(identity(domain.name, seed, index) if who is None else who)
     rng = _stream(domain, seed, index, f"triple {number}")
-    return Shot(body, look, *moment(domain, camera, rng))
+    trip = _stream(domain, seed, index, "trip") if domain.one_trip else rng
+    return Shot(body, look, *moment(domain, camera, trip, rng))
 
 
 @lru_cache(maxsize=1024)

@@ -160,6 +160,18 @@ def clear(moment: Shot) -> Shot:
     )
 
 
+@pytest.mark.parametrize(("name", "same"), [("WMVeID863", True), ("RGBNT100", False)])
+def test_hour_and_weather_stay_within_a_trip_and_change_between_days(name: str, same: bool):
+    domain = DOMAINS[name]
+    for index in range(5):
+        shots = [shot(domain, 3, index, number, number % 4) for number in range(8)]
+        # Where the sun stands to the camera is the camera's business; how high it stands is the hour's.
+        weathers = [one.weather._replace(sun_direction=one.weather.sun_direction[2]) for one in shots]
+        distinct = {np.concatenate([np.ravel(leaf) for leaf in weather]).tobytes() for weather in weathers}
+        assert (len(distinct) == 1) == same
+        assert len({float(one.view.yaw) for one in shots}) == len(shots)
+
+
 def test_same_view_twice_differs_by_nuisance_only():
     one = shot(RGBNT100, 0, 0, 0, 0)
     again = one._replace(sensor=one.sensor._replace(seed=np.uint32(99)))

@@ -24,5 +24,5 @@ def get_config(variant: str = "") -> ConfigDict:
     config.augment.update(pad=3, erase=0.25)
     config.batch.update(identities=8, instances=4)
     config.pretrain.update(epochs=24, iterations=25, warmup_epochs=2, learning_rate=3e-3)
-    config.adapt.update(epochs=6, iterations=25, warmup_epochs=1, num_clusters=128, kmeans_init=4)
+    config.adapt.update(epochs=6, iterations=50, warmup_epochs=1, num_clusters=128, kmeans_init=4)
     return variants.vary(config, variant)

@@ -1,7 +1,7 @@
 """What any experiment can be turned into: `CONFIG.py:NAME`, or several at once, `CONFIG.py:NAME+NAME`.
 
 Presets name one reading each for all that the paper leaves open; rows are the lines of the paper's tables and its
-second protocol. All are overrides of keys and nothing else: there is one train step.
+second protocol, backbones those of Table 7. All are overrides of keys and nothing else: there is one train step.
 """
 
 from ml_collections import ConfigDict
@@ -40,6 +40,16 @@ ROWS = {
 }
 """§4.1.2, Tables 4, 5 and 6."""
 
+BACKBONES = {
+    "vit": {"model.backbone": "vit"},
+    "clip": {
+        "model.backbone": "clip",
+        "augment.mean": (0.48145466, 0.4578275, 0.40821073),
+        "augment.std": (0.26862954, 0.26130258, 0.27577711),
+    },
+}
+"""Table 7 besides ResNet-50: ViT-B/16 and CLIP's ViT-B/16, which learnt from images normalised by these numbers."""
+
 SMOKE = {
     "data.image_size": (32, 32),
     "augment.pad": 2,
@@ -63,7 +73,7 @@ SMOKE = {
 }
 """Each part of the run, in about a minute on a CPU."""
 
-VARIANTS = {"paper": PAPER, "released": RELEASED, **ROWS, "smoke": SMOKE}
+VARIANTS = {"paper": PAPER, "released": RELEASED, **ROWS, **BACKBONES, "smoke": SMOKE}
 
 
 def vary(config: ConfigDict, variant: str) -> ConfigDict:

@@ -7,7 +7,7 @@ from ml_collections import ConfigDict, config_flags
 
 import configs
 from configs import default
-from configs.variants import ROWS, SMOKE, VARIANTS
+from configs.variants import BACKBONES, RELEASED, ROWS, SMOKE, VARIANTS
 from data_pipelines.datasets import READERS
 from man_jax.config import CHOICES, POSITIVE, Config, ConfigError, check_config, check_counts
 from man_jax.engine.augment import Augmentation, Normalization
@@ -136,7 +136,7 @@ def test_the_default_is_the_paper_s_reading():
     assert named.to_json() == plain.to_json()
 
 
-@pytest.mark.parametrize("row", ["released", *ROWS])
+@pytest.mark.parametrize("row", ["released", *ROWS, *BACKBONES])
 def test_every_other_variant_changes_each_key_it_names(row):
     plain = default.get_config()
     for key, value in VARIANTS[row].items():
@@ -144,6 +144,14 @@ def test_every_other_variant_changes_each_key_it_names(row):
         for name in key.split("."):
             part = part[name]
         assert part != value, key
+
+
+@pytest.mark.parametrize("key", RELEASED)
+def test_the_decisions_say_why_the_default_is_not_what_the_released_code_does(key):
+    decisions = (FOLDER.parent / "docs" / "DECISIONS.md").read_text(encoding="utf-8")
+    section = decisions.split("### The paper and the released code")[1].split("\n### ")[0]
+    group, name = key.rsplit(".", 1)
+    assert f"`{key}`" in section or (f"`.{name}`" in section and f"`{group}." in section)
 
 
 @every_experiment

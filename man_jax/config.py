@@ -59,6 +59,37 @@ POSITIVE = (
 )
 
 
+ENDLESS = math.inf
+RANGES = {
+    "augment.erase": (0, 1),
+    "augment.flip": (0, 1),
+    "augment.pad": (0, ENDLESS),
+    "model.last_stride": (1, 2),
+    "pretrain.epochs": (0, ENDLESS),
+    "pretrain.iterations": (0, ENDLESS),
+    "pretrain.learning_rate": (0, ENDLESS),
+    "pretrain.warmup_epochs": (0, ENDLESS),
+    "pretrain.weight_decay": (0, ENDLESS),
+    "adapt.epochs": (0, ENDLESS),
+    "adapt.kmeans_iterations": (1, ENDLESS),
+    "adapt.kmeans_tolerance": (0, ENDLESS),
+    "adapt.learning_rate": (0, ENDLESS),
+    "adapt.memory_size": (0, ENDLESS),
+    "adapt.momentum": (0, 1),
+    "adapt.threshold": (0, 1),
+    "adapt.warmup_epochs": (0, ENDLESS),
+    "adapt.weight_decay": (0, ENDLESS),
+    "loss.alpha": (0, ENDLESS),
+    "loss.beta": (0, ENDLESS),
+    "loss.domain_margin": (0, ENDLESS),
+    "loss.memory_weight": (0, ENDLESS),
+    "loss.modality_margin": (0, ENDLESS),
+    "loss.smoothing": (0, 1),
+    "loss.triplet_margin": (0, ENDLESS),
+}
+"""Least and largest value; a score of Eq. 5, a probability and a momentum lie in [0, 1]."""
+
+
 def check_config(config: Config, *, num_devices: int) -> None:
     """Refuse what cannot work, before any data is read."""
     for key, choices in CHOICES.items():
@@ -67,6 +98,10 @@ def check_config(config: Config, *, num_devices: int) -> None:
     for key in POSITIVE:
         if (value := _value(config, key)) < 1:
             raise ConfigError(f"config.{key} is {value}; it must be at least 1")
+    for key, (least, largest) in RANGES.items():
+        if not least <= (value := _value(config, key)) <= largest:
+            limits = f"at least {least}" if largest == ENDLESS else f"between {least} and {largest}"
+            raise ConfigError(f"config.{key} is {value}; it must be {limits}")
     _check_modalities("config.model.modalities", config.model.modalities, MODALITIES)
     if config.evaluation.modalities:
         _check_modalities(
@@ -80,8 +115,6 @@ def check_config(config: Config, *, num_devices: int) -> None:
     batch_size = config.batch.identities * config.batch.instances
     _check_divisible("config.batch.identities × config.batch.instances", batch_size, num_devices)
     _check_divisible("config.evaluation.batch_size", config.evaluation.batch_size, num_devices)
-    if not 0.0 <= config.adapt.momentum <= 1.0:
-        raise ConfigError(f"config.adapt.momentum is {config.adapt.momentum}; λ of Eq. 11 lies in [0, 1]")
     if config.adapt.temperature <= 0:
         raise ConfigError(f"config.adapt.temperature is {config.adapt.temperature}; τ must be above 0")
     if config.model.backbone != "resnet":

@@ -65,6 +65,32 @@ def seeds_table(results: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def rows_table(results: Sequence[Mapping[str, Any]]) -> str:
+    """What each other reading gains or costs, as Markdown: mean ± sample standard deviation over seeds, in percent.
+
+    The difference is taken seed by seed, from the same pre-trained weights, so its deviation is that of the change
+    and not of the weights.
+
+    Args:
+        results: one mapping a seed, with `adapted` and, under `rows`, the figures of each row, in fractions.
+    """
+    titles = [title for column in SEED_COLUMNS for title in (column, f"{column}, difference")]
+    lines = [_markdown_row(["row", *titles]), _markdown_row(["---", *["---:"] * len(titles)])]
+    adapted = [result["adapted"] for result in results]
+    for name in ("adapted", *results[0]["rows"]):
+        figures = adapted if name == "adapted" else [result["rows"][name] for result in results]
+        cells = []
+        for column in SEED_COLUMNS:
+            values = [each[column] for each in figures]
+            changes = [value - each[column] for value, each in zip(values, adapted, strict=True)]
+            cells += [
+                _mean_and_deviation(values),
+                MISSING if name == "adapted" else _mean_and_deviation(changes),
+            ]
+        lines.append(_markdown_row([f"`{name}`" if name != "adapted" else "the method", *cells]))
+    return "\n".join(lines)
+
+
 def _gaps(figures: Mapping[tuple[str, str], float | None]) -> list[str]:
     """The share of the gap closed in percent, one string for each of `SEED_COLUMNS`."""
     return [_percent(_gap_closed(*(figures[row, column] for row in SEED_ROWS))) for column in SEED_COLUMNS]

@@ -1,6 +1,6 @@
 import pytest
 
-from man_jax.reporting.tables import results_table, seeds_table
+from man_jax.reporting.tables import results_table, rows_table, seeds_table
 
 SOURCE = {"mAP": 0.3, "R1": 0.4, "R5": 0.5, "R10": 0.612, "mINP": 0.1}
 
@@ -59,3 +59,13 @@ def test_a_missing_oracle_shows_dashes_in_its_row_and_in_the_mean():
 def test_no_result_or_a_repeated_seed_is_refused(results):
     with pytest.raises(ValueError, match="each seed once"):
         seeds_table(results)
+
+
+def test_rows_are_compared_with_the_method_seed_by_seed():
+    results = [
+        seed(0, adapted=0.50) | {"rows": {"no_cpa": {"mAP": 0.40, "R1": 0.60}}},
+        seed(1, adapted=0.70) | {"rows": {"no_cpa": {"mAP": 0.62, "R1": 0.80}}},
+    ]
+    lines = [cells(line) for line in rows_table(results).splitlines()]
+    assert lines[2] == ["the method", "60.0 ± 14.1", "–", "60.0 ± 14.1", "–"]
+    assert lines[3] == ["`no_cpa`", "51.0 ± 15.6", "-9.0 ± 1.4", "70.0 ± 14.1", "10.0 ± 0.0"]

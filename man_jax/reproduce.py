@@ -7,6 +7,7 @@ The oracle is the same run with true target labels in place of pseudo-labels, fr
 other value, and makes a table of what each gains or costs. Started again, it goes on where it stopped.
 """
 
+import ast
 import json
 from collections.abc import Sequence
 from operator import attrgetter
@@ -63,8 +64,13 @@ def turned(config: Config, row: str) -> Config:
         if not equals:
             return vary(config, row)
         kind = type(attrgetter(key)(config))
-        config.update_from_flattened_dict({key: kind(value)})
-    except (AttributeError, KeyError, ValueError) as error:
+        parsed = value if kind is str else ast.literal_eval(value)
+        if kind is float and type(parsed) is int:
+            parsed = float(parsed)
+        if type(parsed) is not kind:
+            raise ValueError(f"{key} is of type {kind.__name__}")
+        config.update_from_flattened_dict({key: parsed})
+    except (AttributeError, KeyError, SyntaxError, ValueError) as error:
         raise ConfigError(
             f"--rows {row}: {error}; name a variant or KEY=VALUE, e.g. loss.alpha=0.5"
         ) from None

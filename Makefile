@@ -11,7 +11,7 @@ export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.jax_cache
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo   draw two domains, pre-train on one, adapt to the other (about 10 minutes on 2 cores)"
+	@echo "make demo   draw two domains, pre-train on one, adapt to the other (about 5 minutes on 2 cores)"
 	@echo "make test   lint, format check, type check, tests (about as long)"
 	@echo "make clean  remove the environment, the demo's data and its run"
 

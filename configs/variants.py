@@ -4,6 +4,9 @@ Presets name one reading each for all that the paper leaves open; rows are the l
 second protocol, backbones those of Table 7. All are overrides of keys and nothing else: there is one train step.
 """
 
+import ast
+from operator import attrgetter
+
 from ml_collections import ConfigDict
 
 PAPER: dict[str, object] = {}
@@ -87,4 +90,29 @@ def vary(config: ConfigDict, variant: str) -> ConfigDict:
             raise ValueError(f"variant {name!r} is none of {', '.join(VARIANTS)}; join several with +")
         config.experiment += f"-{name}"
         config.update_from_flattened_dict(VARIANTS[name])
+    return config
+
+
+def turn(config: ConfigDict, row: str) -> ConfigDict:
+    """A copy of the experiment as a variant has it, or with another value of one key, written KEY=VALUE.
+
+    Raises ValueError for a variant or a key that does not exist, or a value of another type than the key's.
+    """
+    config = config.copy_and_resolve_references()
+    key, equals, value = row.partition("=")
+    if not equals:
+        return vary(config, row)
+    try:
+        kind = type(attrgetter(key)(config))
+    except AttributeError:
+        raise ValueError(f"there is no key {key} (all keys: configs/default.py)") from None
+    try:
+        parsed = value if kind is str else ast.literal_eval(value)
+    except (SyntaxError, ValueError):
+        parsed = None
+    if kind is float and type(parsed) is int:
+        parsed = float(parsed)
+    if type(parsed) is not kind:
+        raise ValueError(f"{value!r} is no value of {key}, which is of type {kind.__name__}")
+    config.update_from_flattened_dict({key: parsed})
     return config

@@ -7,17 +7,15 @@ The oracle is the same run with true target labels in place of pseudo-labels, fr
 other value, and makes a table of what each gains or costs. Started again, it goes on where it stopped.
 """
 
-import ast
 import json
 from collections.abc import Sequence
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from absl import flags
 from ml_collections import config_flags
 
-from configs.variants import vary
+from configs import variants
 from man_jax.command import run_command
 from man_jax.config import Config, ConfigError
 from man_jax.engine.run import run
@@ -57,24 +55,11 @@ def run_seed(config: Config, seed: int, out: Path, *, rows: Sequence[str] = ()) 
 
 
 def turned(config: Config, row: str) -> Config:
-    """The configuration as a variant, or with one key's other value (`KEY=VALUE`), has it."""
-    config = config.copy_and_resolve_references()
-    key, equals, value = row.partition("=")
+    """The configuration as the row has it; ConfigError if there is no such row."""
     try:
-        if not equals:
-            return vary(config, row)
-        kind = type(attrgetter(key)(config))
-        parsed = value if kind is str else ast.literal_eval(value)
-        if kind is float and type(parsed) is int:
-            parsed = float(parsed)
-        if type(parsed) is not kind:
-            raise ValueError(f"{key} is of type {kind.__name__}")
-        config.update_from_flattened_dict({key: parsed})
-    except (AttributeError, KeyError, SyntaxError, ValueError) as error:
-        raise ConfigError(
-            f"--rows {row}: {error}; name a variant or KEY=VALUE, e.g. loss.alpha=0.5"
-        ) from None
-    return config
+        return variants.turn(config, row)
+    except ValueError as error:
+        raise ConfigError(f"--rows {row}: {error}") from None
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_pipelines.folders import first_folder, image_files, shortlist
+from data_pipelines.folders import first_folder, identity_folders, image_files, shortlist
 from data_pipelines.records import ImageRef
 
 Images = tuple[ImageRef, ImageRef, ImageRef]
@@ -24,6 +24,22 @@ def paired_images(base: Path, modality_folders: Sequence[str]) -> tuple[list[Ima
         red, near, thermal = (ImageRef(folder / name) for folder in folders)
         triples.append((red, near, thermal))
     return triples, orphans
+
+
+def paired_identities(
+    base: Path, modality_folders: Sequence[str], example: str
+) -> tuple[list[tuple[int, Images]], list[Path]]:
+    """(identity, triple) of `base/<pid>/<modality folder>/<name>`, sorted, and the files that are in no triple.
+
+    `example` is a path of the layout, for the error about a folder that is no identity.
+    """
+    found: list[tuple[int, Images]] = []
+    orphans: list[Path] = []
+    for pid, folder in identity_folders(base, example):
+        triples, alone = paired_images(folder, modality_folders)
+        found.extend((pid, images) for images in triples)
+        orphans.extend(alone)
+    return found, orphans
 
 
 def orphan_warnings(name: str, split: str, orphans: Sequence[Path], base: Path) -> tuple[str, ...]:

@@ -11,8 +11,8 @@ import re
 from pathlib import Path
 
 from data_pipelines.checks import checked_dataset
-from data_pipelines.folders import find_base, first_folder, identity_folders, shortlist
-from data_pipelines.pairing import Images, orphan_warnings, paired_images
+from data_pipelines.folders import find_base, first_folder, shortlist
+from data_pipelines.pairing import Images, orphan_warnings, paired_identities
 from data_pipelines.records import DataError, Dataset, Facts, Record
 
 FACTS = Facts(
@@ -45,15 +45,10 @@ def read(root: Path) -> Dataset:
     splits: dict[str, list[Record]] = {}
     warnings: list[str] = []
     for split, names in SPLIT_FOLDERS.items():
-        records: list[Record] = []
-        orphans: list[Path] = []
-        for pid, identity in identity_folders(first_folder(base, *names), FACTS.example):
-            triples, alone = paired_images(identity, MODALITY_FOLDERS)
-            records.extend(_record(None if pid_in_name else pid, images) for images in triples)
-            orphans.extend(alone)
-        splits[split] = records
+        found, orphans = paired_identities(first_folder(base, *names), MODALITY_FOLDERS, FACTS.example)
+        splits[split] = [_record(None if pid_in_name else pid, images) for pid, images in found]
         warnings.extend(orphan_warnings(FACTS.name, split, orphans, base))
-        warnings.extend(_misfiled(split, records, base))
+        warnings.extend(_misfiled(split, splits[split], base))
     return checked_dataset(FACTS, base, splits, warnings)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Float
@@ -15,9 +16,10 @@ from man_jax.engine.extract import Extract, extract_table
 from man_jax.engine.sharding import local_rows, put_batch
 from man_jax.engine.state import TrainState
 from man_jax.engine.step import Batch, Step
-from man_jax.networks.three_branch import Variables
+from man_jax.networks.three_branch import Variables, concatenate_modalities
 from man_jax.objectives.total import Terms
 from man_jax.retrieval.ranking import RankingResult, evaluate_ranking, squared_distances
+from man_jax.vectors import unit
 
 RUN_AHEAD = 2
 """Steps that may be under way before the host waits: enough to keep the device busy, few batches in memory."""
@@ -91,15 +93,11 @@ def retrieval_distances(
         table = extract_table(
             extract, variables, split, batch_size=batch_size, mesh=mesh, description=f"features of {name}"
         )
-        return table.fused if present is None else fuse(table.modal[list(present)])
+        if present is None:
+            return table.fused
+        return np.asarray(unit(concatenate_modalities(jnp.asarray(table.modal[list(present)]))))
 
     return squared_distances(fused(data.query, "queries"), fused(data.gallery, "gallery"))
-
-
-def fuse(modal: Float[np.ndarray, "M N D"]) -> Float[np.ndarray, "N F"]:
-    """Unit(Cat of the modalities' Unit features), as the network does it (Eq. 1)."""
-    fused = np.concatenate(list(modal), axis=1)
-    return fused / np.maximum(np.linalg.norm(fused, axis=1, keepdims=True), 1e-12)
 
 
 def rank(distances: Float[np.ndarray, "Q G"], data: PreparedDataset) -> RankingResult:

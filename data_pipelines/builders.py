@@ -6,7 +6,7 @@ import hashlib
 import io
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import tensorflow_datasets as tfds
@@ -17,8 +17,8 @@ from data_pipelines.datasets import read
 from data_pipelines.examination import image_warnings
 from data_pipelines.images import DEEP_RANGE, check_deep_range
 from data_pipelines.locks import exclusive
-from data_pipelines.prepared import PreparedDataset, PreparedSplit, load, read_table
-from data_pipelines.records import MODALITIES, DataError, Dataset
+from data_pipelines.prepared import PreparedDataset, PreparedSplit, check_modalities, load, read_table
+from data_pipelines.records import DataError, Dataset
 from data_pipelines.shards import Triples, fingerprint
 from data_pipelines.verification import LEDGER, FileReport, raise_faults, verify
 
@@ -43,16 +43,22 @@ def prepare_dataset(
     prepared_root: Path | str,
     image_size: tuple[int, int],
     deep_range: tuple[int, int] = DEEP_RANGE,
+    *,
+    modalities: Sequence[str] | None = None,
 ) -> PreparedDataset:
-    """Read, check, prepare (once) and load the data set `name` at `image_size` = (H, W); log the warnings."""
+    """Read, check, prepare (once) and load the data set `name` at `image_size` = (H, W); log the warnings.
+
+    `modalities`: which images of a triple to load, of all that are prepared; None loads them all.
+    """
     dataset = read(name, root)
+    check_modalities(f"{dataset.name} in {dataset.root}", dataset.modalities, modalities)
     for warning in (*dataset.warnings, *check_queries(dataset)):
         logging.warning("%s", warning)
     out_dir = Path(prepared_root).expanduser()
     prepared_dir = prepare(dataset, out_dir, image_size=image_size, deep_range=deep_range)
     for warning in (read_table(prepared_dir) or {}).get("warnings", ()):
         logging.warning("%s", warning)
-    return load(prepared_dir)
+    return load(prepared_dir, modalities=modalities)
 
 
 def prepare(
@@ -108,7 +114,7 @@ def _workshop(dataset: Dataset, out_dir: Path, image_size: tuple[int, int]) -> I
         if (reason := _refusal(error)) is None:
             raise
         num_triples = sum(map(len, dataset.splits.values()))
-        num_bytes = num_triples * len(MODALITIES) * 3 * image_size[0] * image_size[1]
+        num_bytes = num_triples * len(dataset.modalities) * 3 * image_size[0] * image_size[1]
         raise DataError(
             f"{data_dir}: cannot be written ({reason}); up to {num_bytes / 2**20:,.0f} MiB are needed. Free "
             f"space or choose another folder; nothing there looks finished, and the same command goes on"

@@ -5,11 +5,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from data_pipelines.folders import shortlist
-from data_pipelines.records import SPLITS, UNLABELLED, DataError, Dataset, Facts, Record
+from data_pipelines.records import MODALITIES, SPLITS, UNLABELLED, DataError, Dataset, Facts, Record
 
 
 def checked_dataset(
-    facts: Facts, root: Path, splits: Mapping[str, Sequence[Record]], warnings: Sequence[str]
+    facts: Facts,
+    root: Path,
+    splits: Mapping[str, Sequence[Record]],
+    warnings: Sequence[str],
+    modalities: Sequence[str] = MODALITIES,
 ) -> Dataset:
     """The data set, unless a split is empty; identities in both train and test are added to the warnings."""
     for split in SPLITS:
@@ -24,6 +28,7 @@ def checked_dataset(
         splits={split: tuple(splits[split]) for split in SPLITS},
         removal=facts.removal,
         warnings=(*warnings, *_shared_identities(facts.name, splits)),
+        modalities=tuple(modalities),
     )
 
 

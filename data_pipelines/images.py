@@ -44,7 +44,7 @@ class Picture:
 def read_triple(
     record: Record, image_size: tuple[int, int], deep_range: tuple[int, int] = DEEP_RANGE
 ) -> np.ndarray:
-    """The triple as uint8 [3, H, W, 3], resized to `image_size` = (H, W).
+    """The triple as uint8 [M, H, W, 3], resized to `image_size` = (H, W).
 
     The filter is Pillow's BILINEAR, whose support grows with the reduction, so it does not alias.
     """

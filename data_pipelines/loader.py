@@ -20,7 +20,7 @@ READ_AHEAD = 4
 def training_batches(
     split: PreparedSplit, plan: np.ndarray, *, workers: int = 0, start: int = 0
 ) -> Iterator[Batch]:
-    """For each row of `plan` [T, B] from `start` on: images uint8 [B, 3, H, W, 3] and index int32 [B].
+    """For each row of `plan` [T, B] from `start` on: images uint8 [B, M, H, W, 3] and index int32 [B].
 
     The steps before `start` are skipped, not read. `workers` are processes; 0 reads in threads of this one.
     Their number changes no byte. A split in memory is copied to each worker, so 0 suits it best.
@@ -36,7 +36,7 @@ def training_batches(
 
 
 def evaluation_batches(split: PreparedSplit, batch_size: int, *, workers: int = 0) -> Iterator[Batch]:
-    """Every sample once, in order: images uint8 [B, 3, H, W, 3], index int32 [B], valid bool [B].
+    """Every sample once, in order: images uint8 [B, M, H, W, 3], index int32 [B], valid bool [B].
 
     The last batch is filled up with the last sample and `valid` False, so that all batches have one shape.
     """

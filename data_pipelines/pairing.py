@@ -1,4 +1,4 @@
-"""Three folders, one a modality, into triples: by exact file name, never by position."""
+"""Folders, one a modality, into triples: by exact file name, never by position."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from data_pipelines.folders import first_folder, identity_folders, image_files, shortlist
 from data_pipelines.records import ImageRef
 
-Images = tuple[ImageRef, ImageRef, ImageRef]
+Images = tuple[ImageRef, ...]
 
 
 def paired_images(base: Path, modality_folders: Sequence[str]) -> tuple[list[Images], list[Path]]:
@@ -19,11 +19,7 @@ def paired_images(base: Path, modality_folders: Sequence[str]) -> tuple[list[Ima
     files = [image_files(folder) for folder in folders]
     complete = set.intersection(*({path.name for path in paths} for paths in files))
     orphans = [path for paths in files for path in paths if path.name not in complete]
-    triples: list[Images] = []
-    for name in sorted(complete):
-        red, near, thermal = (ImageRef(folder / name) for folder in folders)
-        triples.append((red, near, thermal))
-    return triples, orphans
+    return [tuple(ImageRef(folder / name) for folder in folders) for name in sorted(complete)], orphans
 
 
 def paired_identities(

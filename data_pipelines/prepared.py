@@ -1,5 +1,9 @@
-"""A prepared data set: images of one size in array_record shards, and the table of its triples."""
+"""A prepared data set: images of one size in array_record shards, and the table of its triples.
 
+M is the number of modalities that are loaded, in the order R, N, T.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,27 +16,32 @@ from data_pipelines.records import SPLITS, DataError, Removal
 
 
 class ImageSource(Protocol):
-    """Random access to triples, each uint8 [3, H, W, 3]."""
+    """Random access to triples, each uint8 [M, H, W, 3]."""
 
     def __len__(self) -> int: ...
     def __getitem__(self, index: Any, /) -> np.ndarray: ...
 
 
 class StoredImages:
-    """The triples of one split in its shards, opened at the first read; a pickled copy opens its own."""
+    """The triples of one split in its shards, opened at the first read; a pickled copy opens its own.
 
-    def __init__(self, directory: Path, split: str):
+    `columns`: which of the stored modalities to read, by their place; None reads them all.
+    """
+
+    def __init__(self, directory: Path, split: str, columns: Sequence[int] | None = None):
         self.directory = directory
         self.split = split
+        self.columns = None if columns is None else list(columns)
 
     def __len__(self) -> int:
         return len(self._source)
 
     def __getitem__(self, index: SupportsIndex, /) -> np.ndarray:
-        return self._source[index]["images"]
+        images = self._source[index]["images"]
+        return images if self.columns is None else images[self.columns]
 
     def __getstate__(self) -> dict[str, object]:
-        return {"directory": self.directory, "split": self.split}
+        return {"directory": self.directory, "split": self.split, "columns": self.columns}
 
     @cached_property
     def _source(self) -> Any:
@@ -61,17 +70,17 @@ class PreparedSplit:
         return len(self.pids)
 
     def __getitem__(self, index: SupportsIndex) -> np.ndarray:
-        """The triple `index` as uint8 [3, H, W, 3], in the order R, N, T; not to be written to."""
+        """The triple `index` as uint8 [M, H, W, 3]; not to be written to."""
         return self.images[index]
 
     def read(self, indices: np.ndarray) -> np.ndarray:
-        """The triples `indices` [B] as a new uint8 [B, 3, H, W, 3]."""
+        """The triples `indices` [B] as a new uint8 [B, M, H, W, 3]."""
         if isinstance(self.images, np.ndarray):
             return self.images[indices]
         return np.stack([self.images[int(index)] for index in indices])
 
     def in_memory(self) -> "PreparedSplit":
-        """The same split over one array uint8 [N, 3, H, W, 3]: every shard is read once, now."""
+        """The same split over one array uint8 [N, M, H, W, 3]: every shard is read once, now."""
         images = np.empty((len(self), *self[0].shape), np.uint8)
         for i in range(len(self)):
             images[i] = self[i]
@@ -84,20 +93,38 @@ class PreparedDataset:
 
     name: str
     removal: Removal
+    modalities: tuple[str, ...]
+    """Of R, N, T those that are loaded: the axis M of the images."""
     image_size: tuple[int, int]
     train: PreparedSplit
     query: PreparedSplit
     gallery: PreparedSplit
 
 
-def load(prepared_dir: Path) -> PreparedDataset:
-    """Open what `builders.prepare` wrote and returned; the images stay on disk until they are read."""
+def load(prepared_dir: Path, *, modalities: Sequence[str] | None = None) -> PreparedDataset:
+    """Open what `builders.prepare` wrote and returned; the images stay on disk until they are read.
+
+    `modalities`: which images of a triple to load; None loads all there are.
+    """
     table = read_table(prepared_dir)
     if table is None:
         raise DataError(f"{prepared_dir}: not a prepared data set; give what builders.prepare returns")
-    splits = {split: _split(prepared_dir, split, table) for split in SPLITS}
+    stored = table["modalities"]
+    check_modalities(str(prepared_dir), stored, modalities)
+    loaded = tuple(stored if modalities is None else modalities)
+    columns = None if loaded == tuple(stored) else [stored.index(name) for name in loaded]
+    splits = {split: _split(prepared_dir, split, table, columns) for split in SPLITS}
     height, width = table["image_size"]
-    return PreparedDataset(table["name"], table["removal"], (height, width), **splits)
+    return PreparedDataset(table["name"], table["removal"], loaded, (height, width), **splits)
+
+
+def check_modalities(name: str, present: Sequence[str], wanted: Sequence[str] | None) -> None:
+    """Raise DataError if the data set, which goes by `name`, lacks a modality that is wanted."""
+    if missing := [modality for modality in wanted or () if modality not in present]:
+        raise DataError(
+            f"{name} has the modalities {', '.join(present)}, not {', '.join(missing)}; "
+            f"set config.model.modalities to some of {tuple(present)!r}"
+        )
 
 
 def read_table(prepared_dir: Path) -> dict[str, Any] | None:
@@ -107,9 +134,11 @@ def read_table(prepared_dir: Path) -> dict[str, Any] | None:
     return dict(tfds.builder_from_directory(prepared_dir).info.metadata or {}) or None
 
 
-def _split(prepared_dir: Path, split: str, table: dict[str, Any]) -> PreparedSplit:
+def _split(
+    prepared_dir: Path, split: str, table: dict[str, Any], modalities: Sequence[int] | None
+) -> PreparedSplit:
     columns = table["splits"][split]
-    images = StoredImages(prepared_dir, split)
+    images = StoredImages(prepared_dir, split, modalities)
     if len(images) != len(columns["pid"]):
         raise DataError(
             f"{prepared_dir}: the shards of {split} hold {len(images)} triples, the table "

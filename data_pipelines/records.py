@@ -31,16 +31,16 @@ class ImageRef:
 
 @dataclass(frozen=True)
 class Record:
-    """One triple of pixel-aligned images of one object; the images are in the order of `MODALITIES`."""
+    """One triple of pixel-aligned images of one object, in the order of `MODALITIES`, without those its set lacks."""
 
-    images: tuple[ImageRef, ImageRef, ImageRef]
+    images: tuple[ImageRef, ...]
     pid: int
     camid: int
     scene: int = -1
 
     @property
     def name(self) -> str:
-        """The file name of the RGB image, by which people know the triple."""
+        """The file name of the first image, by which people know the triple."""
         return self.images[0].path.name
 
     def group(self, removal: Removal) -> int:
@@ -70,6 +70,8 @@ class Dataset:
     splits: Mapping[str, tuple[Record, ...]]
     removal: Removal
     warnings: tuple[str, ...] = field(default=())
+    modalities: tuple[str, ...] = MODALITIES
+    """Which of `MODALITIES` there are, the same in every record."""
 
 
 class DataError(ValueError):

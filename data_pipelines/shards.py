@@ -18,7 +18,7 @@ import tensorflow_datasets as tfds
 from data_pipelines.images import read_triple
 from data_pipelines.parallel import map_in_order
 from data_pipelines.progress import track
-from data_pipelines.records import MODALITIES, DataError, Dataset, Record
+from data_pipelines.records import DataError, Dataset, Record
 
 
 class Triples(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -45,7 +45,7 @@ class Triples(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         super().__init__(data_dir=data_dir, file_format="array_record")
 
     def _info(self) -> tfds.core.DatasetInfo:
-        shape = (len(MODALITIES), *self.image_size, 3)
+        shape = (len(self.dataset.modalities), *self.image_size, 3)
         features: dict[str, Any] = {
             "images": tfds.features.Tensor(
                 shape=shape, dtype=np.uint8, encoding=tfds.features.Encoding.BYTES
@@ -90,6 +90,7 @@ def _table(dataset: Dataset, image_size: tuple[int, int], deep_range: tuple[int,
     return {
         "name": dataset.name,
         "removal": dataset.removal,
+        "modalities": list(dataset.modalities),
         "image_size": list(image_size),
         "fingerprint": fingerprint(dataset, deep_range),
         "splits": {split: {c: [row[c] for row in table] for c in columns} for split, table in rows.items()},
@@ -98,7 +99,7 @@ def _table(dataset: Dataset, image_size: tuple[int, int], deep_range: tuple[int,
 
 def fingerprint(dataset: Dataset, deep_range: tuple[int, int]) -> str:
     """A digest of what was read of the names and of every file's size and modification time."""
-    digest = hashlib.sha256(json.dumps(deep_range).encode())
+    digest = hashlib.sha256(json.dumps([deep_range, dataset.modalities]).encode())
     for split, records in dataset.splits.items():
         for record in records:
             digest.update(json.dumps([split, *_row(record).values()]).encode())

@@ -81,8 +81,9 @@ def available_memory() -> int:
 
 
 def _mapped_file(images: StoredImages) -> Path:
-    # In the folder of the shards, so that it goes when they do.
-    return images.directory / f"{images.split}.npy"
+    # In the folder of the shards, so that it goes when they do. One a choice of modalities.
+    chosen = "" if images.columns is None else "_" + "".join(map(str, images.columns))
+    return images.directory / f"{images.split}{chosen}.npy"
 
 
 def _room_for_mapping(images: StoredImages, num_bytes: int) -> int:

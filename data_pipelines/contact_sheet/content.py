@@ -20,7 +20,7 @@ MOST_BARS = 12
 
 @dataclass(frozen=True)
 class Strip:
-    """The three images of a triple side by side, as a data URL, and what is known of it."""
+    """The images of a triple side by side, as a data URL, and what is known of it."""
 
     url: str
     caption: str
@@ -134,9 +134,9 @@ def _strip(split: PreparedSplit, index: int) -> Strip:
 
 
 def _data_url(triple: np.ndarray) -> str:
-    """uint8 [3, H, W, 3] → one JPEG, R, N and T from left to right."""
+    """uint8 [M, H, W, 3] → one JPEG, the modalities from left to right."""
     _, height, width, _ = triple.shape
-    page = Image.new("RGB", (3 * width + 2 * GAP, height), "white")
+    page = Image.new("RGB", (strip_width(len(triple), width), height), "white")
     for m, image in enumerate(triple):
         page.paste(Image.fromarray(image), (m * (width + GAP), 0))
     if height > STRIP_HEIGHT:
@@ -144,3 +144,8 @@ def _data_url(triple: np.ndarray) -> str:
     buffer = io.BytesIO()
     page.save(buffer, "JPEG", quality=88, subsampling=0)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def strip_width(num_modalities: int, width: int) -> int:
+    """Pixels across a strip of images of `width`, with the gaps between them."""
+    return num_modalities * (width + GAP) - GAP

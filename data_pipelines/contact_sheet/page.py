@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from data_pipelines.contact_sheet.content import GAP, STRIP_HEIGHT, describe
+from data_pipelines.contact_sheet.content import STRIP_HEIGHT, describe, strip_width
 from data_pipelines.prepared import load, read_table
 from data_pipelines.records import DataError
 
+MODALITY_NAMES = {"R": "RGB", "N": "near-infrared", "T": "thermal"}
 TEMPLATE = Path(__file__).with_name("page.html")
 MIN_HEIGHT = 96
 MAX_WIDTH = 390
@@ -21,10 +22,11 @@ def write_page(prepared: Path, out: Path, *, triples: int, identities: int, seed
     folder = _only_preparation(prepared)
     data = load(folder)
     height, width = data.image_size
-    aspect = (3 * width + 2 * GAP) / height
+    aspect = strip_width(len(data.modalities), width) / height
     strip_height = round(min(max(height, MIN_HEIGHT), STRIP_HEIGHT, MAX_WIDTH / aspect))
     html = _template().render(
         data=data,
+        modalities=", ".join(MODALITY_NAMES[name] for name in data.modalities),
         warnings=(read_table(folder) or {}).get("warnings", ()),
         splits=describe(data, triples=triples, identities=identities, seed=seed),
         height=height,

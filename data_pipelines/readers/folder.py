@@ -1,11 +1,13 @@
-"""Data of your own in folders: one per split, below it one per modality, three files of the same name per triple.
+"""Data of your own in folders: one per split, below it one per modality, files of the same name for a triple.
 
-Layout: `{train,query,gallery}/{R,N,T}/*`; `unlabelled` in place of `train` for a target without identities.
+Layout: `{train,query,gallery}/{R,N,T}/*`; `unlabelled` in place of `train` for a target without identities. A set that
+lacks a modality has no folder of it in any split.
 Names: `12_c3_anything.jpg` = identity, camera, whatever you like. In `unlabelled` every name is accepted; the camera
 is 0 where the name has no field `c3`.
 """
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 from data_pipelines.checks import checked_dataset
@@ -24,19 +26,26 @@ _CAMERA = re.compile(r"(?:^|_)c(\d+)(?=_|$)")
 def read(root: Path) -> Dataset:
     """The records of a data set of one's own below `root`; no image is opened.
 
-    A file without two companions of its name is an orphan: left out, counted and named in the warnings.
+    A file without its companions of the same name is an orphan: left out, counted and named in the warnings.
     """
     base = find_base(root, root_names=(), marker=SPLIT_FOLDERS["train"])
     if all((base / name).is_dir() for name in SPLIT_FOLDERS["train"]):
         raise DataError(f"{base} has both train/ and unlabelled/; keep the one to train on")
+    folders = {split: first_folder(base, *names) for split, names in SPLIT_FOLDERS.items()}
+    modalities = _modalities(folders.values())
     splits: dict[str, list[Record]] = {}
     warnings: list[str] = []
-    for split, names in SPLIT_FOLDERS.items():
-        folder = first_folder(base, *names)
-        triples, orphans = paired_images(folder, MODALITIES)
+    for split, folder in folders.items():
+        triples, orphans = paired_images(folder, modalities)
         splits[split] = [_record(images, labelled=folder.name != "unlabelled") for images in triples]
         warnings.extend(orphan_warnings(FACTS.name, split, orphans, base))
-    return checked_dataset(FACTS, base, splits, warnings)
+    return checked_dataset(FACTS, base, splits, warnings, modalities)
+
+
+def _modalities(folders: Collection[Path]) -> tuple[str, ...]:
+    """Those that any split has a folder of; `paired_images` refuses a split that lacks one of them."""
+    found = tuple(name for name in MODALITIES if any((folder / name).is_dir() for folder in folders))
+    return found or MODALITIES
 
 
 def _record(images: Images, *, labelled: bool) -> Record:

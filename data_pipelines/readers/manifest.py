@@ -1,7 +1,8 @@
 """Data of your own in a table, CSV or Parquet: a row is a triple, its files may lie anywhere.
 
-Columns: `split` (train, query, gallery), `R`, `N`, `T` (paths, relative to the table's folder or absolute), `pid` and
-`camid` (whole numbers from 0), and, if the rule is to be that of scenes, `scene`. An empty `pid` is a training triple
+Columns: `split` (train, query, gallery), `R`, `N`, `T` (paths, relative to the table's folder or absolute; a set that
+lacks a modality has no such column, or an empty one), `pid` and `camid` (whole numbers from 0), and, if the rule is to
+be that of scenes, `scene`. An empty `pid` is a training triple
 without an identity. The removal rule is 'same pid and same scene' if `scene` is filled, 'same pid and same camid' if
 the column is absent or empty.
 """
@@ -26,8 +27,8 @@ FACTS = Facts(
 )
 
 FILES = ("manifest.csv", "manifest.parquet")
-REQUIRED = ("split", *MODALITIES, "pid", "camid")
-OPTIONAL = ("scene",)
+REQUIRED = ("split", "pid", "camid")
+OPTIONAL = (*MODALITIES, "scene")
 
 
 def read(root: Path) -> Dataset:
@@ -35,13 +36,14 @@ def read(root: Path) -> Dataset:
     path = _find(root)
     rows = read_rows(path)
     warnings = _check_columns(path, rows)
+    modalities = _filled(path, rows)
     by_scene = any(row.cells.get("scene") for row in rows)
     splits: dict[str, list[Record]] = {split: [] for split in SPLITS}
     for row in rows:
-        splits[_split(path, row)].append(_record(path, row, by_scene=by_scene))
-    _check_files(path, rows, splits)
+        splits[_split(path, row)].append(_record(path, row, modalities, by_scene=by_scene))
+    _check_files(path, rows, splits, modalities)
     facts = replace(FACTS, removal="scene" if by_scene else "camid")
-    return checked_dataset(facts, path, splits, warnings)
+    return checked_dataset(facts, path, splits, warnings, modalities)
 
 
 def _find(root: Path) -> Path:
@@ -63,10 +65,20 @@ def _check_columns(path: Path, rows: Sequence[Row]) -> tuple[str, ...]:
     if missing := [name for name in REQUIRED if name not in columns]:
         raise DataError(
             f"{path}: no column {', '.join(missing)}; there are {', '.join(columns)}. "
-            f"Needed: {', '.join(REQUIRED)}; scene if the rule is that of scenes"
+            f"Needed: {', '.join(REQUIRED)}, and those of R, N, T there are; scene if the rule is that of scenes"
         )
     unread = [name for name in columns if name not in (*REQUIRED, *OPTIONAL)]
     return (f"{FACTS.name}: columns that are not read: {', '.join(unread)}",) if unread else ()
+
+
+def _filled(path: Path, rows: Sequence[Row]) -> tuple[str, ...]:
+    """The modalities that any row has a path of."""
+    found = tuple(name for name in MODALITIES if any(row.cells.get(name) for row in rows))
+    if not found:
+        raise DataError(
+            f"{path}: no path in any of the columns {', '.join(MODALITIES)}; fill those there are"
+        )
+    return found
 
 
 def _split(path: Path, row: Row) -> str:
@@ -76,21 +88,22 @@ def _split(path: Path, row: Row) -> str:
     return split
 
 
-def _record(path: Path, row: Row, *, by_scene: bool) -> Record:
+def _record(path: Path, row: Row, modalities: Sequence[str], *, by_scene: bool) -> Record:
     cells, where = row.cells, f"{path}, row {row.number}"
-    if missing := [name for name in MODALITIES if not cells[name]]:
+    if missing := [name for name in modalities if not cells[name]]:
         raise DataError(
-            f"{where}: no path in {', '.join(missing)}; a triple needs all three modalities. Remove the row."
+            f"{where}: no path in {', '.join(missing)}, which other rows have; fill it, remove the row, or "
+            f"remove the column: a modality is there in every row or in none"
         )
-    red, near, thermal = (ImageRef(path.parent / cells[name]) for name in MODALITIES)
-    if len({red.path, near.path, thermal.path}) < len(MODALITIES):
+    images = tuple(ImageRef(path.parent / cells[name]) for name in modalities)
+    if len({image.path for image in images}) < len(images):
         raise DataError(f"{where}: one file stands for two modalities; give each its own")
     may_lack_pid = cells["split"] == "train"
     pid = _number(where, cells, "pid", UNLABELLED if may_lack_pid else None)
     camid = _number(where, cells, "camid", None)
     # Training triples are never removed from a list, so their scene may be unknown.
     scene = _number(where, cells, "scene", -1 if may_lack_pid else None) if by_scene else -1
-    return Record(images=(red, near, thermal), pid=pid, camid=camid, scene=scene)
+    return Record(images=images, pid=pid, camid=camid, scene=scene)
 
 
 def _number(where: str, cells: Mapping[str, str], column: str, if_empty: int | None) -> int:
@@ -104,11 +117,13 @@ def _number(where: str, cells: Mapping[str, str], column: str, if_empty: int | N
     return int(cell.partition(".")[0])
 
 
-def _check_files(path: Path, rows: Sequence[Row], splits: Mapping[str, Sequence[Record]]) -> None:
+def _check_files(
+    path: Path, rows: Sequence[Row], splits: Mapping[str, Sequence[Record]], modalities: Sequence[str]
+) -> None:
     missing = [
         f"row {row.number}: {row.cells[name]}"
         for row in rows
-        for name in MODALITIES
+        for name in modalities
         if not (path.parent / row.cells[name]).exists()
     ]
     if missing:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from man_jax.config import MODALITIES, Config
+from man_jax.config import Config
 from man_jax.engine.augment import Augmentation, Normalization
 from man_jax.engine.optimizer import make_optimizer, warmup_cosine
 from man_jax.engine.state import TrainState, create_state
@@ -23,7 +23,7 @@ def build_model(model: Config, *, num_classes: int) -> ThreeBranch:
     return ThreeBranch(
         Branch(build_backbone(model)),
         num_classes=num_classes,
-        modalities=tuple(MODALITIES.index(name) for name in model.modalities),
+        num_modalities=len(model.modalities),
         application=application,
         fusion_neck=model.fusion_neck,
     )

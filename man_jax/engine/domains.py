@@ -1,5 +1,6 @@
 """The two data sets of a run, ready to train on."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -31,10 +32,15 @@ class Domain:
         return int(self.identities.max()) + 1
 
 
-def open_domain(domain: Config, data: Config) -> Domain:
-    """Read, verify and prepare (once) `config.data.source` or `.target`."""
+def open_domain(domain: Config, data: Config, *, modalities: Sequence[str]) -> Domain:
+    """Read, verify and prepare (once) `config.data.source` or `.target`, of whose images `modalities` are loaded."""
     prepared = prepare_dataset(
-        domain.name, domain.root, data.prepared, tuple(data.image_size), tuple(domain.deep_range)
+        domain.name,
+        domain.root,
+        data.prepared,
+        tuple(data.image_size),
+        tuple(domain.deep_range),
+        modalities=modalities,
     )
     prepared = replace(prepared, train=store(prepared.train, data.storage, workers=data.workers))
     return Domain(prepared, number_identities(prepared.train.pids))
@@ -42,7 +48,10 @@ def open_domain(domain: Config, data: Config) -> Domain:
 
 def open_domains(config: Config) -> tuple[Domain, Domain]:
     """Source and target of a configuration, with labels where they are needed; warn of what both hold."""
-    source, target = (open_domain(config.data[side], config.data) for side in ("source", "target"))
+    source, target = (
+        open_domain(config.data[side], config.data, modalities=config.model.modalities)
+        for side in ("source", "target")
+    )
     require_labels(source, key="data.source", why="the source is what identities are learnt from")
     if config.adapt.labels == "truth":
         require_labels(target, key="data.target", why="config.adapt.labels is 'truth'")

@@ -27,7 +27,8 @@ def step_footprint(config: Config) -> dict[str, Any]:
     sizes = {"num_source": source[1], "num_target": num_target, "num_samples": source[0] + target[0]}
     state = jax.eval_shape(partial(build_state, config, model, optimizer, **sizes))
     batch_size = config.batch.identities * config.batch.instances
-    batch = jax.eval_shape(partial(_blank_batch, batch_size, tuple(config.data.image_size)))
+    shape = (batch_size, model.num_modalities, *config.data.image_size, 3)
+    batch = jax.eval_shape(partial(_blank_batch, shape))
     state, batch = _placed(state, replicated(mesh)), _placed(batch, batch_sharding(mesh))
     start = time.monotonic()
     compiled = build_step(config, model, optimizer, mesh).lower(state, batch, batch).compile()
@@ -59,9 +60,8 @@ def _published_size(config: Config, side: str) -> tuple[int, int]:
     return FACTS[name].published["train"]
 
 
-def _blank_batch(batch_size: int, image_size: tuple[int, int]) -> Batch:
-    images = jnp.zeros((batch_size, 3, *image_size, 3), jnp.uint8)
-    return Batch(images, jnp.zeros(batch_size, jnp.int32), jnp.zeros(batch_size, bool))
+def _blank_batch(shape: tuple[int, ...]) -> Batch:
+    return Batch(jnp.zeros(shape, jnp.uint8), jnp.zeros(shape[0], jnp.int32), jnp.zeros(shape[0], bool))
 
 
 def _placed(tree, sharding):

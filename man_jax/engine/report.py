@@ -83,6 +83,7 @@ def draw_rankings(distances: np.ndarray, data: PreparedDataset, path: Path, *, s
         valid,
         [f"pid {query.pids[i]}, camera {query.camids[i]}" for i in chosen],
         path,
+        modalities=data.modalities,
     )
 
 

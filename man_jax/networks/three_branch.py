@@ -117,16 +117,11 @@ class ThreeBranch:
 
     branch: Branch
     num_classes: int
-    modalities: tuple[int, ...] = (0, 1, 2)
-    """Which images of a triple have a branch."""
+    num_modalities: int = 3
+    """M, one branch each."""
     application: Application = "loop"
     fusion_neck: FusionNeck = "shared"
     """`shared`: f_F = Cat(f_R, f_N, f_T) | `own`: a BNNeck of its own on g_F."""
-
-    @property
-    def num_modalities(self) -> int:
-        """M."""
-        return len(self.modalities)
 
     @property
     def dim(self) -> int:
@@ -156,7 +151,7 @@ class ThreeBranch:
     ) -> tuple[Features, Variables]:
         """Features of normalised images, and the batch statistics, updated if `train`."""
         stacked = {name: variables[name]["branches"] for name in ("params", "batch_stats")}
-        images = jnp.stack([images[:, m] for m in self.modalities])
+        images = jnp.moveaxis(images, 1, 0)
 
         def apply(variables, images):
             return self.branch.apply(variables, images, train=train, mutable=["batch_stats"])

@@ -17,7 +17,6 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 DPI = 120
-MODALITIES = "RNT"
 RIGHT, WRONG = "#1b7837", "#c51b1b"
 
 ACCURACIES = {
@@ -44,28 +43,30 @@ def ranking_figure(
     titles: Sequence[str],
     path: str | os.PathLike[str],
     *,
+    modalities: Sequence[str],
     strip_width: float = 0.62,
 ) -> None:
-    """Draw each query with its best matches, all three modalities stacked, and write a PNG atomically.
+    """Draw each query with its best matches, all M modalities stacked, and write a PNG atomically.
 
     A right match has a solid green frame and a tick, a wrong one a dashed red frame and a cross.
 
     Args:
-        query_images: [q, 3, H, W, 3], modalities in the order R, N, T.
-        match_images: [q, k, 3, H, W, 3], best match first.
+        query_images: [q, M, H, W, 3].
+        match_images: [q, k, M, H, W, 3], best match first.
         correct: [q, k], whether the match shows the query's object.
         valid: [q, k], false where the list is shorter than k; such a place stays empty.
         titles: one line a query, e.g. "pid 12, camid 3".
+        modalities: the M names, e.g. "RNT".
         path: where the PNG goes; the folder is made.
         strip_width: width of one triple, in inches at 120 pixels an inch.
 
     Raises:
         ValueError: the shapes disagree or there is no query.
     """
-    _check_shapes(query_images, match_images, correct, valid, titles)
+    _check_shapes(query_images, match_images, correct, valid, titles, len(modalities))
     num_queries, num_matches = correct.shape
     height, width = query_images.shape[2:4]
-    strip_height = strip_width * 3 * height / width
+    strip_height = strip_width * len(modalities) * height / width
     num_columns = _balanced_columns(num_queries, strip_height / ((num_matches + 1) * strip_width))
     num_rows = math.ceil(num_queries / num_columns)
     size = (num_columns * (num_matches + 2) * 1.12 * strip_width, num_rows * (strip_height + 0.75))
@@ -76,7 +77,7 @@ def ranking_figure(
         places = panel.subplots(1, num_matches + 1)
         _draw_triple(places[0], query_images[query])
         places[0].set_title("query", fontsize=8)
-        _name_modalities(places[0], height)
+        _name_modalities(places[0], modalities, height)
         for place, images, is_right, is_there, rank in zip(
             places[1:],
             match_images[query],
@@ -136,10 +137,10 @@ def curves_figure(history: Iterable[Row], path: str | os.PathLike[str]) -> None:
 
 
 def _check_shapes(
-    query_images: NDArray, match_images: NDArray, correct: NDArray, valid: NDArray, titles: Any
+    query_images: NDArray, match_images: NDArray, correct: NDArray, valid: NDArray, titles: Any, m: int
 ):
     q, k = correct.shape
-    expected = {"query_images": (q, 3), "match_images": (q, k, 3), "valid": (q, k), "titles": (q,)}
+    expected = {"query_images": (q, m), "match_images": (q, k, m), "valid": (q, k), "titles": (q,)}
     actual = {
         "query_images": query_images.shape[:2],
         "match_images": match_images.shape[:3],
@@ -162,14 +163,14 @@ def _balanced_columns(num_panels: int, aspect: float) -> int:
 
 
 def _draw_triple(place: Axes, images: NDArray[np.uint8]) -> None:
-    """The three modalities of one triple [3, H, W, 3] below one another."""
+    """The modalities of one triple [M, H, W, 3] below one another."""
     place.imshow(np.concatenate(images, axis=0), interpolation="antialiased")
     place.set_xticks([])
     place.set_yticks([])
 
 
-def _name_modalities(place: Axes, height: int) -> None:
-    place.set_yticks([(m + 0.5) * height for m in range(len(MODALITIES))], MODALITIES, fontsize=8)
+def _name_modalities(place: Axes, modalities: Sequence[str], height: int) -> None:
+    place.set_yticks([(m + 0.5) * height for m in range(len(modalities))], modalities, fontsize=8)
     place.tick_params(length=0)
 
 

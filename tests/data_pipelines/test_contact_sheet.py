@@ -12,9 +12,9 @@ from PIL import Image
 from data_pipelines import builders
 from data_pipelines.contact_sheet.content import describe
 from data_pipelines.contact_sheet.page import write_page
-from data_pipelines.readers import wmveid863
+from data_pipelines.readers import folder, wmveid863
 from data_pipelines.records import DataError
-from tests.data_pipelines.trees import MODALITY_COLOURS, write_picture, write_wmveid863
+from tests.data_pipelines.trees import MODALITY_COLOURS, write_picture, write_triples, write_wmveid863
 from tests.engine.splits import new_dataset, new_split
 
 SIZE = (24, 16)
@@ -47,6 +47,15 @@ def prepared(tmp_path) -> Path:
 def draw(prepared: Path, out: Path, **choice) -> Page:
     write_page(prepared, out, **{"triples": 2, "identities": 5, "seed": 0, **choice})
     return Page(out.read_text(encoding="utf-8"))
+
+
+def test_a_set_without_near_infrared_has_strips_of_two(tmp_path):
+    for split in ("train", "query", "gallery"):
+        write_triples(tmp_path / split, ["1_c1.jpg", "1_c2.jpg"], ("R", "T"))
+    prepared = builders.prepare(folder.read(tmp_path), tmp_path / "out", image_size=SIZE)
+    page = draw(prepared, tmp_path / "sheet.html")
+    assert any("Every strip is RGB, thermal." in text for text in page.texts)
+    assert {image.shape for image in page.images} == {(24, 2 * 16 + 2, 3)}
 
 
 def test_a_strip_is_rgb_near_infrared_thermal_from_left_to_right(prepared, tmp_path):

@@ -1,6 +1,8 @@
 """Data of one's own: folders, and manifests in CSV and Parquet."""
 
 import csv
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +23,9 @@ NAMES = {
 }
 
 
-def write_folders(base: Path) -> Path:
+def write_folders(base: Path, modalities: Sequence[str] = MODALITIES) -> Path:
     for split, names in NAMES.items():
-        write_triples(base / split, names, MODALITIES)
+        write_triples(base / split, names, modalities)
     return base
 
 
@@ -51,6 +53,26 @@ def test_a_folder_of_one_s_own_is_read_by_its_names(tmp_path):
 def test_its_images_are_in_the_order_of_the_folders(tmp_path):
     for record in datasets.read("folder", write_folders(tmp_path)).splits["train"]:
         assert [image.path.parent.name for image in record.images] == list(MODALITIES)
+
+
+@pytest.mark.parametrize("modalities", [("R",), ("R", "T"), ("N", "T")])
+def test_a_set_may_lack_modalities(tmp_path, modalities):
+    dataset = datasets.read("folder", write_folders(tmp_path, modalities))
+    assert dataset.modalities == modalities
+    for records in dataset.splits.values():
+        for record in records:
+            assert tuple(image.path.parent.name for image in record.images) == modalities
+
+
+def test_a_split_that_lacks_a_modality_of_another_is_named(tmp_path):
+    shutil.rmtree(write_folders(tmp_path) / "gallery/N")
+    with pytest.raises(DataError, match="gallery has no folder N"):
+        datasets.read("folder", tmp_path)
+
+
+def test_a_set_of_no_modality_says_which_folders_are_looked_for(tmp_path):
+    with pytest.raises(DataError, match="train has no folder R"):
+        datasets.read("folder", write_folders(tmp_path, ("vis", "ni", "th")))
 
 
 def test_an_unlabelled_target_needs_no_names(tmp_path):
@@ -138,6 +160,14 @@ def test_a_manifest_says_everything_itself(tmp_path, write, suffix):
     assert (dataset.removal, dataset.warnings) == ("camid", ())
 
 
+@pytest.mark.parametrize("empty", [True, False])
+def test_a_manifest_may_lack_modalities(tmp_path, empty):
+    rows = [row | {"N": ""} if empty else {k: v for k, v in row.items() if k != "N"} for row in ROWS]
+    dataset = datasets.read("manifest", write_csv(tmp_path / "mine.csv", rows))
+    assert dataset.modalities == ("R", "T")
+    assert [image.path.parent.name for image in dataset.splits["query"][0].images] == ["rgb", "heat"]
+
+
 @pytest.mark.parametrize("name", ["manifest.csv", "manifest.parquet"])
 def test_the_folder_of_a_manifest_will_do(tmp_path, name):
     (write_csv if name.endswith("csv") else write_parquet)(tmp_path / name, ROWS)
@@ -189,7 +219,8 @@ def test_columns_that_are_not_read_are_named(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (changed(2, N=""), r"row 4: no path in N; a triple needs all three modalities"),
+        (changed(2, N=""), r"row 4: no path in N, which other rows have; fill it, remove the row, or"),
+        ([row | {"R": "", "N": "", "T": ""} for row in ROWS], r"no path in any of the columns R, N, T"),
         (
             changed(2, pid=""),
             r"row 4: pid is ''; write a whole number from 0 \(only in the split train",
@@ -202,8 +233,8 @@ def test_columns_that_are_not_read_are_named(tmp_path):
         (changed(1, N="rgb/b.jpg"), r"row 3: one file stands for two modalities"),
         (changed(1, R="rgb/a.jpg"), r"1 files occur in several rows of the split train: .*rgb/a\.jpg"),
         (
-            [{k: v for k, v in row.items() if k != "T"} for row in ROWS],
-            r"no column T; there are split, R, N, pid",
+            [{k: v for k, v in row.items() if k != "camid"} for row in ROWS],
+            r"no column camid; there are split, R, N, T, pid",
         ),
         (ROWS[:2], r"no triple in the split query"),
     ],

@@ -50,6 +50,15 @@ def test_every_place_holds_the_same_bytes(split, place):
     assert stored.read(indices).flags.writeable
 
 
+@pytest.mark.parametrize("place", PLACES)
+def test_chosen_modalities_are_those_columns_of_all(split, place):
+    everything = store(split, place)  # so that a mapped file of all is there already
+    folder = split.images.directory
+    for modalities, columns in (("N",), [1]), (("R", "T"), [0, 2]), (("R", "N", "T"), [0, 1, 2]):
+        chosen = store(builders.load(folder, modalities=modalities).train, place)
+        np.testing.assert_array_equal(chosen.read(np.arange(6)), everything.read(np.arange(6))[:, columns])
+
+
 def batches(split: PreparedSplit, workers: int) -> list[tuple[bytes, bytes]]:
     plan = identity_plan(split.pids, num_steps=4, identities=2, instances=2, seed=3, epoch=1, stream="source")
     found = training_batches(split, plan, workers=workers)

@@ -52,11 +52,11 @@ def write_wmveid863(base: Path, splits: dict[str, Iterable[str]] | None = None) 
     return base
 
 
-def write_triples(base: Path, names: Iterable[str], modalities: tuple[str, str, str]) -> Path:
-    """`base/[identity/]<modality>/name` in the modality colours, for names with or without their identity folder."""
+def write_triples(base: Path, names: Iterable[str], modalities: Sequence[str]) -> Path:
+    """`base/[identity/]<modality>/name`, coloured by modality, for names with or without their identity folder."""
     for name in names:
         identity, _, file_name = name.rpartition("/")
-        for modality, colour in zip(modalities, MODALITY_COLOURS, strict=True):
+        for modality, colour in zip(modalities, MODALITY_COLOURS, strict=False):
             write_picture(base / identity / modality / file_name, colour)
     return base
 

@@ -5,7 +5,7 @@ from absl import logging
 from configs import default
 from data_pipelines.records import DataError
 from man_jax.engine.domains import Domain, number_identities, open_domains, require_labels
-from tests.data_pipelines.trees import write_triples, write_wmveid863
+from tests.data_pipelines.trees import MODALITY_COLOURS, write_triples, write_wmveid863
 from tests.engine.splits import new_dataset, new_split
 
 
@@ -39,16 +39,16 @@ def test_a_labelled_domain_passes():
     require_labels(domain([5, 6]), key="data.source", why="because")
 
 
-def write_unlabelled(base):
-    write_triples(base / "unlabelled", [f"{i}.jpg" for i in range(4)], ("R", "N", "T"))
-    write_triples(base / "query", ["7_c1.jpg"], ("R", "N", "T"))
-    write_triples(base / "gallery", ["7_c2.jpg"], ("R", "N", "T"))
+def write_unlabelled(base, modalities):
+    write_triples(base / "unlabelled", [f"{i}.jpg" for i in range(4)], modalities)
+    write_triples(base / "query", ["7_c1.jpg"], modalities)
+    write_triples(base / "gallery", ["7_c2.jpg"], modalities)
     return str(base)
 
 
-def config_of(tmp_path, **changes):
+def config_of(tmp_path, *, modalities=("R", "N", "T"), **changes):
     config = default.get_config()
-    own = write_unlabelled(tmp_path / "own")
+    own = write_unlabelled(tmp_path / "own", modalities)
     config.data.source.update(name="wmveid863", root=str(write_wmveid863(tmp_path / "source")))
     config.data.target.update(name="folder", root=own)
     config.data.update(prepared=str(tmp_path / "out"), image_size=(8, 8))
@@ -67,6 +67,26 @@ def test_an_unlabelled_source_is_refused(tmp_path):
     config.data.source.update(name="folder", root=config.data.target.root)
     with pytest.raises(DataError, match=r"config\.data\.source: 4 of 4 training triples of folder"):
         open_domains(config)
+
+
+def test_both_domains_give_the_modalities_that_are_trained_on(tmp_path):
+    chosen = {"model.modalities": ("R", "T")}
+    source, target = open_domains(config_of(tmp_path, modalities=("R", "T"), **chosen))
+    assert source.data.modalities == target.data.modalities == ("R", "T")
+    expected = {source: (0, 2), target: (0, 1)}  # `write_triples` colours by place
+    for domain, colours in expected.items():
+        for split in (domain.data.train, domain.data.query, domain.data.gallery):
+            means = split[0].mean(axis=(1, 2))
+            np.testing.assert_allclose(means, np.array(MODALITY_COLOURS)[list(colours)], atol=4)  # JPEG
+
+
+def test_a_modality_that_a_set_lacks_is_refused_before_anything_is_prepared(tmp_path):
+    config = config_of(tmp_path, modalities=("R", "T"))
+    config.data.source = config.data.target
+    message = r"folder in .*own has the modalities R, T, not N; set config\.model\.modalities to some of \('R', 'T'\)"
+    with pytest.raises(DataError, match=message):
+        open_domains(config)
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_oracle_needs_a_labelled_target(tmp_path):

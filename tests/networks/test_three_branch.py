@@ -159,11 +159,11 @@ def test_fewer_modalities_are_the_branches_of_those_alone(drawn, outputs, modali
         params = {"branches": branches["params"], "heads": heads}
         statistics = {"branches": branches["batch_stats"]}
         network = ThreeBranch(
-            Branch(BACKBONE), num_classes=CLASSES, modalities=modalities, application="vmap"
+            Branch(BACKBONE), num_classes=CLASSES, num_modalities=len(kept), application="vmap"
         )
         return network({"params": params, "batch_stats": statistics}, images, train=True)[0]
 
-    fewer = evaluate(run, branches, smaller, images)
+    fewer = evaluate(run, branches, smaller, images[:, kept])
     assert_close(fewer.features.normed, outputs.features.normed[kept])
     assert_close(fewer.logits[:-1], outputs.logits[kept])
     fused = np.concatenate(list(outputs.features.normed[kept]), axis=1)

@@ -7,11 +7,12 @@ from PIL import Image
 from man_jax.reporting.figures import DPI, RIGHT, WRONG, curves_figure, ranking_figure
 
 
-def draw_ranking(path, *, correct, valid=None):
-    q, k = correct.shape
+def draw_ranking(path, *, correct, valid=None, modalities="RNT"):
+    (q, k), m = correct.shape, len(modalities)
     valid = np.ones_like(correct) if valid is None else valid
-    query, matches = np.full((q, 3, 8, 4, 3), 90, np.uint8), np.full((q, k, 3, 8, 4, 3), 90, np.uint8)
-    ranking_figure(query, matches, correct, valid, [f"pid {i}, camid 0" for i in range(q)], path)
+    query, matches = np.full((q, m, 8, 4, 3), 90, np.uint8), np.full((q, k, m, 8, 4, 3), 90, np.uint8)
+    titles = [f"pid {i}, camid 0" for i in range(q)]
+    ranking_figure(query, matches, correct, valid, titles, path, modalities=modalities)
 
 
 def pixels_of(path, colour):
@@ -28,9 +29,10 @@ def adapt_rows(num_epochs):
     return [{"epoch": e, "phase": "adapt", "eval/mAP": 0.1 * e, "loss/total": 1.0} for e in range(num_epochs)]
 
 
-def test_a_ranking_figure_has_the_size_its_strips_ask_for(tmp_path):
-    draw_ranking(tmp_path / "r.png", correct=np.ones((1, 2), bool))
-    expected = (4 * 1.12 * 0.62 * DPI, (0.62 * 3 * 2 + 0.75) * DPI)
+@pytest.mark.parametrize("modalities", ["RNT", "RT", "N"])
+def test_a_ranking_figure_has_the_size_its_strips_ask_for(tmp_path, modalities):
+    draw_ranking(tmp_path / "r.png", correct=np.ones((1, 2), bool), modalities=modalities)
+    expected = (4 * 1.12 * 0.62 * DPI, (0.62 * len(modalities) * 2 + 0.75) * DPI)
     assert size_of(tmp_path / "r.png") == pytest.approx(expected, abs=1)
 
 

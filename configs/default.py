@@ -155,6 +155,7 @@ def _loss() -> ConfigDict:
             "smoothing": 0.1,  # of the labels
             "triplet_form": "hinge",  # hinge | soft (released)
             "triplet_margin": 0.3,
+            "triplet_fused": "pooled",  # of the fusion, pooled: g_F | normed: f_F (released)
             "domain_pairs": "ins_proto",  # ins_proto | ins_ins | proto_proto: Table 5
             "domain_margin": 0.5,  # margin_p; paper §4.2
             "domain_inter": "margin",  # margin | plain (released) | hinge
@@ -162,5 +163,6 @@ def _loss() -> ConfigDict:
             "modality_margin": 0.5,  # margin_m; paper §4.2
             "modality_distance": "squared",  # squared | cosine
             "modality_reduction": "sum",  # sum | max (released)
+            "modality_pairing": "different",  # of Dist(X, Y), different: Mi ≠ Mj | equal: Mi = Mj (released)
         }
     )

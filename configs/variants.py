@@ -24,8 +24,10 @@ RELEASED = {
     "adapt.statistics": "shared",
     "adapt.temperature": 0.1,
     "loss.triplet_form": "soft",
+    "loss.triplet_fused": "normed",
     "loss.domain_inter": "plain",
     "loss.modality_reduction": "max",
+    "loss.modality_pairing": "equal",
 }
 """What the authors' code does where it differs from the paper or the paper is silent."""
 

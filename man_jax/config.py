@@ -28,11 +28,13 @@ CHOICES = {
     "adapt.prototype_weights": ("softmax", "average"),
     "adapt.moving_form": ("batch_mean", "sequential"),
     "loss.triplet_form": ("hinge", "soft"),
+    "loss.triplet_fused": ("pooled", "normed"),
     "loss.domain_pairs": ("ins_proto", "ins_ins", "proto_proto"),
     "loss.domain_inter": ("margin", "plain", "hinge"),
     "loss.domain_kernel": ("fixed", "multi"),
     "loss.modality_distance": ("squared", "cosine"),
     "loss.modality_reduction": ("sum", "max"),
+    "loss.modality_pairing": ("different", "equal"),
 }
 
 

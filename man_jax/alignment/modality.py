@@ -10,6 +10,7 @@ from man_jax.vectors import unit
 
 Distance = Literal["squared", "cosine"]
 Reduction = Literal["sum", "max"]
+Pairing = Literal["different", "equal"]
 
 
 def modality_margin_loss(
@@ -23,6 +24,7 @@ def modality_margin_loss(
     margin: float = 0.5,
     distance: Distance = "squared",
     reduction: Reduction = "sum",
+    pairing: Pairing = "different",
 ) -> Float[Array, ""]:
     """L_MMA = L_uma(t, s) + L_uma(s, t), with L_uma(t, s) = Dist(I^t, I^t) + Dist(P^s, P^s) + Dist(I^t, P^s).
 
@@ -31,6 +33,7 @@ def modality_margin_loss(
     part of the value only. Terms of a domain without any valid prototype are 0.
 
     Differs from the paper: it writes max(|·|) over pairs, which is `reduction="max"`; d is its L2 option.
+    `pairing="equal"` is the released code's Dist(X, Y), over the 3 pairs of one modality in both sets.
     """
     source_prototypes, target_prototypes = jax.lax.stop_gradient((source_prototypes, target_prototypes))
 
@@ -39,7 +42,7 @@ def modality_margin_loss(
         of_prototypes = modality_centres(prototypes, valid=valid)
         kinds = {"margin": margin, "distance": distance, "reduction": reduction}
         within_prototypes = _within(of_prototypes, **kinds)
-        across = _across(of_instances, of_prototypes, **kinds)
+        across = _across(of_instances, of_prototypes, pairing=pairing, **kinds)
         return _within(of_instances, **kinds) + jnp.where(valid.any(), within_prototypes + across, 0.0)
 
     return uma(target, source_prototypes, source_valid) + uma(source, target_prototypes, target_valid)
@@ -59,9 +62,12 @@ def _within(centres, *, margin, distance, reduction) -> Float[Array, ""]:
     return _reduce(_margin_gaps(centres, centres, margin, distance), pairs, reduction)
 
 
-def _across(x_centres, y_centres, *, margin, distance, reduction) -> Float[Array, ""]:
-    """Dist(X, Y): the ordered pairs Mi ≠ Mj of two sets."""
-    pairs = ~jnp.eye(x_centres.shape[0], dtype=bool)
+def _across(x_centres, y_centres, *, margin, distance, reduction, pairing: Pairing) -> Float[Array, ""]:
+    """Dist(X, Y): the ordered pairs Mi ≠ Mj of two sets, or those Mi = Mj."""
+    if pairing not in ("different", "equal"):
+        raise ValueError(f"pairing is {pairing!r}; choose different or equal")
+    equal = jnp.eye(x_centres.shape[0], dtype=bool)
+    pairs = equal if pairing == "equal" else ~equal
     return _reduce(_margin_gaps(x_centres, y_centres, margin, distance), pairs, reduction)
 
 

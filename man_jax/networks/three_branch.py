@@ -49,9 +49,10 @@ class Features(NamedTuple):
 
 
 class Outputs(NamedTuple):
-    """Features of a batch, and the logits of the heads in the order R, N, T, F."""
+    """Features of a batch, f_F as its head reads it, and the logits of the heads in the order R, N, T, F."""
 
     features: Features
+    fused_normed: Float[Array, "B F"]
     logits: Float[Array, "M+1 B L"]
 
 
@@ -185,4 +186,4 @@ class ThreeBranch:
             batch_stats["fusion_neck"] = updated["batch_stats"]
         modal = features.normed @ heads["modal"]["kernel"]
         fused = fused_normed @ heads["fused"]["kernel"]
-        return Outputs(features, jnp.concatenate([modal, fused[None]])), batch_stats
+        return Outputs(features, fused_normed, jnp.concatenate([modal, fused[None]])), batch_stats

@@ -1,7 +1,7 @@
 """Eq. 23: which term of the loss, on which batch, with which weight."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ from man_jax.alignment.domain import (
     prototype_domain_loss,
     same_kind_domain_loss,
 )
-from man_jax.alignment.modality import Distance, Reduction, modality_margin_loss
+from man_jax.alignment.modality import Distance, Pairing, Reduction, modality_margin_loss
 from man_jax.alignment.prototypes import Bank
 from man_jax.networks.three_branch import Outputs
 from man_jax.objectives.identity import TripletForm, batch_hard_triplet, smoothed_cross_entropy
@@ -23,6 +23,7 @@ from man_jax.objectives.memory import Memory, memory_triplet
 from man_jax.vectors import masked_mean
 
 Terms = dict[str, Float[Array, ""]]
+FusedTriplet = Literal["pooled", "normed"]
 
 
 class Objective(NamedTuple):
@@ -34,6 +35,7 @@ class Objective(NamedTuple):
     smoothing: float = 0.1
     triplet_form: TripletForm = "hinge"
     triplet_margin: float = 0.3
+    triplet_fused: FusedTriplet = "pooled"
     domain_pairs: Pairs = "ins_proto"
     domain_margin: float = 0.5
     domain_inter: Inter = "margin"
@@ -41,6 +43,7 @@ class Objective(NamedTuple):
     modality_margin: float = 0.5
     modality_distance: Distance = "squared"
     modality_reduction: Reduction = "sum"
+    modality_pairing: Pairing = "different"
 
 
 class Labelled(NamedTuple):
@@ -56,7 +59,8 @@ class Labelled(NamedTuple):
 def reid_loss(batch: Labelled, objective: Objective) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """(L_id, L_triplet) of one domain, each summed over the modalities and F (Eq. 21, 22).
 
-    Differs from the paper: the triplet reads g, before the neck, as with every BNNeck.
+    Differs from the paper: the triplet reads g, before the neck, as with every BNNeck. The released code's reads f_F
+    for the fusion, which is `triplet_fused="normed"`.
     """
 
     def identity(logits):
@@ -67,9 +71,10 @@ def reid_loss(batch: Labelled, objective: Objective) -> tuple[Float[Array, ""], 
         form, margin = objective.triplet_form, objective.triplet_margin
         return batch_hard_triplet(pooled, batch.labels, mask=batch.reliable, form=form, margin=margin)
 
-    features = batch.outputs.features
-    modal = jnp.sum(jax.vmap(triplet)(features.pooled))
-    return jnp.sum(jax.vmap(identity)(batch.outputs.logits)), modal + triplet(features.fused_pooled)
+    outputs = batch.outputs
+    fused = {"pooled": outputs.features.fused_pooled, "normed": outputs.fused_normed}[objective.triplet_fused]
+    modal = jnp.sum(jax.vmap(triplet)(outputs.features.pooled))
+    return jnp.sum(jax.vmap(identity)(outputs.logits)), modal + triplet(fused)
 
 
 def pretraining_loss(
@@ -170,6 +175,7 @@ def modality_loss(
         margin=objective.modality_margin,
         distance=objective.modality_distance,
         reduction=objective.modality_reduction,
+        pairing=objective.modality_pairing,
     )
 
 

@@ -14,10 +14,13 @@ from tests.oracles.precision import SINGLE, assert_close, assert_slope, both_pre
 M, B, C, K, D = 3, 3, 4, 2, 4
 DISTANCES = ["squared", "cosine"]
 REDUCTIONS = ["sum", "max"]
+PAIRINGS = ["different", "equal"]
 ALL: dict[str, Any] = {"source_valid": np.ones(C, bool), "target_valid": np.ones(K, bool)}
 NONE: dict[str, Any] = {"source_valid": np.zeros(C, bool), "target_valid": np.zeros(K, bool)}
 
 forms = pytest.mark.parametrize(("distance", "reduction"), [(d, r) for d in DISTANCES for r in REDUCTIONS])
+
+pairings = pytest.mark.parametrize("pairing", PAIRINGS)
 
 
 def batch(seed: int) -> tuple[np.ndarray, ...]:
@@ -52,16 +55,18 @@ def test_without_a_mask_every_row_counts():
 
 @both_precisions
 @forms
-def test_mma_sums_its_six_distances(distance, reduction, precision):
-    sets, settings = batch(1), {"distance": distance, "reduction": reduction}
+@pairings
+def test_mma_sums_its_six_distances(distance, reduction, pairing, precision):
+    sets, settings = batch(1), {"distance": distance, "reduction": reduction, "pairing": pairing}
     value = evaluate(modality_margin_loss, *sets, precision=precision, **ALL, **settings)
     assert_close(value, oracle.modality_margin_loss(*sets, **settings), precision)
 
 
 @forms
-def test_mma_has_the_slope_of_its_formula(distance, reduction):
+@pairings
+def test_mma_has_the_slope_of_its_formula(distance, reduction, pairing):
     source, target, *prototypes = sets = batch(2)
-    settings = {"distance": distance, "reduction": reduction}
+    settings = {"distance": distance, "reduction": reduction, "pairing": pairing}
 
     def formula(source, target):
         return oracle.modality_margin_loss(source, target, *prototypes, **settings)
@@ -88,12 +93,12 @@ def test_invalid_prototypes_mean_the_subset(seed, source_valid, target_valid, di
     assert_close(value, oracle.modality_margin_loss(*subset, **settings))
 
 
-@given(seeds, st.sampled_from(DISTANCES), st.sampled_from(REDUCTIONS))
-def test_mma_does_not_depend_on_the_order_of_batch_classes_or_modalities(seed, distance, reduction):
+@given(seeds, st.sampled_from(DISTANCES), st.sampled_from(REDUCTIONS), st.sampled_from(PAIRINGS))
+def test_mma_does_not_depend_on_the_order_of_batch_classes_or_modalities(seed, distance, reduction, pairing):
     sets, rng = batch(seed), np.random.default_rng(seed)
     shuffled = [rows[:, rng.permutation(rows.shape[1])] for rows in sets]
     modalities = rng.permutation(M)
-    settings = dict(distance=distance, reduction=reduction, **ALL)
+    settings = dict(distance=distance, reduction=reduction, pairing=pairing, **ALL)
     assert_close(
         evaluate(modality_margin_loss, *[rows[modalities] for rows in shuffled], **settings),
         evaluate(modality_margin_loss, *sets, **settings),

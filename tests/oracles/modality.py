@@ -3,7 +3,10 @@
 from tests.oracles.geometry import Array, cosine, mean, squared_distance
 
 WITHIN = [(0, 1), (0, 2), (1, 2)]
-ACROSS = [(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)]
+ACROSS = {
+    "different": [(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)],
+    "equal": [(0, 0), (1, 1), (2, 2)],
+}
 
 
 def modality_margin_loss(
@@ -15,6 +18,7 @@ def modality_margin_loss(
     margin: float = 0.5,
     distance: str = "squared",
     reduction: str = "sum",
+    pairing: str = "different",
 ) -> float:
     apart = squared_distance if distance == "squared" else lambda a, b: 1 - cosine(a, b)
     reduce = sum if reduction == "sum" else max
@@ -28,7 +32,7 @@ def modality_margin_loss(
         return (
             dist(instances, instances, WITHIN)
             + dist(prototypes, prototypes, WITHIN)
-            + dist(instances, prototypes, ACROSS)
+            + dist(instances, prototypes, ACROSS[pairing])
         )
 
     return uma(target, source_prototypes) + uma(source, target_prototypes)

@@ -164,8 +164,8 @@ FAULTS = (
     Fault(
         "MMA: equal modalities across domains",
         ALIGNMENT + "modality.py",
-        "pairs = ~jnp.eye(x_centres.shape[0], dtype=bool)",
-        "pairs = jnp.eye(x_centres.shape[0], dtype=bool)",
+        'pairs = equal if pairing == "equal" else ~equal',
+        "pairs = equal",
         "tests/alignment/test_modality.py",
     ),
     Fault(

@@ -26,7 +26,8 @@ def run_command(main: Callable[[], None]) -> None:
         except (ConfigError, DataError, WorkdirError) as error:
             sys.exit(f"error: {error}")
 
-    flags.mark_flag_as_required("config")
+    if "config" in flags.FLAGS:
+        flags.mark_flag_as_required("config")
     app.run(guarded, flags_parser=parse_command)
 
 

@@ -145,6 +145,46 @@ def test_a_finished_run_started_again_changes_nothing(trees, finished):
     assert json.loads(before[1])["adapted"] == json.loads((finished / "summary.json").read_text())["adapted"]
 
 
+def evaluate(workdir: Path, out: Path, *flags: str) -> dict[str, dict[str, float]]:
+    """The figures that the command of evaluation finds for a run, by row."""
+    command = [sys.executable, "-m", "man_jax.evaluate", "--run", str(workdir), "--out", str(out), *flags]
+    result = run(command)
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert (out / "ranking.png").is_file()
+    return json.loads((out / "evaluation.json").read_text())["figures"]
+
+
+def test_a_run_is_evaluated_anew_to_the_same_figures(finished, tmp_path):
+    summary = json.loads((finished / "summary.json").read_text())
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
+    assert evaluate(finished, tmp_path / "last") == {"R+N+T": pytest.approx(summary["adapted"])}
+    source_only = evaluate(finished, tmp_path / "first", "--pretrained")
+    assert source_only == {"R+N+T": pytest.approx(summary["source_only"])}
+    assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == before
+
+
+def test_a_data_set_that_lacks_a_modality_has_the_figures_of_the_others(trees, finished, tmp_path):
+    for split, folder in (("train", "train"), ("query", "query"), ("gallery", "test")):
+        for path in (trees / "WMVeID863" / folder).glob("*/*/*.jpg"):
+            modality = {"vis": "R", "th": "T"}.get(path.parent.name)
+            if modality:
+                pid, camera = path.parents[1].name, path.name[1]
+                link = tmp_path / "mine" / split / modality / f"{pid}_c{camera}_{path.name}"
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.symlink_to(path)
+    mine = evaluate(
+        finished,
+        tmp_path / "two",
+        "--dataset",
+        "folder",
+        "--source",
+        str(tmp_path / "mine"),
+        "--modalities=RT,T",
+    )
+    complete = evaluate(finished, tmp_path / "three", "--modalities=RT,T")
+    assert mine == {row: pytest.approx(figures, rel=1e-5) for row, figures in complete.items()}
+
+
 def test_a_work_directory_of_another_configuration_is_refused_by_key(trees, finished):
     result = run(command(trees, finished, "--config.loss.alpha=0.25"))
     assert result.returncode != 0

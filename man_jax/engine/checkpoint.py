@@ -1,8 +1,12 @@
 """Saving and restoring the state, with Orbax: a save that was interrupted does not exist."""
 
+import contextlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 from jax.sharding import Mesh
 
@@ -70,6 +74,44 @@ def restore_pretrained(workdir: Path, like: TrainState, mesh: Mesh) -> TrainStat
     return put_replicated(
         like.replace(params=params, statistics=Statistics(found["batch_stats"], found["batch_stats"])), mesh
     )
+
+
+def read_last(workdir: Path) -> tuple[int, Variables]:
+    """The step of the last checkpoint and the variables it has for the target, as NumPy arrays; no optimiser, no banks.
+
+    Raises ConfigError if there is no checkpoint.
+    """
+    steps = [int(path.name) for path in (workdir / CHECKPOINTS).glob("*") if path.name.isdigit()]
+    if not steps:
+        raise ConfigError(f"{workdir / CHECKPOINTS} holds no checkpoint; name the work directory of a run")
+    found = _read_part(
+        workdir / CHECKPOINTS / str(max(steps)) / "default",
+        lambda tree: {"params": tree["params"], "statistics": {"target": tree["statistics"]["target"]}},
+    )
+    return max(steps), {"params": found["params"], "batch_stats": found["statistics"]["target"]}
+
+
+def read_pretrained(workdir: Path) -> Variables:
+    """The pre-trained variables of a run, as NumPy arrays; ConfigError if it left none."""
+    folder = workdir / PRETRAINED
+    if not folder.is_dir():
+        raise ConfigError(
+            f"{folder} does not exist; name the work directory of a run that finished pre-training"
+        )
+    return _read_part(folder, lambda tree: {"params": tree["params"], "batch_stats": tree["batch_stats"]})
+
+
+def _read_part(folder: Path, part: Callable[[Any], Any]) -> Any:
+    """What `part` takes of a saved tree; nothing else is read."""
+    # The handler itself: a Checkpointer warns of a file that checkpoints of a manager keep one folder above.
+    handler: Any = ocp.PyTreeCheckpointHandler()
+    with contextlib.closing(handler):
+        directory = folder.absolute()
+        wanted = part(handler.metadata(directory).tree)
+        like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), wanted)
+        kinds = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), like)
+        arguments = ocp.args.PyTreeRestore(item=like, restore_args=kinds, partial_restore=True)
+        return handler.restore(directory, args=arguments)
 
 
 def _source_part(state: TrainState) -> Variables:

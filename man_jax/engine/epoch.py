@@ -1,25 +1,19 @@
-"""One epoch of iterations, and what retrieval is worth after it."""
+"""One epoch of iterations."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import repeat
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Float
 
 from data_pipelines.loader import training_batches
-from data_pipelines.prepared import PreparedDataset, PreparedSplit
+from data_pipelines.prepared import PreparedSplit
 from data_pipelines.progress import track
-from man_jax.engine.extract import Extract, extract_table
 from man_jax.engine.sharding import local_rows, put_batch
 from man_jax.engine.state import TrainState
 from man_jax.engine.step import Batch, Step
-from man_jax.networks.three_branch import Variables, concatenate_modalities
 from man_jax.objectives.total import Terms
-from man_jax.retrieval.ranking import RankingResult, evaluate_ranking, squared_distances
-from man_jax.vectors import unit
 
 RUN_AHEAD = 2
 """Steps that may be under way before the host waits: enough to keep the device busy, few batches in memory."""
@@ -73,40 +67,3 @@ def train_epoch(
             f"Lower the learning rate of this phase, or raise its warmup_epochs"
         )
     return state, means
-
-
-def retrieval_distances(
-    extract: Extract,
-    variables: Variables,
-    data: PreparedDataset,
-    *,
-    batch_size: int,
-    mesh: Mesh,
-    present: Sequence[int] | None = None,
-) -> Float[np.ndarray, "Q G"]:
-    """Squared distances of the fused Unit features of every query to every gallery triple.
-
-    `present`: the branches whose modality is there (Table 9); all of them if None.
-    """
-
-    def fused(split: PreparedSplit, name: str):
-        table = extract_table(
-            extract, variables, split, batch_size=batch_size, mesh=mesh, description=f"features of {name}"
-        )
-        if present is None:
-            return table.fused
-        return np.asarray(unit(concatenate_modalities(jnp.asarray(table.modal[list(present)]))))
-
-    return squared_distances(fused(data.query, "queries"), fused(data.gallery, "gallery"))
-
-
-def rank(distances: Float[np.ndarray, "Q G"], data: PreparedDataset) -> RankingResult:
-    """mAP, CMC and mINP under the removal rule of the data set."""
-    return evaluate_ranking(
-        distances,
-        query_pids=data.query.pids,
-        gallery_pids=data.gallery.pids,
-        query_groups=data.query.groups,
-        gallery_groups=data.gallery.groups,
-        group_name=data.removal,
-    )

@@ -10,10 +10,11 @@ from absl import logging
 from data_pipelines.prepared import PreparedSplit
 from data_pipelines.sampler import identity_plan
 from man_jax.alignment.pseudo_labels import PseudoLabels
-from man_jax.config import Config, ConfigError
+from man_jax.config import ConfigError
 from man_jax.engine.checkpoint import save_pretrained, save_state
 from man_jax.engine.domains import Domain
-from man_jax.engine.epoch import labelled_batches, rank, retrieval_distances, train_epoch
+from man_jax.engine.epoch import labelled_batches, train_epoch
+from man_jax.engine.evaluation import extract_query_gallery, rank, retrieval_distances
 from man_jax.engine.extract import FeatureTable, extract_table
 from man_jax.engine.metrics import read_history
 from man_jax.engine.relabel import (
@@ -172,20 +173,17 @@ def evaluate(setting: Setting, state: TrainState) -> Row:
 
 def distances_on_target(setting: Setting, state: TrainState) -> np.ndarray:
     """Squared distances [Q, G] of the target's queries to its gallery."""
-    return retrieval_distances(
+    config = setting.config
+    features = extract_query_gallery(
         setting.extract,
         state.variables("target"),
         setting.target.data,
-        batch_size=setting.config.evaluation.batch_size,
+        batch_size=config.evaluation.batch_size,
         mesh=setting.mesh,
-        present=_present(setting.config),
     )
-
-
-def _present(config: Config) -> list[int] | None:
-    """The branches whose modality is there at test; None: all."""
-    trained = list(config.model.modalities)
-    return [trained.index(name) for name in config.evaluation.modalities] or None
+    branches = list(config.model.modalities)
+    present = [branches.index(name) for name in config.evaluation.modalities] or None
+    return retrieval_distances(features, present=present)
 
 
 def _features(setting: Setting, state: TrainState, split: PreparedSplit, domain: DomainName) -> FeatureTable:

@@ -39,6 +39,14 @@ def claim_workdir(workdir: Path, config: Config) -> None:
     partial.replace(workdir / CONFIG)
 
 
+def read_config(workdir: Path) -> dict[str, Any]:
+    """The resolved configuration of the run in `workdir`; WorkdirError if there is none."""
+    path = workdir / CONFIG
+    if not path.is_file():
+        raise WorkdirError(f"{path} does not exist; name the work directory of a run, e.g. runs/demo")
+    return json.loads(path.read_text())
+
+
 def _plain(config: Config) -> dict[str, Any]:
     """As JSON gives it back: tuples are lists."""
     return json.loads(json.dumps(config.to_dict()))

@@ -1,5 +1,6 @@
 """The network: one branch a modality, BNNecks, fusion by concatenation, four hybrid heads."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -103,6 +104,16 @@ def backbone_of(variables: Variables, modality: int) -> Variables:
         name: jax.tree.map(lambda leaf: leaf[modality], branch["backbone"])
         for name, branch in branches.items()
         if "backbone" in branch
+    }
+
+
+def only_branches(variables: Variables, kept: Sequence[int]) -> Variables:
+    """The variables of some branches, by their place, without the heads: enough for `ThreeBranch.features`."""
+    places = list(kept)
+    branches = {name: variables[name]["branches"] for name in ("params", "batch_stats")}
+    return {
+        name: {"branches": jax.tree.map(lambda leaf: leaf[jnp.asarray(places)], tree)}
+        for name, tree in branches.items()
     }
 
 

@@ -9,6 +9,8 @@ from man_jax.config import ConfigError
 from man_jax.engine.checkpoint import (
     CHECKPOINTS,
     open_checkpoints,
+    read_last,
+    read_pretrained,
     restore_pretrained,
     restore_state,
     save_pretrained,
@@ -128,6 +130,32 @@ def _leftover(workdir):
     (folder / "default").mkdir(parents=True)
     (folder / "default" / "half").write_text("a")
     return folder
+
+
+# --- weights alone
+
+
+def test_the_last_weights_are_those_of_the_last_step_with_the_target_s_statistics(tmp_path, state):
+    doubled = jax.tree.map(lambda leaf: 2 * leaf, state.statistics.target)
+    last = state.replace(step=np.int32(8), statistics=state.statistics._replace(target=doubled))
+    with open_checkpoints(tmp_path) as checkpoints:
+        save_state(checkpoints, state)
+        save_state(checkpoints, last)
+    step, variables = read_last(tmp_path)
+    assert step == 8
+    assert_same(variables, last.variables("target"))
+
+
+def test_pre_trained_weights_are_those_of_the_source(workdir, state):
+    found = read_pretrained(workdir)
+    assert_same(found["batch_stats"], state.statistics.source)
+    assert_same(found["params"]["branches"], state.params["branches"])
+
+
+@pytest.mark.parametrize("read", [read_last, read_pretrained])
+def test_a_folder_without_weights_is_named(tmp_path, read):
+    with pytest.raises(ConfigError, match=f"{re.escape(str(tmp_path))}.*name the work directory of a run"):
+        read(tmp_path)
 
 
 # --- pre-trained variables

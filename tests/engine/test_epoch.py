@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from man_jax.engine.epoch import labelled_batches, rank, retrieval_distances, train_epoch
+from man_jax.engine.epoch import labelled_batches, train_epoch
 from man_jax.engine.sharding import make_mesh
-from tests.engine.splits import new_dataset, new_split
+from tests.engine.splits import new_split
 
 N, T, B = 20, 3, 8
 PLAN = np.random.default_rng(0).integers(0, N, (T, B), np.int32)
@@ -81,57 +81,3 @@ def test_a_term_that_is_not_finite_ends_the_run_by_name_and_with_a_remedy(broken
 
     with pytest.raises(FloatingPointError, match=r"^epoch 2: loss/triplet became.*learning rate"):
         train_epoch(diverging, [], [1.0, 2.0, 1.0], num_steps=3, description="epoch 2")
-
-
-# --- retrieval
-
-
-def brightness(_, images):
-    """In place of the network: a unit vector that turns with the brightness of the triple's first pixel."""
-    angle = np.asarray(images)[:, 0, 0, 0, 0] / 255.0
-    fused = np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
-    return np.repeat(fused[None], 3, axis=0), fused
-
-
-@pytest.fixture(scope="module")
-def data(split):
-    """Queries 0, 1; each one's own triple in the gallery is the next brighter one, but for its own camera's."""
-    query, gallery = new_split([0, 1], camids=[0, 0]), new_split([0, 1, 1, 2], camids=[1, 0, 1, 1])
-    query.images[:, 0, 0, 0, 0] = [100, 200]
-    gallery.images[:, 0, 0, 0, 0] = [110, 200, 240, 205]
-    return new_dataset(split, query, gallery)
-
-
-@pytest.fixture(scope="module")
-def distances(data):
-    return retrieval_distances(brightness, {}, data, batch_size=8, mesh=make_mesh())
-
-
-def test_distances_are_those_of_every_query_to_every_gallery_triple(distances, data):
-    angles = [split.images[:, 0, 0, 0, 0] / 255.0 for split in (data.query, data.gallery)]
-    expected = 2 - 2 * np.cos(angles[0][:, None] - angles[1][None, :])
-    np.testing.assert_allclose(distances, expected, atol=1e-6)
-
-
-def test_modalities_missing_at_test_leave_the_fusion_of_the_others(data):
-    rows = np.random.default_rng(0).normal(size=(3, 8, 4))
-    rows /= np.linalg.norm(rows, axis=-1, keepdims=True)
-
-    def by_first_pixel(_, images):
-        """In place of the network: a row of each modality by the first pixel."""
-        modal = rows[:, np.asarray(images)[:, 0, 0, 0, 0] % 8].astype(np.float32)
-        return modal, np.zeros((modal.shape[1], 12), np.float32)
-
-    found = retrieval_distances(by_first_pixel, {}, data, batch_size=8, mesh=make_mesh(), present=[0, 2])
-    for i, query in enumerate(data.query.images[:, 0, 0, 0, 0] % 8):
-        for j, other in enumerate(data.gallery.images[:, 0, 0, 0, 0] % 8):
-            cosines = [float(rows[m, query] @ rows[m, other]) for m in (0, 2)]
-            assert found[i, j] == pytest.approx(2 - sum(cosines), abs=1e-5)
-
-
-def test_ranking_removes_what_the_data_set_s_rule_removes(distances, data):
-    result = rank(distances, data)
-    # Query 0 finds its triple first. Query 1: its own camera's is removed, another object's comes first.
-    assert result.as_dict()["R1"] == 0.5
-    assert result.mAP == pytest.approx((1 + 1 / 2) / 2)
-    assert result.num_valid == 2

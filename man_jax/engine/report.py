@@ -12,7 +12,8 @@ from man_jax.engine.metrics import read_history, write_summary
 from man_jax.engine.phases import distances_on_target
 from man_jax.engine.setting import Setting
 from man_jax.engine.state import TrainState
-from man_jax.reporting.figures import curves_figure, ranking_figure
+from man_jax.reporting.curves import curves_figure
+from man_jax.reporting.ranking_lists import ranking_figure
 from man_jax.retrieval.ranking import top_matches
 
 METRICS = ("mAP", "R1", "R5", "R10", "mINP")

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from man_jax.reporting.figures import DPI, RIGHT, WRONG, curves_figure, ranking_figure
+from man_jax.reporting.canvas import DPI
+from man_jax.reporting.curves import curves_figure
+from man_jax.reporting.ranking_lists import RIGHT, WRONG, ranking_figure
 
 
 def draw_ranking(path, *, correct, valid=None, modalities="RNT"):

@@ -17,10 +17,8 @@ NOWHERE = -np.ones(D)
 
 
 def samples(seed: int) -> np.ndarray:
-    """Unit vectors in the positive orthant; one of them is zero, and equally near to all centres."""
-    rows = np.abs(unit_normal(np.random.default_rng(seed), N, D))
-    rows[7] = 0
-    return rows.astype(np.float32)
+    """Unit vectors in the positive orthant."""
+    return np.abs(unit_normal(np.random.default_rng(seed), N, D)).astype(np.float32)
 
 
 def lloyd_from(centres, features, monkeypatch, **settings) -> subject.KMeansResult:
@@ -40,7 +38,7 @@ def no_program_is_left():
 @pytest.mark.usefixtures("no_program_is_left")
 @pytest.mark.parametrize("tolerance", [1e-9, 0.02], ids=["to the end", "stopped by the tolerance"])
 @pytest.mark.parametrize("max_iterations", [1, 2, 50])
-@pytest.mark.parametrize("empty", [(), (0,), (0, 3)], ids=str)
+@pytest.mark.parametrize("empty", [(), (0,), (2, 3)], ids=str)
 def test_iterations_are_those_of_lloyd_with_empty_clusters_restarted(
     empty, max_iterations, tolerance, monkeypatch
 ):

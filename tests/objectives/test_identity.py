@@ -110,6 +110,19 @@ def test_a_mask_means_the_subset(seed, mask, form):
     assert_close(value, oracle.batch_hard_triplet(anchors[mask], labels[mask], form))
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_masked_rows_have_no_slope_and_the_others_that_of_the_subset(form):
+    anchors, labels = drawn(11)
+    mask = np.arange(B) % 4 > 0
+    slope = gradient(batch_hard_triplet, np.where(mask[:, None], anchors, 40.0), labels, mask=mask, form=form)
+
+    def formula(rows):
+        return oracle.batch_hard_triplet(rows, labels[mask], form)
+
+    np.testing.assert_array_equal(slope[~mask], 0)
+    assert_slope(slope[mask], central_differences(formula, anchors[mask]))
+
+
 @given(seeds)
 def test_triplet_does_not_depend_on_the_order_of_the_batch(seed):
     anchors, labels = drawn(seed)

@@ -152,11 +152,11 @@ def test_prototypes_are_constants(distance, reduction):
 
 
 def degenerate(case: str) -> list[np.ndarray]:
-    """Sets whose centres are zero, or as far apart as the margin says, where |·| has no slope of its own."""
+    """Sets with all centres zero, or only that of R; or as far apart as the margin says, where |·| has no slope."""
     sets = [np.zeros((M, size, D)) for size in (B, B, C, K)]
     for rows in sets:
         if case == "cancelling":
-            rows[:, 0, 0], rows[:, 1, 0] = 1.0, -1.0
+            rows[1:], rows[0, 0, 0], rows[0, 1, 0] = 0.5, 1.0, -1.0
         if case == "at the margin":
             rows[:] = 0.5 * np.eye(M, D)[:, None]
     return sets

@@ -86,6 +86,13 @@ def test_without_the_oracle_true_identities_change_no_label(setting, state):
     np.testing.assert_array_equal(blind.reliable, pseudo.reliable)
 
 
+def test_source_only_is_adaptation_of_no_epochs_and_learns_nothing(setting, state):
+    setting.config.adapt.epochs = 0
+    setting.pretrain_steps = int(state.step)
+    setting.adapt_optimizer = make_optimizer("adam", lambda _: 0.1, weight_decay=0.0)
+    assert_same(phases.adapt(setting, state), state)
+
+
 def test_the_us_protocol_reads_no_source(setting, state):
     setting.config.adapt.protocol = "us"
     del setting.source

@@ -9,6 +9,7 @@ import pytest
 
 from configs import default, demo
 from configs.variants import ROWS, turn
+from man_jax.config import CHOICES
 from man_jax.engine import build
 from man_jax.engine.sharding import make_mesh
 from man_jax.engine.step import Batch
@@ -115,3 +116,36 @@ def test_every_key_of_the_network_reaches_it():
     assert (network.fusion_neck, network.modalities, network.application) == ("own", (0, 2), "scan")
     assert (backbone.last_stride, backbone.width, backbone.block) == (2, 8, "basic")
     assert (backbone.remat, backbone.form, backbone.dtype) == ("block", "lax", jnp.bfloat16)
+
+
+# --- what the defaults and the choices build
+
+
+def test_the_default_network_is_resnet50():
+    backbone = build.build_model(default.get_config().model, num_classes=10).branch.backbone
+    assert (backbone.stage_sizes, backbone.dim, backbone.last_stride) == ((3, 4, 6, 3), 2048, 1)
+
+
+@pytest.mark.parametrize("kind", ["vit", "clip"])
+def test_the_default_transformer_is_b16(kind):
+    config = default.get_config()
+    config.model.backbone = kind
+    backbone = build.build_model(config.model, num_classes=10).branch.backbone
+    assert (backbone.kind, backbone.depth, backbone.dim) == (kind, 12, 768)
+    assert backbone.grid((256, 128)) == (16, 8)
+
+
+@pytest.mark.parametrize("decay_form", CHOICES["adapt.decay_form"])
+@pytest.mark.parametrize("optimizer", CHOICES["adapt.optimizer"])
+@pytest.mark.parametrize("phase", ["pretrain", "adapt"])
+def test_every_choice_of_an_optimizer_can_be_built(phase, optimizer, decay_form):
+    chosen = default.get_config()[phase]
+    chosen.update(optimizer=optimizer, decay_form=decay_form)
+    build.build_optimizer(chosen, iterations=2).init({"conv": {"kernel": 0.0}})
+
+
+@pytest.mark.parametrize("epochs", [0, 1, 10, 11])
+def test_a_phase_may_be_shorter_than_its_warm_up(epochs):
+    phase = default.get_config().adapt
+    phase.update(epochs=epochs, warmup_epochs=10)
+    build.build_optimizer(phase, iterations=2)

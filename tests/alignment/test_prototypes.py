@@ -18,7 +18,7 @@ def drawn(seed: int, size: int):
     """Features, labels of which some are of no class, and a bank of which some classes are invalid."""
     rng = np.random.default_rng(seed)
     values, valid = unit_normal(rng, C, D), rng.random(C) < 0.7
-    return unit_normal(rng, size, D), rng.integers(-1, C, size), values * valid[:, None], valid
+    return unit_normal(rng, size, D), rng.integers(-1, C + 1, size), values * valid[:, None], valid
 
 
 # --- making prototypes (Eq. 7, 8)

@@ -187,6 +187,19 @@ def test_fewer_modalities_are_relabelled_alike(setting, num_modalities):
     assert pseudo.aligned.shape == (num_modalities + 1, N)
 
 
+@pytest.mark.parametrize(("modalities", "present"), [((), None), (("T",), [1]), (("N", "T"), [0, 1])])
+def test_the_modalities_at_test_are_the_branches_of_their_names(
+    setting, state, monkeypatch, modalities, present
+):
+    told: dict = {}
+    monkeypatch.setattr(phases, "retrieval_distances", lambda *_, **keywords: told.update(keywords))
+    setting.config.model.modalities = ("N", "T")
+    setting.config.evaluation.modalities = modalities
+    setting.extract = None
+    phases.distances_on_target(setting, state)
+    assert told["present"] == present
+
+
 def labelled(reliable: np.ndarray) -> PseudoLabels:
     labels = (np.arange(N) % NUM_TARGET).astype(np.int32)
     return PseudoLabels(labels, reliable, reliable.astype(float), np.stack([labels] * 4))

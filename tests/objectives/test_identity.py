@@ -22,7 +22,7 @@ def drawn(seed: int, identities: int = 3):
 
 
 @both_precisions
-@pytest.mark.parametrize("smoothing", [0.1, 0.0])
+@pytest.mark.parametrize("smoothing", [0.1, 0.0, 1.0])
 def test_cross_entropy_is_that_of_the_smoothed_label(smoothing, precision):
     rng = np.random.default_rng(0)
     logits, labels = 3 * rng.normal(size=(B, C)), rng.integers(0, C, B)

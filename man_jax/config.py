@@ -63,6 +63,7 @@ POSITIVE = (
 
 ENDLESS = math.inf
 RANGES = {
+    "seed": (0, ENDLESS),
     "augment.erase": (0, 1),
     "augment.flip": (0, 1),
     "augment.pad": (0, ENDLESS),
@@ -104,6 +105,7 @@ def check_config(config: Config, *, num_devices: int) -> None:
         if not least <= (value := _value(config, key)) <= largest:
             limits = f"at least {least}" if largest == ENDLESS else f"between {least} and {largest}"
             raise ConfigError(f"config.{key} is {value}; it must be {limits}")
+    _check_augmentation(config.augment)
     _check_modalities("config.model.modalities", config.model.modalities, MODALITIES)
     if config.evaluation.modalities:
         _check_modalities(
@@ -117,7 +119,7 @@ def check_config(config: Config, *, num_devices: int) -> None:
     batch_size = config.batch.identities * config.batch.instances
     _check_divisible("config.batch.identities × config.batch.instances", batch_size, num_devices)
     _check_divisible("config.evaluation.batch_size", config.evaluation.batch_size, num_devices)
-    if config.adapt.temperature <= 0:
+    if not config.adapt.temperature > 0:
         raise ConfigError(f"config.adapt.temperature is {config.adapt.temperature}; τ must be above 0")
     if config.model.backbone != "resnet":
         _check_transformer(config)
@@ -131,6 +133,21 @@ def check_config(config: Config, *, num_devices: int) -> None:
             "config.pretrain.epochs is 0 and config.pretrain.init_from is empty: there would be no source "
             "model; give either"
         )
+
+
+def _check_augmentation(augment: Config) -> None:
+    for name, least in (("mean", -math.inf), ("std", 0.0)):
+        if len(values := augment[name]) != 3 or not all(least < value < math.inf for value in values):
+            raise ConfigError(
+                f"config.augment.{name} is {tuple(values)}; give a number for each of the three colour channels"
+                f"{', each above 0' if name == 'std' else ''}"
+            )
+    for name, largest in (("erase_area", 1.0), ("erase_aspect", math.inf)):
+        if len(values := augment[name]) != 2 or not 0 < values[0] <= values[1] <= largest:
+            raise ConfigError(
+                f"config.augment.{name} is {tuple(values)}; give the smallest and the largest, both above 0"
+                f"{' and at most 1' if name == 'erase_area' else ''}"
+            )
 
 
 def _check_transformer(config: Config) -> None:

@@ -8,6 +8,8 @@ from jaxtyping import Array, Float
 def unit(x: Float[Array, "... D"]) -> Float[Array, "... D"]:
     """Unit(x) = x / max(‖x‖₂, 1e-12) over the last axis; a zero vector stays zero, with zero gradient."""
     squared = jnp.sum(x * x, axis=-1, keepdims=True)
+    # Under the clamp x is scaled by 1e12, and the gradient of a zero vector would be as well.
+    x = jnp.where(squared > 0.0, x, 0.0)
     # rsqrt of a clamped sum: the gradient of ‖x‖ at 0 would be NaN.
     return x * jax.lax.rsqrt(jnp.maximum(squared, 1e-24))
 

@@ -20,7 +20,7 @@ from man_jax.config import (
     check_counts,
 )
 from man_jax.engine.augment import Augmentation, Normalization
-from man_jax.engine.build import build_model, build_normalization, build_optimizer
+from man_jax.engine.build import build_normalization
 from man_jax.objectives.total import Objective
 
 FOLDER = Path(configs.__path__[0])
@@ -232,42 +232,17 @@ def test_the_defaults_of_the_parts_are_those_of_the_configuration():
     assert Augmentation(**{name: config.augment[name] for name in Augmentation._fields}) == Augmentation()
 
 
+def test_every_number_of_the_method_has_a_range_and_every_word_its_choices():
+    ruled = {*CHOICES, *POSITIVE, *RANGES, "adapt.temperature"}
+    for group in ("adapt", "loss"):
+        for key, value in getattr(defaults(), group).items():
+            assert isinstance(value, bool) or f"{group}.{key}" in ruled, key
+
+
 def test_every_choice_is_of_a_key_and_has_the_default_among_it():
     values = dict(parts(defaults()))
     for key, choices in CHOICES.items():
         assert values[key] in choices, key
-
-
-# --- what the configuration builds
-
-
-def test_the_default_network_is_resnet50():
-    backbone = build_model(defaults().model, num_classes=10).branch.backbone
-    assert (backbone.stage_sizes, backbone.dim, backbone.last_stride) == ((3, 4, 6, 3), 2048, 1)
-
-
-@pytest.mark.parametrize("kind", ["vit", "clip"])
-def test_the_default_transformer_is_b16(kind):
-    backbone = build_model(changed(model__backbone=kind).model, num_classes=10).branch.backbone
-    assert (backbone.kind, backbone.depth, backbone.dim, backbone.grid((256, 128))) == (
-        kind,
-        12,
-        768,
-        (16, 8),
-    )
-
-
-@pytest.mark.parametrize("decay_form", CHOICES["adapt.decay_form"])
-@pytest.mark.parametrize("optimizer", CHOICES["adapt.optimizer"])
-@pytest.mark.parametrize("phase", ["pretrain", "adapt"])
-def test_every_choice_of_an_optimizer_can_be_built(phase, optimizer, decay_form):
-    chosen = {f"{phase}__optimizer": optimizer, f"{phase}__decay_form": decay_form}
-    build_optimizer(changed(**chosen)[phase], iterations=2).init({"conv": {"kernel": 0.0}})
-
-
-@pytest.mark.parametrize("epochs", [0, 1, 10, 11])
-def test_a_phase_may_be_shorter_than_its_warm_up(epochs):
-    build_optimizer(changed(adapt__epochs=epochs, adapt__warmup_epochs=10).adapt, iterations=2)
 
 
 # --- refusals
@@ -330,12 +305,42 @@ def test_a_value_out_of_its_range_is_refused_and_the_ends_of_the_range_are_not(k
             1,
             r"init_from is 'runs/other' and config\.model\.pretrained is 'resnet50\.pth'.*empty one of them",
         ),
+        ({"adapt__temperature": float("nan")}, 1, r"config\.adapt\.temperature is nan; τ must be above 0"),
+        (
+            {"adapt__threshold": float("nan")},
+            1,
+            r"config\.adapt\.threshold is nan; it must be between 0 and 1",
+        ),
+        (
+            {"augment__mean": (0.5, 0.5)},
+            1,
+            r"config\.augment\.mean is \(0\.5, 0\.5\); give a number for each",
+        ),
+        ({"augment__std": (0.5, 0.0, 0.5)}, 1, r"config\.augment\.std is .* colour channels, each above 0"),
+        ({"augment__std": (0.5,) * 4}, 1, r"config\.augment\.std is .* each of the three colour channels"),
+        ({"augment__erase_area": (0.5, 0.1)}, 1, r"config\.augment\.erase_area is \(0\.5, 0\.1\).*at most 1"),
+        ({"augment__erase_area": (0.1, 1.1)}, 1, r"config\.augment\.erase_area is \(0\.1, 1\.1\).*at most 1"),
+        ({"augment__erase_aspect": (0.0, 3.0)}, 1, r"config\.augment\.erase_aspect is .*both above 0$"),
+        ({"model__modalities": ()}, 1, r"config\.model\.modalities is \(\); name some of \('R', 'N', 'T'\)"),
+        ({"model__modalities": ("T", "R")}, 1, r"config\.model\.modalities .* each once and in this order"),
+        ({"model__modalities": ("R", "R")}, 1, r"config\.model\.modalities .* each once and in this order"),
+        (
+            {"model__modalities": ("R", "T"), "evaluation__modalities": ("N",)},
+            1,
+            r"config\.evaluation\.modalities is \('N',\); name some of \('R', 'T'\)",
+        ),
         ({"pretrain__epochs": 0}, 1, r"epochs is 0 and config\.pretrain\.init_from is empty.*give either"),
     ],
 )
 def test_what_cannot_work_is_refused_with_value_limit_and_remedy(changes, num_devices, message):
     with pytest.raises(ConfigError, match=message):
         check_config(changed(**changes), num_devices=num_devices)
+
+
+@pytest.mark.parametrize("modalities", [("R",), ("N", "T"), ("R", "N", "T")])
+def test_any_modalities_in_their_order_may_be_trained_on_and_any_of_these_tested_with(modalities):
+    for present in ((), modalities[:1], modalities):
+        check_config(changed(model__modalities=modalities, evaluation__modalities=present), num_devices=1)
 
 
 def test_without_pretraining_another_run_s_weights_will_do():

@@ -42,12 +42,12 @@ def class_prototypes(
 
         w_j = softmax over the class of cos(f_j, centre) / τ,   P = Unit(Σ_j w_j f_j)
 
-    with centre the mean of the class. `average` is Table 6's other row, Unit(centre). Rows with a label < 0
-    or masked out take no part; a class without rows is invalid and its prototype is zero.
+    with centre the mean of the class. `average` is Table 6's other row, Unit(centre). Rows masked
+    out or with a label that is no class's take no part; a class without rows is invalid and its prototype is zero.
 
     Differs from the paper: its factor 1/c vanishes under Unit; τ = 1 there.
     """
-    member = jax.nn.one_hot(labels, num_classes, dtype=features.dtype)  # a label < 0 gives a zero row
+    member = jax.nn.one_hot(labels, num_classes, dtype=features.dtype)  # a label of no class gives a zero row
     if mask is not None:
         member = member * mask[:, None]
     counts = member.sum(axis=0)
@@ -57,10 +57,12 @@ def class_prototypes(
         return unit(centres), valid
     if weights != "softmax":
         raise ValueError(f"weights is {weights!r}; choose softmax or average")
-    own_centre = jnp.take(centres, jnp.clip(labels, 0), axis=0)
-    cosine = jnp.sum(unit(features) * unit(own_centre), axis=1)
-    # cos ≤ 1, so exp((cos − 1)/τ) needs no maximum of the class to be safe from overflow.
-    weighted = member * jnp.exp((cosine - 1.0) / temperature)[:, None]
+    own = jnp.clip(labels, 0, num_classes - 1)
+    cosine = jnp.sum(unit(features) * unit(centres[own]), axis=1)
+    # Relative to the largest of the class: exp(cos/τ) of a small τ has no number that is neither 0 nor infinite.
+    largest = jnp.max(cosine[:, None], axis=0, where=member > 0, initial=-1.0)
+    behind = jnp.where(member.any(axis=1), cosine - jax.lax.stop_gradient(largest)[own], 0.0)
+    weighted = member * jnp.exp(behind / temperature)[:, None]
     return unit(weighted.T @ features), valid
 
 

@@ -86,6 +86,36 @@ def test_invalid_rows_of_either_set_mean_the_subset(seed, x_valid, y_valid, kern
     assert_close(value, oracle.maximum_mean_discrepancy(x[x_valid], y[y_valid], kernel))
 
 
+@both_precisions
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_invalid_rows_have_no_slope_and_the_others_that_of_the_subset(kernel, precision):
+    x, y = two_sets(11)
+    x_valid, y_valid = np.arange(B) != 1, np.arange(C) % 3 != 0
+    hidden = np.where(x_valid[:, None], x, 50.0), np.where(y_valid[:, None], y, -50.0)
+    settings = {"x_valid": x_valid, "y_valid": y_valid, "kernel": kernel, "precision": precision}
+    by_x, by_y = gradient(maximum_mean_discrepancy, *hidden, by=(0, 1), **settings)
+    sets = subset_x, subset_y = x[x_valid], y[y_valid]
+    expected_x = central_differences(
+        lambda moved: oracle.maximum_mean_discrepancy(moved, subset_y, kernel, at=sets), subset_x
+    )
+    expected_y = central_differences(
+        lambda moved: oracle.maximum_mean_discrepancy(subset_x, moved, kernel, at=sets), subset_y
+    )
+    for slope, valid, expected in ((by_x, x_valid, expected_x), (by_y, y_valid, expected_y)):
+        np.testing.assert_array_equal(slope[~valid], 0)
+        np.testing.assert_allclose(slope[valid], expected, rtol=1e-3, atol=1e-4)
+
+
+def test_rows_that_are_nearly_the_same_have_the_smallest_bandwidth():
+    middle = unit_normal(np.random.default_rng(12), 1, D)
+    x, y = (
+        middle + 2e-3 * np.random.default_rng(seed).normal(size=(size, D)) for seed, size in ((0, B), (1, C))
+    )
+    assert oracle.mean_squared_distance(x, y) < oracle.SMALLEST_BANDWIDTH
+    value = evaluate(maximum_mean_discrepancy, x, y, kernel="multi")
+    assert_close(value, oracle.maximum_mean_discrepancy(x, y, "multi"))
+
+
 @given(seeds, st.sampled_from(KERNELS))
 def test_mmd_is_never_negative(seed, kernel):
     assert evaluate(maximum_mean_discrepancy, *two_sets(seed), kernel=kernel) >= -1e-12
@@ -169,6 +199,31 @@ def test_pda_has_the_slope_of_its_formula(inter, kernel):
     assert_slope(by_target, central_differences(lambda moved: formula(source, moved), target))
 
 
+@pytest.mark.parametrize("num_modalities", [1, 2])
+def test_fewer_modalities_have_fewer_pairs(num_modalities):
+    sets = [rows[:num_modalities] for rows in batch(13)]
+    assert_same_loss(loss(*sets), oracle.prototype_domain_loss(*sets))
+
+
+@pytest.mark.parametrize(("inter", "kernel"), [("margin", "fixed"), ("hinge", "multi")])
+def test_pda_has_the_slope_of_the_valid_prototypes_alone(inter, kernel):
+    source, target, source_prototypes, target_prototypes = sets = batch(14)
+    settings = {"inter": inter, "kernel": kernel}
+    valid = {"source_valid": np.arange(C) % 2 > 0, "target_valid": np.arange(K) > 0}
+    subset = source_prototypes[:, valid["source_valid"]], target_prototypes[:, valid["target_valid"]]
+
+    def formula(source, target):
+        halves = oracle.prototype_domain_loss(source, target, *subset, **settings, at=(sets[0], sets[1]))
+        return sum(halves.values())
+
+    hidden = [
+        np.where(there[:, None], rows, 50.0) for rows, there in zip(sets[2:], valid.values(), strict=True)
+    ]
+    by_source, by_target, *_ = slopes(source, target, *hidden, **settings, **valid)
+    assert_slope(by_source, central_differences(lambda moved: formula(moved, target), source))
+    assert_slope(by_target, central_differences(lambda moved: formula(source, moved), target))
+
+
 @given(seeds, masks(C), masks(K), st.sampled_from(INTERS))
 def test_invalid_prototypes_mean_the_subset(seed, source_valid, target_valid, inter):
     source, target, source_prototypes, target_prototypes = batch(seed)
@@ -192,13 +247,13 @@ def test_no_valid_prototype_at_all_gives_zero_and_no_slope(inter):
         np.testing.assert_array_equal(slope, np.zeros_like(slope))
 
 
-@given(seeds)
-def test_pda_does_not_depend_on_the_order_of_batch_classes_or_modalities(seed):
-    sets = batch(seed)
+@given(seeds, st.sampled_from([*((inter, "fixed") for inter in INTERS), ("margin", "multi")]))
+def test_pda_does_not_depend_on_the_order_of_batch_classes_or_modalities(seed, reading):
+    sets, settings = batch(seed), dict(zip(("inter", "kernel"), reading, strict=True))
     rng = np.random.default_rng(seed)
     shuffled = [rows[:, rng.permutation(rows.shape[1])] for rows in sets]
     modalities = rng.permutation(M)
-    assert_same_loss(loss(*[rows[modalities] for rows in shuffled]), loss(*sets))
+    assert_same_loss(loss(*[rows[modalities] for rows in shuffled], **settings), loss(*sets, **settings))
 
 
 @given(seeds)
@@ -219,10 +274,13 @@ def test_prototypes_are_constants(kernel):
         np.testing.assert_array_equal(slope, np.zeros_like(slope))
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
-def test_zero_instances_have_a_finite_slope(kernel):
+@pytest.mark.parametrize(
+    ("inter", "kernel", "margin"),
+    [*(("margin", kernel, MARGIN) for kernel in KERNELS), ("margin", "fixed", 0.0), ("hinge", "fixed", 0.0)],
+)
+def test_zero_instances_have_a_finite_slope_at_the_margin_too(inter, kernel, margin):
     zeros = [np.zeros((M, size, D)) for size in (B, B, C, K)]
-    for slope in slopes(*zeros, kernel=kernel, precision=SINGLE):
+    for slope in slopes(*zeros, inter=inter, kernel=kernel, margin=margin, precision=SINGLE):
         assert np.isfinite(slope).all()
 
 
@@ -248,11 +306,15 @@ def doubled(halves: dict[str, float]) -> dict[str, float]:
     return {name: 2 * half for name, half in halves.items()}
 
 
-@pytest.mark.parametrize("inter", INTERS)
-def test_one_kind_of_rows_on_both_sides_counts_each_half_of_eq_16_twice(inter):
+@pytest.mark.parametrize(
+    ("inter", "kernel", "margin"),
+    [*((inter, "fixed", MARGIN) for inter in INTERS), ("margin", "multi", 0.1), ("hinge", "fixed", 0.1)],
+)
+def test_one_kind_of_rows_on_both_sides_counts_each_half_of_eq_16_twice(inter, kernel, margin):
     source, target, *_ = batch(9)
-    value = evaluate(same_kind_domain_loss, source, target, inter=inter)
-    assert_same_loss(value, doubled(oracle.alignment_loss(source, target, inter=inter)))
+    settings = {"inter": inter, "kernel": kernel, "margin": margin}
+    value = evaluate(same_kind_domain_loss, source, target, **settings)
+    assert_same_loss(value, doubled(oracle.alignment_loss(source, target, **settings)))
 
 
 def test_one_kind_of_rows_passes_its_slope_to_both_domains():

@@ -6,6 +6,7 @@ import pytest
 from sklearn.cluster import KMeans
 
 from man_jax.alignment.kmeans import KMeansResult, kmeans
+from man_jax.alignment.pseudo_labels import clustering_accuracy as accuracy
 from tests.oracles.cases import unit_groups, unit_normal
 from tests.oracles.geometry import cosine, mean, unit
 from tests.oracles.pseudo_labels import clustering_accuracy
@@ -65,6 +66,14 @@ def test_inertia_is_as_low_as_scikit_learns(seed, spread):
     peer = scikit_learns(features, num_init=4, seed=seed)
     ours = clustered(features, num_init=4, seed=seed)
     assert inertia_of(features, ours.labels) <= 1.02 * inertia_of(features, peer)
+
+
+@pytest.mark.parametrize("spread", [0.2, 0.35], ids=["tight", "touching"])
+@pytest.mark.parametrize("seed", range(3))
+def test_as_many_samples_are_with_their_kind_as_scikit_learn_has(seed, spread):
+    features, truth = blobs(seed, spread)
+    peer = scikit_learns(features, num_init=4, seed=seed)
+    assert accuracy(clustered(features, num_init=4, seed=seed).labels, truth) >= accuracy(peer, truth) - 0.02
 
 
 def test_a_single_seeding_is_on_average_as_good_as_scikit_learns():

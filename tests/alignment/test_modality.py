@@ -76,6 +76,34 @@ def test_mma_has_the_slope_of_its_formula(distance, reduction, pairing):
     assert_slope(by_target, central_differences(lambda moved: formula(source, moved), target))
 
 
+@forms
+@pytest.mark.parametrize("num_modalities", [1, 2])
+def test_fewer_modalities_have_fewer_pairs(num_modalities, distance, reduction):
+    sets, settings = (
+        [rows[:num_modalities] for rows in batch(6)],
+        {"distance": distance, "reduction": reduction},
+    )
+    value = evaluate(modality_margin_loss, *sets, **ALL, **settings)
+    assert_close(value, oracle.modality_margin_loss(*sets, **settings))
+
+
+@forms
+def test_mma_has_the_slope_of_the_valid_prototypes_alone(distance, reduction):
+    source, target, *prototypes = batch(7)
+    valid = {"source_valid": np.arange(C) % 2 > 0, "target_valid": np.arange(K) > 0}
+    masks_ = list(valid.values())
+    subset = [rows[:, there] for rows, there in zip(prototypes, masks_, strict=True)]
+    hidden = [np.where(there[:, None], rows, 50.0) for rows, there in zip(prototypes, masks_, strict=True)]
+    settings = {"distance": distance, "reduction": reduction}
+
+    def formula(source, target):
+        return oracle.modality_margin_loss(source, target, *subset, **settings)
+
+    by_source, by_target, *_ = slopes(source, target, *hidden, **valid, **settings)
+    assert_slope(by_source, central_differences(lambda moved: formula(moved, target), source))
+    assert_slope(by_target, central_differences(lambda moved: formula(source, moved), target))
+
+
 @given(seeds, masks(C), masks(K), st.sampled_from(DISTANCES), st.sampled_from(REDUCTIONS))
 def test_invalid_prototypes_mean_the_subset(seed, source_valid, target_valid, distance, reduction):
     source, target, source_prototypes, target_prototypes = batch(seed)
@@ -128,12 +156,26 @@ def test_prototypes_are_constants(distance, reduction):
         np.testing.assert_array_equal(slope, np.zeros_like(slope))
 
 
+def degenerate(case: str) -> list[np.ndarray]:
+    """Sets with all centres zero, or only that of R; or as far apart as the margin says, where |·| has no slope."""
+    sets = [np.zeros((M, size, D)) for size in (B, B, C, K)]
+    for rows in sets:
+        if case == "cancelling":
+            rows[1:], rows[0, 0, 0], rows[0, 1, 0] = 0.5, 1.0, -1.0
+        if case == "at the margin":
+            rows[:] = 0.5 * np.eye(M, D)[:, None]
+    return sets
+
+
 @forms
-def test_zero_vectors_have_a_finite_value_and_slope(distance, reduction):
-    zeros = [np.zeros((M, size, D)) for size in (B, B, C, K)]
-    settings = dict(distance=distance, reduction=reduction, precision=SINGLE, **ALL)
-    assert np.isfinite(evaluate(modality_margin_loss, *zeros, **settings))
-    assert all(np.isfinite(slope).all() for slope in slopes(*zeros, **settings))
+@pytest.mark.parametrize("case", ["zero", "cancelling", "at the margin"])
+def test_degenerate_centres_have_the_formula_s_value_and_a_slope_of_modest_size(case, distance, reduction):
+    sets, reading = degenerate(case), {"distance": distance, "reduction": reduction}
+    settings = dict(precision=SINGLE, **reading, **ALL)
+    expected = oracle.modality_margin_loss(*sets, **reading)
+    assert_close(evaluate(modality_margin_loss, *sets, **settings), expected, SINGLE)
+    for slope in slopes(*sets, **settings):
+        assert np.abs(slope).max() < 100  # and hence not NaN
 
 
 @forms

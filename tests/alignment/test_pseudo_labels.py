@@ -100,7 +100,7 @@ def test_consistency_is_the_same_in_any_order_of_the_modalities(order):
 # --- settling on one label (Eq. 6)
 
 
-@pytest.mark.parametrize("threshold", [0.0, 0.1, 0.2, 0.4, 0.6, 1.0])
+@pytest.mark.parametrize("threshold", [0.0, 0.1, 1 / 6, 0.2, 1 / 3, 0.4, 0.5, 0.6, 1.0])
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("num_modalities", [1, 2, 3])
 def test_every_possible_vote_is_settled_as_its_rule_says(num_modalities, rule, threshold):
@@ -141,6 +141,28 @@ def test_equal_clusterings_under_any_names_are_all_reliable(fused, renamed):
     result = align_pseudo_labels(np.stack([names[fused] for names in renamed]), fused, num_clusters=K)
     assert result.reliable.all()
     np.testing.assert_array_equal(result.labels, fused)
+
+
+@given(st.lists(clusterings(), min_size=4, max_size=4), st.lists(relabellings, min_size=3, max_size=3))
+def test_cpa_undoes_any_renaming_of_a_modality_s_clusters(clusterings, renamed):
+    *modal, fused = clusterings
+    plain = align_pseudo_labels(np.stack(modal), fused, num_clusters=K)
+    other = [names[labels] for names, labels in zip(renamed, modal, strict=True)]
+    undone = align_pseudo_labels(np.stack(other), fused, num_clusters=K)
+    unique = [len(oracle.optimal_alignments(labels, fused, K)) == 1 for labels in modal]
+    for is_unique, *aligned in zip([*unique, True], plain.aligned, undone.aligned, strict=True):
+        if is_unique:  # of several matchings that are equally good, names decide
+            np.testing.assert_array_equal(*aligned)
+    if all(unique):
+        for one, another in zip(plain, undone, strict=True):
+            np.testing.assert_array_equal(one, another)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_single_cluster_holds_every_sample_and_all_are_reliable(rule):
+    result = align_pseudo_labels(np.zeros((3, 5), int), np.zeros(5, int), num_clusters=1, rule=rule)
+    np.testing.assert_array_equal(result.labels, np.zeros(5))
+    assert result.reliable.all()
 
 
 @given(st.lists(clusterings(), min_size=4, max_size=4), st.sampled_from(RULES))

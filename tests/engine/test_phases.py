@@ -9,12 +9,12 @@ import pytest
 from configs import default
 from man_jax.alignment.pseudo_labels import PseudoLabels
 from man_jax.config import ConfigError
-from man_jax.engine import phases
+from man_jax.engine import phases, relabel
 from man_jax.engine.extract import FeatureTable
 from man_jax.engine.optimizer import make_optimizer
 from man_jax.engine.sharding import make_mesh
 from tests.engine.splits import new_split
-from tests.engine.tiny import NUM_SOURCE, NUM_TARGET, D, M, new_state
+from tests.engine.tiny import NUM_SOURCE, NUM_TARGET, D, M, as_arrays, assert_same, new_state
 from tests.oracles.cases import unit_normal
 
 N = 24
@@ -86,12 +86,119 @@ def test_without_the_oracle_true_identities_change_no_label(setting, state):
     np.testing.assert_array_equal(blind.reliable, pseudo.reliable)
 
 
+def test_source_only_is_adaptation_of_no_epochs_and_learns_nothing(setting, state):
+    setting.config.adapt.epochs = 0
+    setting.pretrain_steps = int(state.step)
+    setting.adapt_optimizer = make_optimizer("adam", lambda _: 0.1, weight_decay=0.0)
+    assert_same(phases.adapt(setting, state), state)
+
+
 def test_the_us_protocol_reads_no_source(setting, state):
     setting.config.adapt.protocol = "us"
     del setting.source
     after, _, _ = phases.relabel(setting, state, 0)
     np.testing.assert_array_equal(after.banks.source.modal, state.banks.source.modal)
     assert not np.array_equal(after.banks.target.modal, state.banks.target.modal)
+
+
+UNUSUAL = {
+    "kmeans_init": 3,
+    "kmeans_iterations": 7,
+    "kmeans_tolerance": 1e-3,
+    "labels": "fusion",
+    "rule": "majority",
+    "threshold": 0.6,
+    "prototype_weights": "average",
+    "temperature": 0.2,
+    "head_norm": "unit",
+}
+"""For every key of the relabelling a value that is not its default."""
+
+
+@pytest.fixture
+def heard(monkeypatch) -> dict:
+    """The keyword arguments that the parts of a relabelling are called with, all in one dictionary."""
+    told: dict = {}
+
+    def listen(module, name):
+        part = getattr(module, name)
+
+        def listening(*arguments, **keywords):
+            told.update(keywords)
+            return part(*arguments, **keywords)
+
+        monkeypatch.setattr(module, name, listening)
+
+    listen(relabel, "kmeans")
+    for name in ("settle_target", "make_bank", "begin_epoch"):
+        listen(phases, name)
+    return told
+
+
+def test_every_key_of_the_relabelling_reaches_its_part(setting, state, heard):
+    defaults = setting.config.adapt.to_dict()
+    assert all(defaults[key] != value for key, value in UNUSUAL.items())
+    setting.config.adapt.update(UNUSUAL)
+    phases.relabel(setting, state, 0)
+    names = {
+        "kmeans_init": "num_init",
+        "kmeans_iterations": "max_iterations",
+        "kmeans_tolerance": "tolerance",
+        "prototype_weights": "weights",
+    }
+    assert {key: heard[names.get(key, key)] for key in UNUSUAL} == UNUSUAL
+    assert heard["num_clusters"] == NUM_TARGET
+
+
+def test_the_target_s_prototypes_are_those_of_its_reliable_triples_and_the_source_s_of_all(setting, state):
+    setting.config.adapt.threshold = 0.2
+    after, pseudo, _ = phases.relabel(setting, state, 0)
+    assert 0 < pseudo.reliable.sum() < N
+    kind = {"weights": "softmax", "temperature": 1.0}
+    for name, labels, mask in (
+        ("source", setting.source.identities, np.ones(N, bool)),
+        ("target", pseudo.labels, pseudo.reliable),
+    ):
+        table = phases._features(setting, state, None, name)
+        bank = getattr(after.banks, name)
+        expected = relabel.make_bank(table, labels, num_classes=len(bank.valid), mask=mask, **kind)
+        assert_same(bank, expected)
+
+
+def test_no_reliable_triple_leaves_every_cluster_invalid_and_all_numbers_finite(setting, state):
+    setting.config.adapt.threshold = 1.0
+    after, pseudo, row = phases.relabel(setting, state, 0)
+    assert not pseudo.reliable.any()
+    assert not after.banks.target.valid.any()
+    np.testing.assert_array_equal(target_columns(after), target_columns(state))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((as_arrays(after), row)))
+
+
+@pytest.mark.parametrize("num_modalities", [1, 2])
+def test_fewer_modalities_are_relabelled_alike(setting, num_modalities):
+    rng = np.random.default_rng(1)
+    table = FeatureTable(
+        unit_normal(rng, num_modalities, N, D).astype(np.float32),
+        unit_normal(rng, N, num_modalities * D).astype(np.float32),
+    )
+    pseudo = phases._pseudo_labels(setting, table, 0)
+    possible = {1: {0, 1}, 2: {0, 1 / 3, 1}}[num_modalities]
+    assert set(pseudo.scores.tolist()) <= possible
+    assert pseudo.aligned.shape == (num_modalities + 1, N)
+
+
+@pytest.mark.parametrize(("modalities", "present"), [((), None), (("T",), [1]), (("N", "T"), [0, 1])])
+def test_the_modalities_at_test_are_the_branches_of_their_names(
+    setting, state, monkeypatch, modalities, present
+):
+    told: dict = {}
+    monkeypatch.setattr(phases, "retrieval_distances", lambda *_, **keywords: told.update(keywords))
+    setting.config.model.modalities = ("N", "T")
+    setting.config.evaluation.modalities = modalities
+    monkeypatch.setattr(phases, "extract_query_gallery", lambda *_, **__: None)
+    setting.extract = None
+    phases.distances_on_target(setting, state)
+    assert told["present"] == present
 
 
 def labelled(reliable: np.ndarray) -> PseudoLabels:
@@ -104,6 +211,20 @@ def test_reliable_sampling_draws_reliable_triples_only(setting):
     reliable = np.arange(N) < N // 2
     _, plan = phases.adaptation_plans(setting, labelled(reliable), 0)
     assert reliable[plan].all()
+
+
+def test_sampling_all_draws_unreliable_triples_and_two_reliable_ones_where_the_cluster_has_them(setting):
+    assert setting.config.adapt.sampling == "all"
+    setting.config.adapt.iterations = 40
+    reliable = np.isin(np.arange(N), [0, 6, 12, 1])  # three of cluster 0's four triples, one of cluster 1's
+    _, plan = phases.adaptation_plans(setting, labelled(reliable), 0)
+    groups = plan.reshape(-1, setting.config.batch.instances)
+    assert set(np.unique(plan)) == set(range(N)) - {
+        18
+    }  # cluster 0's fourth has no place beside two reliable ones
+    for group in groups:
+        cluster = group[0] % NUM_TARGET
+        assert reliable[group].sum() == {0: 2, 1: 1}.get(cluster, 0)
 
 
 def test_too_few_clusters_to_sample_are_an_error_that_names_the_remedies(setting):

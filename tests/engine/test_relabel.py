@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from man_jax.alignment import kmeans
 from man_jax.alignment.pseudo_labels import PseudoLabels
 from man_jax.engine.extract import FeatureTable
 from man_jax.engine.optimizer import make_optimizer
@@ -161,6 +162,18 @@ def test_clusters_depend_on_seed_and_epoch_alone():
     np.testing.assert_array_equal(again, first)
     assert not np.array_equal(next_epoch, first)
     assert not np.array_equal(next_seed, first)
+
+
+@pytest.mark.parametrize(("num_modalities", "widths"), [(3, 2), (1, 1)])
+def test_clusterings_of_one_width_share_one_compilation_at_every_epoch(num_modalities, widths):
+    noise = np.random.default_rng(9)
+    kmeans._best_clustering.clear_cache()
+    for epoch, tolerance in ((0, 1e-6), (1, 1e-3)):
+        modal, fused = unit_normal(noise, num_modalities, 24, D), unit_normal(noise, 24, num_modalities * D)
+        table = FeatureTable(modal.astype(np.float32), fused.astype(np.float32))
+        clusters = cluster_target(table, num_clusters=6, seed=0, epoch=epoch, tolerance=tolerance)
+        assert clusters.shape == (num_modalities + 1, 24)
+        assert kmeans._best_clustering._cache_size() == widths
 
 
 CLUSTERS = np.array(

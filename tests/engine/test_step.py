@@ -12,7 +12,7 @@ import pytest
 from man_jax.engine.augment import Augmentation, Normalization, normalize
 from man_jax.engine.optimizer import make_optimizer
 from man_jax.engine.sharding import make_mesh, put_batch, put_replicated
-from man_jax.engine.step import Batch, StepSettings, make_step
+from man_jax.engine.step import Batch, StepSettings, make_step, move_bank
 from man_jax.objectives.total import Objective
 from tests.engine.tiny import (
     MEMORY,
@@ -312,6 +312,18 @@ def test_banks_move_towards_the_features_of_before_the_update(
     assert_close(after.fused, moved(before.fused, seen.fused_unit))
     np.testing.assert_array_equal(after.valid, before.valid)
     assert np.abs(after.fused - before.fused).max() > 1e-3
+
+
+def test_banks_may_move_by_one_reliable_instance_after_the_other(state, target, features):
+    alike = target._replace(labels=np.zeros(B, np.int32))
+    before, seen = state.banks.target, features(target)
+    settings = StepSettings(momentum=MOMENTUM, moving_form="sequential")
+    after = move_bank(before, seen, alike, settings)
+    tables = zip([*before.modal, before.fused], [*seen.modal_unit, seen.fused_unit], strict=True)
+    for moved, (values, rows) in zip([*after.modal, after.fused], tables, strict=True):
+        members = (np.asarray(rows)[HALF], alike.labels[HALF])
+        wanted = oracle.move_prototypes(np.asarray(values), before.valid, *members, MOMENTUM, "sequential")
+        assert_close(moved, wanted)
 
 
 def test_the_memory_holds_the_reliable_triples_of_the_batch_before_the_neck(

@@ -22,7 +22,7 @@ def drawn(seed: int, identities: int = 3):
 
 
 @both_precisions
-@pytest.mark.parametrize("smoothing", [0.1, 0.0])
+@pytest.mark.parametrize("smoothing", [0.1, 0.0, 1.0])
 def test_cross_entropy_is_that_of_the_smoothed_label(smoothing, precision):
     rng = np.random.default_rng(0)
     logits, labels = 3 * rng.normal(size=(B, C)), rng.integers(0, C, B)
@@ -108,6 +108,19 @@ def test_a_mask_means_the_subset(seed, mask, form):
     hidden = np.where(mask[:, None], anchors, 40.0)
     value = evaluate(batch_hard_triplet, hidden, labels, mask=mask, form=form)
     assert_close(value, oracle.batch_hard_triplet(anchors[mask], labels[mask], form))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_masked_rows_have_no_slope_and_the_others_that_of_the_subset(form):
+    anchors, labels = drawn(11)
+    mask = np.arange(B) % 4 > 0
+    slope = gradient(batch_hard_triplet, np.where(mask[:, None], anchors, 40.0), labels, mask=mask, form=form)
+
+    def formula(rows):
+        return oracle.batch_hard_triplet(rows, labels[mask], form)
+
+    np.testing.assert_array_equal(slope[~mask], 0)
+    assert_slope(slope[mask], central_differences(formula, anchors[mask]))
 
 
 @given(seeds)

@@ -119,6 +119,23 @@ def test_a_flushed_memory_takes_new_rows_and_scores_only_what_it_holds(seed):
     assert_close(evaluate(memory_triplet, anchors, own, memory), oracle.memory_triplet(anchors, own, pairs))
 
 
+@given(seeds, st.lists(st.one_of(masks(B), st.none()), min_size=1, max_size=8))
+def test_of_the_last_rows_written_those_are_held_that_no_flush_has_forgotten(seed, steps):
+    """None is a re-clustering, a mask a batch."""
+    memory, written = nothing_yet(), []
+    for number, mask in enumerate(steps):
+        if mask is None:
+            memory = evaluate(flush, memory, first_label=FIRST_TARGET)
+            # A forgotten row keeps its place in the ring until it is written over.
+            written = [pair if pair and pair[1] < FIRST_TARGET else None for pair in written]
+            assert all(label < FIRST_TARGET for _, label in entries(memory))
+            continue
+        features, labels = drawn(seed + number)
+        memory = evaluate(enqueue, memory, features, labels, mask=mask)
+        written += list(zip(features[mask], labels[mask], strict=True))
+        assert entries(memory) == as_entries(pair for pair in written[-S:] if pair)
+
+
 # --- the loss against it
 
 
@@ -171,10 +188,35 @@ def test_an_empty_memory_has_value_and_slope_zero(form, precision):
     np.testing.assert_array_equal(slope, np.zeros_like(anchors))
 
 
-def test_empty_slots_are_nobody_s_negatives():
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    ("labels", "mask"),
+    [([0] * B, [True] * B), ([5] * B, [True] * B), ([0, 5] * (B // 2), [False] * B)],
+    ids=["a single identity and empty slots", "an identity that is not held", "none reliable"],
+)
+def test_without_a_triplet_value_and_slope_are_zero(labels, mask, form):
     features, _ = drawn(16)
-    memory = evaluate(enqueue, nothing_yet(), features, np.zeros(B, int))
-    assert evaluate(memory_triplet, features, np.zeros(B, int), memory) == 0
+    memory = evaluate(enqueue, nothing_yet(), features, np.zeros(B, int), precision=SINGLE)
+    arguments = features, np.array(labels), memory
+    settings = {"mask": np.array(mask), "form": form, "precision": SINGLE}
+    assert evaluate(memory_triplet, *arguments, **settings) == 0
+    np.testing.assert_array_equal(gradient(memory_triplet, *arguments, **settings), np.zeros_like(features))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_masked_anchors_have_no_slope_and_the_others_that_of_the_subset(form):
+    memory, held = filled(20)
+    anchors, labels = drawn(21)
+    mask = np.arange(B) != 1
+    slope = gradient(
+        memory_triplet, np.where(mask[:, None], anchors, 40.0), labels, memory, mask=mask, form=form
+    )
+
+    def formula(rows):
+        return oracle.memory_triplet(rows, labels[mask], held, form)
+
+    np.testing.assert_array_equal(slope[~mask], 0)
+    assert_slope(slope[mask], central_differences(formula, anchors[mask]))
 
 
 def test_empty_slots_are_not_the_positives_of_an_anchor_without_a_label():

@@ -5,9 +5,8 @@ import pytest
 
 from man_jax.alignment.prototypes import Bank
 from man_jax.networks.three_branch import Features, Outputs
-from man_jax.objectives.total import Labelled, Objective, domain_loss, reid_loss
+from man_jax.objectives.total import Objective, domain_loss
 from tests.oracles import domain as oracle
-from tests.oracles import objectives
 from tests.oracles.cases import unit_normal
 from tests.oracles.geometry import unit
 from tests.oracles.precision import assert_close, evaluate
@@ -36,24 +35,6 @@ def instances(outputs: Outputs) -> np.ndarray:
 
 def prototypes(bank: Bank) -> np.ndarray:
     return np.asarray(bank.modal)[:, np.asarray(bank.valid)]
-
-
-@pytest.mark.parametrize("fused", ["pooled", "normed"])
-def test_l_reid_reads_logits_and_the_features_before_the_necks_but_for_the_fusion_of_the_released_code(fused):
-    batch = outputs(np.random.default_rng(1))
-    labels, reliable = np.array([0, 0, 2, 1]), np.array([True, True, True, False])
-    pooled = np.asarray(batch.features.pooled)
-    fusion = np.concatenate(list(pooled), axis=1) if fused == "pooled" else np.asarray(batch.fused_normed)
-    kept = labels[reliable]
-    triplet = sum(objectives.batch_hard_triplet(rows[reliable], kept) for rows in (*pooled, fusion))
-    logits = np.asarray(batch.logits)[:, reliable]
-    identity = sum(objectives.smoothed_cross_entropy(rows, kept).mean() for rows in logits)
-
-    def loss(batch):
-        return reid_loss(Labelled(batch, labels, reliable), Objective(triplet_fused=fused))
-
-    for actual, expected in zip(evaluate(loss, batch), (identity, triplet), strict=True):
-        assert_close(actual, expected)
 
 
 @pytest.mark.parametrize("pairs", ["ins_proto", "ins_ins", "proto_proto"])

@@ -6,6 +6,8 @@ import numpy as np
 
 from tests.oracles.geometry import Array, squared_distance
 
+SMALLEST_BANDWIDTH = 1e-4
+
 
 def mean_squared_distance(x: Array, y: Array) -> float:
     """Over the ordered pairs of distinct rows of x and y taken together."""
@@ -27,7 +29,7 @@ def maximum_mean_discrepancy(
     """`at`: the sets that set the bandwidth if they are not x and y: to the gradient it is a constant."""
     if len(x) == 0 or len(y) == 0:
         return 0.0
-    bandwidth = mean_squared_distance(*(at or (x, y))) if kernel == "multi" else None
+    bandwidth = max(mean_squared_distance(*(at or (x, y))), SMALLEST_BANDWIDTH) if kernel == "multi" else None
 
     def kernel_mean(a: Array, b: Array) -> float:
         return sum(gaussian(p, q, bandwidth) for p in a for q in b) / (len(a) * len(b))

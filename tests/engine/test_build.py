@@ -1,0 +1,151 @@
+"""Every key of the step reaches it, and every row of the tables is a configuration of the one step there is."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import default, demo
+from configs.variants import ROWS, turn
+from man_jax.config import CHOICES
+from man_jax.engine import build
+from man_jax.engine.sharding import make_mesh
+from man_jax.engine.step import Batch
+from man_jax.objectives.total import Objective
+from tests.engine.tiny import IMAGE_SIZE, B, K, P
+
+NUM_SOURCE, NUM_TARGET, NUM_SAMPLES = 7, 6, 50
+SUBSETS = ("model.modalities=('R',)", "model.modalities=('N', 'T')")
+RELABELLING = (
+    "adapt.rule=majority",
+    "adapt.sampling=reliable",
+    "adapt.threshold=0.2",
+    "adapt.num_clusters=6",
+)
+UDA = {
+    *(f"{loss}_{domain}" for loss in ("identity", "triplet") for domain in ("source", "target")),
+    *("memory", "domain_intra", "domain_inter", "modality", "total"),
+}
+US = {"identity_target", "triplet_target", "memory", "modality", "total"}
+
+
+def small(row: str = "paper"):
+    """The demonstration as a row has it, its network cut down to what is quickly traced."""
+    config = turn(demo.get_config(), row)
+    config.model.update(stage_sizes=(1,), width=4)
+    config.data.image_size = IMAGE_SIZE
+    config.batch.update(identities=P, instances=K)
+    return config
+
+
+def parts(config):
+    """The step, and the shapes of its state."""
+    model = build.build_model(config.model, num_classes=NUM_SOURCE + NUM_TARGET)
+    optimizer = build.build_optimizer(config.adapt, iterations=config.adapt.iterations)
+    sizes = {"num_source": NUM_SOURCE, "num_target": NUM_TARGET, "num_samples": NUM_SAMPLES}
+    state = jax.eval_shape(partial(build.build_state, config, model, optimizer, **sizes))
+    return build.build_step(config, model, optimizer, make_mesh(jax.devices()[:1])), state
+
+
+def as_shapes(tree):
+    return jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), tree)
+
+
+@pytest.mark.parametrize("row", ["paper", "released", *ROWS, *SUBSETS])
+def test_every_row_of_the_tables_is_a_configuration_of_the_one_step(row):
+    config = small(row)
+    step, state = parts(config)
+    images = jax.ShapeDtypeStruct((B, len(config.model.modalities), *IMAGE_SIZE, 3), np.uint8)
+    batch = Batch(images, jax.ShapeDtypeStruct((B,), np.int32), jax.ShapeDtypeStruct((B,), np.bool_))
+    us = config.adapt.protocol == "us"
+    after, terms = jax.eval_shape(step, state, None if us else batch, batch)
+    assert set(terms) == (US if us else UDA)
+    assert as_shapes(after) == as_shapes(state)
+    assert len(state.banks.target.modal) == len(config.model.modalities)
+
+
+@pytest.mark.parametrize(("memory_size", "held"), [(0, NUM_SAMPLES), (9, 9)])
+def test_the_memory_holds_one_entry_a_training_triple_of_both_domains_unless_told(memory_size, held):
+    config = small()
+    config.adapt.memory_size = memory_size
+    assert parts(config)[1].memory.labels.shape == (held,)
+
+
+def listen(monkeypatch, name: str) -> list:
+    """The arguments with which the part of that name is called."""
+    heard: list = []
+    monkeypatch.setattr(
+        build, name, lambda *arguments, **keywords: heard.append((arguments, keywords)) or name
+    )
+    return heard
+
+
+def test_every_key_of_the_step_reaches_it(monkeypatch):
+    config, heard = default.get_config(), listen(monkeypatch, "make_step")
+    config.adapt.update(momentum=0.7, moving_form="sequential", statistics="shared")
+    config.loss.update(alpha=0.3, domain_kernel="multi", triplet_form="soft", modality_reduction="max")
+    config.augment.update(flip=0.1, per_modality=True, mean=(0.1, 0.2, 0.3), std=(0.5, 0.5, 0.4))
+    build.build_step(config, None, None, None)
+    (_, _, objective, settings, _), _ = heard[0]
+    assert objective == Objective(**config.loss)
+    assert (objective.alpha, objective.domain_kernel) == (0.3, "multi")
+    assert (settings.momentum, settings.moving_form, settings.statistics) == (0.7, "sequential", "shared")
+    assert (settings.augmentation.flip, settings.augmentation.per_modality) == (0.1, True)
+    assert settings.normalization == ((0.1, 0.2, 0.3), (0.5, 0.5, 0.4))
+
+
+@pytest.mark.parametrize("phase", ["pretrain", "adapt"])
+def test_every_key_of_an_optimizer_reaches_it(monkeypatch, phase):
+    config = default.get_config()
+    told = {"weight_decay": 0.2, "decay_form": "decoupled", "decay_norms": True}
+    config[phase].update(optimizer="sgd", learning_rate=0.5, warmup_epochs=3, epochs=8, **told)
+    schedules, heard = listen(monkeypatch, "warmup_cosine"), listen(monkeypatch, "make_optimizer")
+    build.build_optimizer(config[phase], iterations=10)
+    assert schedules == [((0.5,), {"warmup_steps": 30, "total_steps": 80})]
+    assert heard == [(("sgd", "warmup_cosine"), told)]
+
+
+def test_every_key_of_the_network_reaches_it():
+    config = default.get_config()
+    config.model.update(last_stride=2, fusion_neck="own", modalities=("R", "T"), application="scan")
+    config.model.update(width=8, block="basic", remat="block", convolution="lax", dtype="bfloat16")
+    network = build.build_model(config.model, num_classes=5)
+    backbone = network.branch.backbone
+    assert (network.fusion_neck, network.num_modalities, network.application) == ("own", 2, "scan")
+    assert (backbone.last_stride, backbone.width, backbone.block) == (2, 8, "basic")
+    assert (backbone.remat, backbone.form, backbone.dtype) == ("block", "lax", jnp.bfloat16)
+
+
+# --- what the defaults and the choices build
+
+
+def test_the_default_network_is_resnet50():
+    backbone = build.build_model(default.get_config().model, num_classes=10).branch.backbone
+    assert (backbone.stage_sizes, backbone.dim, backbone.last_stride) == ((3, 4, 6, 3), 2048, 1)
+
+
+@pytest.mark.parametrize("kind", ["vit", "clip"])
+def test_the_default_transformer_is_b16(kind):
+    config = default.get_config()
+    config.model.backbone = kind
+    backbone = build.build_model(config.model, num_classes=10).branch.backbone
+    assert (backbone.kind, backbone.depth, backbone.dim) == (kind, 12, 768)
+    assert backbone.grid((256, 128)) == (16, 8)
+
+
+@pytest.mark.parametrize("decay_form", CHOICES["adapt.decay_form"])
+@pytest.mark.parametrize("optimizer", CHOICES["adapt.optimizer"])
+@pytest.mark.parametrize("phase", ["pretrain", "adapt"])
+def test_every_choice_of_an_optimizer_can_be_built(phase, optimizer, decay_form):
+    chosen = default.get_config()[phase]
+    chosen.update(optimizer=optimizer, decay_form=decay_form)
+    build.build_optimizer(chosen, iterations=2).init({"conv": {"kernel": 0.0}})
+
+
+@pytest.mark.parametrize("epochs", [0, 1, 10, 11])
+def test_a_phase_may_be_shorter_than_its_warm_up(epochs):
+    phase = default.get_config().adapt
+    phase.update(epochs=epochs, warmup_epochs=10)
+    build.build_optimizer(phase, iterations=2)

@@ -56,6 +56,9 @@ def fit(arrays: Arrays, like: Any, *, family: Family, grid: tuple[int, int] | No
         if absent:
             missing += absent
             continue
+        bias = arrays.get(prefix + foreign.zero_bias) if foreign.zero_bias else None
+        if bias is not None and bias.any():
+            misshaped.append(f"{prefix}{foreign.zero_bias} is not zero: a classifier's, not a projection's")
         array = _ours([arrays[name] for name in names], foreign, leaf.shape, grid)
         if array.shape != leaf.shape:
             shapes = " and ".join(str(list(arrays[name].shape)) for name in names)
@@ -87,7 +90,10 @@ def to_foreign(variables: Any, *, title: str, family: Family) -> Arrays:
     arrays = {}
     for path, leaf in tree_leaves_with_path(variables):
         foreign = chosen[0].translate(_names(path))
-        arrays |= zip(foreign.names, _theirs(np.asarray(leaf), foreign), strict=True)
+        parts = _theirs(np.asarray(leaf), foreign)
+        arrays |= zip(foreign.names, parts, strict=True)
+        if foreign.zero_bias:
+            arrays[foreign.zero_bias] = np.zeros(len(parts[0]), parts[0].dtype)
     return arrays
 
 

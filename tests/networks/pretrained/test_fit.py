@@ -9,7 +9,7 @@ from man_jax.networks.pretrained.errors import WeightsError
 from man_jax.networks.pretrained.fit import fit, listed, to_foreign
 from man_jax.networks.resnet import ResNet
 from man_jax.networks.vit import ViT
-from tests.oracles.torch_networks import Bottleneck, OpenAIVisual, TimmViT, TorchvisionResNet, stir
+from tests.oracles.torch_networks import Bottleneck, OpenAIVisual, TimmClip, TimmViT, TorchvisionResNet, stir
 from tests.oracles.torch_weights import numpy_state, variable_shapes
 
 SMALL = {"stage_sizes": (1, 2), "width": 4}
@@ -194,3 +194,27 @@ def test_clip_is_not_taken_for_a_vit():
         "this is a clip with the names of OpenAI, and config.model.backbone is 'vit'; set that to 'clip'"
         in message
     )
+
+
+@pytest.fixture
+def timm_clip() -> dict[str, np.ndarray]:
+    arrays = numpy_state(stir(TimmClip(dim=8, depth=1, heads=2, projection=4)))
+    return arrays | {"head.bias": np.zeros(4)}
+
+
+def test_timm_s_clip_is_not_taken_for_its_vit(timm_clip):
+    message = refusal_of_vit(timm_clip)
+    assert "this is a clip with the names of timm, and config.model.backbone is 'vit'" in message
+
+
+@pytest.mark.parametrize(("projection", "unused"), [(0, {"head.weight", "head.bias"}), (4, {"head.bias"})])
+def test_the_projection_of_timm_s_clip_is_its_head(timm_clip, projection, unused):
+    like = variable_shapes(ViT(kind="clip", projection=projection, **TINY), (224, 224))
+    fitted = fit(timm_clip, like, family="clip", grid=(14, 14))
+    assert (fitted.title, set(fitted.unused)) == ("timm", unused)
+
+
+def test_a_classifier_is_not_taken_for_the_projection_of_timm_s_clip(timm_clip):
+    like = variable_shapes(ViT(kind="clip", projection=4, **TINY), (224, 224))
+    with pytest.raises(WeightsError, match=r"head\.bias is not zero: a classifier's, not a projection's"):
+        fit(timm_clip | {"head.bias": np.ones(4)}, like, family="clip", grid=(14, 14))

@@ -15,6 +15,7 @@ from man_jax.networks.pretrained.conventions import (
 from man_jax.networks.pretrained.errors import WeightsError
 from man_jax.networks.pretrained.foreign import Foreign, Path
 from man_jax.networks.pretrained.positions import resample_positions
+from man_jax.networks.pretrained.relatives import relative
 
 Arrays = dict[str, np.ndarray]
 COUNTER = "num_batches_tracked"
@@ -56,9 +57,6 @@ def fit(arrays: Arrays, like: Any, *, family: Family, grid: tuple[int, int] | No
         if absent:
             missing += absent
             continue
-        bias = arrays.get(prefix + foreign.zero_bias) if foreign.zero_bias else None
-        if bias is not None and bias.any():
-            misshaped.append(f"{prefix}{foreign.zero_bias} is not zero: a classifier's, not a projection's")
         array = _ours([arrays[name] for name in names], foreign, leaf.shape, grid)
         if array.shape != leaf.shape:
             shapes = " and ".join(str(list(arrays[name].shape)) for name in names)
@@ -68,11 +66,15 @@ def fit(arrays: Arrays, like: Any, *, family: Family, grid: tuple[int, int] | No
             misshaped.append(f"{names[0]} is of {array.dtype}, not of floating-point numbers")
         elif not np.isfinite(array := array.astype(leaf.dtype)).all():
             misshaped.append(f"{names[0]} holds numbers that are not finite")
+        elif foreign.zero_bias and np.any(arrays.get(bias := prefix + foreign.zero_bias, 0)):
+            misshaped.append(f"{bias} is not zero: a classifier's, not a projection's")
         found.append(array)
     unused = sorted(arrays.keys() - taken)
     foreign_parts = [
         name for name in unused if name.startswith(prefix) and not _unneeded(name, prefix, convention)
     ]
+    if missing or misshaped or foreign_parts:
+        _refuse_relative(arrays, convention, prefix)
     _refuse(missing=missing, misshaped=misshaped, left_over=foreign_parts, title=convention.title)
     return Fitted(tree_unflatten(structure, found), convention.title, prefix, tuple(unused))
 
@@ -118,7 +120,8 @@ def _convention(arrays: Arrays, family: Family) -> tuple[Convention, str]:
             f"the network is there {len(fitting)} times, under {prefixes}; save the one that is meant"
         )
     if detected:
-        other, _ = detected[0]
+        other, prefix = detected[0]
+        _refuse_relative(arrays, other, prefix)
         raise WeightsError(
             f"this is a {other.family} with the names of {other.title}, and config.model.backbone is {family!r}; set "
             f"that to {other.family!r}, or name another file"
@@ -127,6 +130,14 @@ def _convention(arrays: Arrays, family: Family) -> tuple[Convention, str]:
     raise WeightsError(
         f"its names are not those of a {family} as known here ({known}); it begins with {listed(arrays)}"
     )
+
+
+def _refuse_relative(arrays: Arrays, convention: Convention, prefix: str) -> None:
+    if convention.family == "resnet" and (what := relative(arrays, prefix)):
+        raise WeightsError(
+            f"it is a ResNet of a kind that is not built here: {what}; name weights of a plain ResNet-18, -34, "
+            f"-50, -101 or -152"
+        )
 
 
 def _refuse(*, missing: list[str], misshaped: list[str], left_over: list[str], title: str) -> None:

@@ -1,0 +1,31 @@
+"""The measuring script measures: here narrow networks, and one that is wrong on purpose."""
+
+import pytest
+
+from tests.networks.pretrained import libraries
+from tests.networks.pretrained.parity import errors, resnet, table, transformer
+from tests.oracles.precision import DOUBLE
+
+NARROW = {"width": 24, "depth": 1, "heads": 3}
+MEMBERS = (
+    resnet("ResNet", libraries.torchvision, "basic", 1, 1, width=4),
+    transformer("CLIP", libraries.timm_clip, "clip", **NARROW, projection=8),
+    transformer("ViT", libraries.huggingface_vit, "vit", **NARROW),
+)
+
+
+@pytest.mark.parametrize("member", MEMBERS, ids=lambda member: member.name)
+def test_errors_are_those_of_rounding(member):
+    assert 0 < max(errors(member, (64, 32), DOUBLE)) < 1e-9
+
+
+def test_another_network_has_errors_that_are_none_of_rounding():
+    member = MEMBERS[2]._replace(ours=MEMBERS[2].ours.copy(activation="quick_gelu"))
+    assert min(errors(member, (32, 32), DOUBLE)) > 1e-5
+
+
+def test_a_line_of_the_table_has_the_errors_of_both_precisions():
+    *_, line = table(MEMBERS[:1], ((64, 32),))
+    name, size, *numbers = line.strip("| ").split(" | ")
+    assert (name, size, len(numbers)) == ("ResNet", "64×32", 4)
+    assert all(float(single) > 1e3 * float(double) for single, double in (numbers[:2], numbers[2:]))

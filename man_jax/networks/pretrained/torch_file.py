@@ -8,6 +8,7 @@ import pickle
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -62,6 +63,7 @@ def read_torch_zip(path: Path) -> dict[str, np.ndarray]:
         with archive.open(f"{root}data.pkl") as stream:
             content = _unpickle(stream, path)
 
+        @lru_cache(maxsize=1)  # many tensors may be views of one storage
         def storage(key: str) -> bytes:
             if f"{root}data/{key}" not in names:
                 raise WeightsError(f"{path}: storage {key} is missing; copy or download the file again")

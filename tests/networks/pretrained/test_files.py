@@ -77,6 +77,20 @@ def test_the_suffix_does_not_matter(tmp_path, tensors):
     assert_holds(read_arrays(tmp_path / "w.safetensors"), tensors)
 
 
+def test_a_storage_of_many_views_is_read_once(tmp_path, monkeypatch):
+    flat = torch.arange(12.0)
+    torch.save({f"w{i}": part for i, part in enumerate(flat.split(3))}, tmp_path / "w.pth")
+    read, original = [], zipfile.ZipFile.read
+
+    def counted(archive, name, *rest):
+        read.append(name)
+        return original(archive, name, *rest)
+
+    monkeypatch.setattr(zipfile.ZipFile, "read", counted)
+    np.testing.assert_array_equal(np.concatenate([*read_arrays(tmp_path / "w.pth").values()]), flat.numpy())
+    assert [name for name in read if "/data/" in name] == ["w/data/0"]
+
+
 def test_nested_dictionaries_become_dotted_names(tmp_path):
     parameter = torch.nn.Parameter(torch.ones(2))
     nested = {"epoch": 3, "args": argparse.Namespace(lr=0.1), "state_dict": {"module.fc.bias": parameter}}

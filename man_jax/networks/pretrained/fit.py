@@ -1,7 +1,7 @@
 """Arrays by foreign names ↔ the variables of one backbone of ours."""
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 from jax.tree_util import keystr, tree_flatten_with_path, tree_leaves_with_path, tree_unflatten
@@ -48,7 +48,7 @@ def fit(arrays: Arrays, like: Any, *, family: Family, grid: tuple[int, int] | No
     """
     convention, prefix = _convention(arrays, family)
     leaves, structure = tree_flatten_with_path(like)
-    taken, missing, misshaped, found = set(), [], [], []
+    taken, missing, misshaped, unusable, found = set(), [], [], [], []
     for path, leaf in leaves:
         foreign = convention.translate(_names(path))
         names = [prefix + name for name in foreign.names]
@@ -63,19 +63,25 @@ def fit(arrays: Arrays, like: Any, *, family: Family, grid: tuple[int, int] | No
             wanted = [list(theirs.shape) for theirs in _theirs(np.empty(leaf.shape), foreign)]
             misshaped.append(f"{' and '.join(names)} is {shapes} instead of {' and '.join(map(str, wanted))}")
         elif not np.issubdtype(array.dtype, np.floating) and array.dtype != _BFLOAT16:
-            misshaped.append(f"{names[0]} is of {array.dtype}, not of floating-point numbers")
+            unusable.append(f"{names[0]} is of {array.dtype}, not of floating-point numbers")
         elif not np.isfinite(array := array.astype(leaf.dtype)).all():
-            misshaped.append(f"{names[0]} holds numbers that are not finite")
+            unusable.append(f"{names[0]} holds numbers that are not finite")
         elif foreign.zero_bias and np.any(arrays.get(bias := prefix + foreign.zero_bias, 0)):
-            misshaped.append(f"{bias} is not zero: a classifier's, not a projection's")
+            unusable.append(f"{bias} is not zero: a classifier's, not a projection's")
         found.append(array)
     unused = sorted(arrays.keys() - taken)
     foreign_parts = [
         name for name in unused if name.startswith(prefix) and not _unneeded(name, prefix, convention)
     ]
-    if missing or misshaped or foreign_parts:
+    problems = {
+        "missing": missing,
+        "mis-shaped": misshaped,
+        "unusable": unusable,
+        "left over": foreign_parts,
+    }
+    if any(problems.values()):
         _refuse_relative(arrays, convention, prefix)
-    _refuse(missing=missing, misshaped=misshaped, left_over=foreign_parts, title=convention.title)
+        _refuse(problems, convention.title)
     return Fitted(tree_unflatten(structure, found), convention.title, prefix, tuple(unused))
 
 
@@ -140,17 +146,14 @@ def _refuse_relative(arrays: Arrays, convention: Convention, prefix: str) -> Non
         )
 
 
-def _refuse(*, missing: list[str], misshaped: list[str], left_over: list[str], title: str) -> None:
-    problems = [
-        f"{len(names)} {what}: {listed(sorted(names))}"
-        for what, names in (("missing", missing), ("mis-shaped", misshaped), ("left over", left_over))
-        if names
-    ]
-    if problems:
-        raise WeightsError(
-            f"it is not the network of config.model (names of {title}): {'; '.join(problems)}; set config.model to the "
-            f"network of the file, or name another file"
-        )
+def _refuse(problems: dict[str, list[str]], title: str) -> NoReturn:
+    told = "; ".join(
+        f"{len(names)} {what}: {listed(sorted(names))}" for what, names in problems.items() if names
+    )
+    raise WeightsError(
+        f"it is not the network of config.model (names of {title}): {told}; set config.model to the network of the "
+        f"file, or name another file"
+    )
 
 
 def _unneeded(name: str, prefix: str, convention: Convention) -> bool:

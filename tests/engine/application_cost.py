@@ -6,6 +6,7 @@ is the median over the rounds of its time over the first form's. What XLA needs 
 differentiation keeps between the passes depends on no platform, and is that of one triple.
 """
 
+import argparse
 import time
 from statistics import median
 from typing import Any
@@ -21,7 +22,7 @@ from man_jax.engine.step import Batch
 
 FORMS = [(application, remat) for application in ("vmap", "scan") for remat in ("none", "block", "stage")]
 SIZES = {"num_source": 50, "num_target": 300, "num_samples": 2000}
-BATCH, ROUNDS = 4, 5
+BATCH = 4
 GIB, MIB = 2**30, 2**20
 
 
@@ -64,9 +65,9 @@ def drawn_batch(mesh: Any, num_classes: int, image_size: tuple[int, int], seed: 
     return Batch(*put_batch((images, labels, np.ones(BATCH, bool)), mesh))
 
 
-def main() -> None:
-    """Compile every form, then time them in turn."""
-    mesh, config = make_mesh(), configured(*FORMS[0])
+def main(forms: list[tuple[str, str]], rounds: int) -> None:
+    """Compile every form, then time them in turn; a round before the first is not counted."""
+    mesh, config = make_mesh(), configured(*forms[0])
     size = tuple(config.data.image_size)
     optimizer = build_optimizer(config.adapt, iterations=config.adapt.iterations)
     state = jax.jit(lambda: build_state(config, model_of(config), optimizer, **SIZES))()
@@ -75,23 +76,23 @@ def main() -> None:
         drawn_batch(mesh, SIZES[name], size, seed) for seed, name in enumerate(("num_source", "num_target"))
     ]
     steps, scratch = {}, {}
-    for form in FORMS:
+    for form in forms:
         its = configured(*form)
         steps[form] = build_step(its, model_of(its), optimizer, mesh).lower(state, *batches).compile()
         scratch[form] = steps[form].memory_analysis().temp_size_in_bytes / GIB
         print(f"compiled {form}", flush=True)
-    times: dict[tuple[str, str], list[float]] = {form: [] for form in FORMS}
-    for _ in range(ROUNDS + 1):
-        for form in FORMS:
+    times: dict[tuple[str, str], list[float]] = {form: [] for form in forms}
+    for _ in range(rounds + 1):
+        for form in forms:
             start = time.perf_counter()
             state, _ = jax.block_until_ready(steps[form](state, *batches))
             times[form].append(time.perf_counter() - start)
-    first = times[FORMS[0]][1:]
+    first = times[forms[0]][1:]
     print(
         "| application | remat | kept, MiB a triple | scratch at 4 + 4, GiB | time over the first's | s, median |"
     )
     print("|---|---|---:|---:|---:|---:|")
-    for form in FORMS:
+    for form in forms:
         own = times[form][1:]
         ratio = median(mine / its for mine, its in zip(own, first, strict=True))
         kept = kept_for_a_triple(configured(*form))
@@ -101,4 +102,10 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", default="", help="vmap or scan; both if not given")
+    parser.add_argument("--rounds", type=int, default=5)
+    flags = parser.parse_args()
+    main([form for form in FORMS if flags.only in ("", form[0])], flags.rounds)

@@ -95,6 +95,7 @@ def _vit() -> ConfigDict:
             "depth": 12,  # blocks
             "heads": 12,
             "projection": 0,  # D after CLIP's projection, 512 in ViT-B/16; 0: without
+            "activation": "auto",  # gelu | quick_gelu | auto: quick_gelu in a clip, as OpenAI's; LAION's have gelu
         }
     )
 

@@ -15,6 +15,7 @@ CHOICES = {
     "model.application": ("auto", "vmap", "loop", "scan"),
     "model.dtype": ("float32", "bfloat16"),
     "model.remat": ("none", "block", "stage"),
+    "model.vit.activation": ("auto", "gelu", "quick_gelu"),
     "pretrain.optimizer": ("adam", "sgd"),
     "pretrain.decay_form": ("coupled", "decoupled"),
     "adapt.optimizer": ("adam", "sgd"),

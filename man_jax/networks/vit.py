@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 from man_jax.networks.convolution import kernel_initializer
 
 Kind = Literal["vit", "clip"]
+Activation = Literal["auto", "gelu", "quick_gelu"]
 
 EPSILON = {"vit": 1e-6, "clip": 1e-5}
 """Of the layer norms, as timm and OpenAI have it. (Hugging Face's ViT has 1e-12, which float32 cannot tell apart.)"""
@@ -62,7 +63,7 @@ class Block(nn.Module):
 
     width: int
     heads: int
-    kind: Kind
+    activation: Activation
     epsilon: float
     dtype: Any
 
@@ -77,7 +78,7 @@ class Block(nn.Module):
         attended = attention(q, k, v).reshape(x.shape)
         x = x + dense(self.width, name="out")(attended)
         y = dense(MLP_RATIO * self.width, name="fc1")(norm(name="norm2")(x))
-        y = quick_gelu(y) if self.kind == "clip" else exact_gelu(y)
+        y = quick_gelu(y) if self.activation == "quick_gelu" else exact_gelu(y)
         return x + dense(self.width, name="fc2")(y)
 
 
@@ -102,6 +103,8 @@ class ViT(nn.Module):
     depth: int = 12
     heads: int = 12
     projection: int = 0
+    activation: Activation = "auto"
+    """Of the MLPs. `auto`: `quick_gelu` in a clip, as OpenAI's; those of LAION have `gelu`, as a vit."""
     epsilon: float = 0.0
     """Of the layer norms; 0: EPSILON[kind]."""
     remat: Literal["none", "block"] = "none"
@@ -127,11 +130,12 @@ class ViT(nn.Module):
         if self.kind == "clip":
             x = norm(name="pre_norm")(x)
         block = nn.remat(Block) if self.remat == "block" else Block
+        usual: Activation = "quick_gelu" if self.kind == "clip" else "gelu"
         for i in range(self.depth):
             x = block(
                 self.width,
                 self.heads,
-                self.kind,
+                usual if self.activation == "auto" else self.activation,
                 self.epsilon or EPSILON[self.kind],
                 self.dtype,
                 name=f"block{i}",

@@ -121,12 +121,12 @@ class TimmAttention(nn.Module):
 
 
 class TimmBlock(nn.Module):
-    def __init__(self, dim: int, heads: int):
+    def __init__(self, dim: int, heads: int, *, eps: float = 1e-6, act: type[nn.Module] = nn.GELU):
         super().__init__()
-        self.norm1 = nn.LayerNorm(dim, eps=1e-6)
+        self.norm1 = nn.LayerNorm(dim, eps=eps)
         self.attn = TimmAttention(dim, heads)
-        self.norm2 = nn.LayerNorm(dim, eps=1e-6)
-        hidden = {"fc1": nn.Linear(dim, 4 * dim), "act": nn.GELU(), "fc2": nn.Linear(4 * dim, dim)}
+        self.norm2 = nn.LayerNorm(dim, eps=eps)
+        hidden = {"fc1": nn.Linear(dim, 4 * dim), "act": act(), "fc2": nn.Linear(4 * dim, dim)}
         self.mlp = nn.Sequential(OrderedDict(hidden))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -154,6 +154,31 @@ class TimmViT(nn.Module):
         tokens = patches.flatten(2).transpose(1, 2)
         x = torch.cat([self.cls_token.expand(len(x), -1, -1), tokens], dim=1)
         return self.norm(self.blocks(x + positions_for(self.pos_embed[0], patches.shape[2:])))[:, 0]
+
+
+class TimmClip(nn.Module):
+    """timm's `vit_base_patch16_clip_quickgelu_224`; for other CLIPs `act` is GELU. The projection is its head."""
+
+    def __init__(
+        self, *, dim: int, depth: int, heads: int, projection: int, act: type[nn.Module] | None = None
+    ):
+        super().__init__()
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
+        self.pos_embed = nn.Parameter(torch.zeros(1, 197, dim))
+        self.patch_embed = nn.Sequential(OrderedDict(proj=nn.Conv2d(3, dim, 16, 16, bias=False)))
+        self.norm_pre = nn.LayerNorm(dim, eps=1e-5)
+        blocks = (TimmBlock(dim, heads, eps=1e-5, act=act or QuickGELU) for _ in range(depth))
+        self.blocks = nn.Sequential(*blocks)
+        self.norm = nn.LayerNorm(dim, eps=1e-5)
+        self.head = nn.Linear(dim, projection)
+
+    def forward(self, x: Tensor, *, project: bool = True) -> Tensor:
+        """Features [B, projection], or [B, D] before the projection."""
+        patches = self.patch_embed(x)
+        x = torch.cat([self.cls_token.expand(len(x), -1, -1), patches.flatten(2).transpose(1, 2)], dim=1)
+        x = self.norm_pre(x + positions_for(self.pos_embed[0], patches.shape[2:]))
+        x = self.norm(self.blocks(x))[:, 0]
+        return self.head(x) if project else x
 
 
 class OpenAIBlock(nn.Module):

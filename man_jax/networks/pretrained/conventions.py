@@ -29,6 +29,8 @@ class Convention(NamedTuple):
     translate: Callable[[Path], Foreign]
     unneeded: tuple[str, ...]
     """How names begin that belong to the library's network and not to ours: its classifier."""
+    unless: str = ""
+    """A name by which another network of the library is told from this one."""
 
 
 CONVENTIONS = (
@@ -40,7 +42,9 @@ CONVENTIONS = (
         huggingface_resnet,
         ("classifier.",),
     ),
-    Convention("timm", "vit", "patch_embed.proj.weight", timm_vit, ("head.", "pre_logits.")),
+    Convention(
+        "timm", "vit", "patch_embed.proj.weight", timm_vit, ("head.", "pre_logits."), unless="norm_pre.weight"
+    ),
     Convention(
         "Hugging Face",
         "vit",
@@ -62,14 +66,18 @@ CONVENTIONS = (
         ),
     ),
     Convention("OpenAI", "clip", "ln_pre.weight", openai_clip, ("proj",)),
+    Convention("timm", "clip", "norm_pre.weight", timm_vit, ("head.",)),
 )
 
 
 def detect(names: Iterable[str]) -> list[tuple[Convention, str]]:
     """Every (convention, prefix) that the names of a file fit."""
+    names = set(names)
     return [
-        (convention, name.removesuffix(convention.anchor))
-        for name in names
+        (convention, prefix)
+        for name in sorted(names)
         for convention in CONVENTIONS
         if name == convention.anchor or name.endswith(f".{convention.anchor}")
+        for prefix in [name.removesuffix(convention.anchor)]
+        if not convention.unless or prefix + convention.unless not in names
     ]

@@ -1,7 +1,7 @@
 """Arrays by foreign names ↔ the variables of one backbone of ours."""
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 from jax.tree_util import keystr, tree_flatten_with_path, tree_leaves_with_path, tree_unflatten
@@ -15,6 +15,7 @@ from man_jax.networks.pretrained.conventions import (
 from man_jax.networks.pretrained.errors import WeightsError
 from man_jax.networks.pretrained.foreign import Foreign, Path
 from man_jax.networks.pretrained.positions import resample_positions
+from man_jax.networks.pretrained.relatives import relative
 
 Arrays = dict[str, np.ndarray]
 COUNTER = "num_batches_tracked"
@@ -47,7 +48,7 @@ def fit(arrays: Arrays, like: Any, *, family: Family, grid: tuple[int, int] | No
     """
     convention, prefix = _convention(arrays, family)
     leaves, structure = tree_flatten_with_path(like)
-    taken, missing, misshaped, found = set(), [], [], []
+    taken, missing, misshaped, unusable, found = set(), [], [], [], []
     for path, leaf in leaves:
         foreign = convention.translate(_names(path))
         names = [prefix + name for name in foreign.names]
@@ -62,15 +63,25 @@ def fit(arrays: Arrays, like: Any, *, family: Family, grid: tuple[int, int] | No
             wanted = [list(theirs.shape) for theirs in _theirs(np.empty(leaf.shape), foreign)]
             misshaped.append(f"{' and '.join(names)} is {shapes} instead of {' and '.join(map(str, wanted))}")
         elif not np.issubdtype(array.dtype, np.floating) and array.dtype != _BFLOAT16:
-            misshaped.append(f"{names[0]} is of {array.dtype}, not of floating-point numbers")
+            unusable.append(f"{names[0]} is of {array.dtype}, not of floating-point numbers")
         elif not np.isfinite(array := array.astype(leaf.dtype)).all():
-            misshaped.append(f"{names[0]} holds numbers that are not finite")
+            unusable.append(f"{names[0]} holds numbers that are not finite")
+        elif foreign.zero_bias and np.any(arrays.get(bias := prefix + foreign.zero_bias, 0)):
+            unusable.append(f"{bias} is not zero: a classifier's, not a projection's")
         found.append(array)
     unused = sorted(arrays.keys() - taken)
     foreign_parts = [
         name for name in unused if name.startswith(prefix) and not _unneeded(name, prefix, convention)
     ]
-    _refuse(missing=missing, misshaped=misshaped, left_over=foreign_parts, title=convention.title)
+    problems = {
+        "missing": missing,
+        "mis-shaped": misshaped,
+        "unusable": unusable,
+        "left over": foreign_parts,
+    }
+    if any(problems.values()):
+        _refuse_relative(arrays, convention, prefix)
+        _refuse(problems, convention.title)
     return Fitted(tree_unflatten(structure, found), convention.title, prefix, tuple(unused))
 
 
@@ -87,7 +98,10 @@ def to_foreign(variables: Any, *, title: str, family: Family) -> Arrays:
     arrays = {}
     for path, leaf in tree_leaves_with_path(variables):
         foreign = chosen[0].translate(_names(path))
-        arrays |= zip(foreign.names, _theirs(np.asarray(leaf), foreign), strict=True)
+        parts = _theirs(np.asarray(leaf), foreign)
+        arrays |= zip(foreign.names, parts, strict=True)
+        if foreign.zero_bias:
+            arrays[foreign.zero_bias] = np.zeros(len(parts[0]), parts[0].dtype)
     return arrays
 
 
@@ -112,7 +126,8 @@ def _convention(arrays: Arrays, family: Family) -> tuple[Convention, str]:
             f"the network is there {len(fitting)} times, under {prefixes}; save the one that is meant"
         )
     if detected:
-        other, _ = detected[0]
+        other, prefix = detected[0]
+        _refuse_relative(arrays, other, prefix)
         raise WeightsError(
             f"this is a {other.family} with the names of {other.title}, and config.model.backbone is {family!r}; set "
             f"that to {other.family!r}, or name another file"
@@ -123,17 +138,22 @@ def _convention(arrays: Arrays, family: Family) -> tuple[Convention, str]:
     )
 
 
-def _refuse(*, missing: list[str], misshaped: list[str], left_over: list[str], title: str) -> None:
-    problems = [
-        f"{len(names)} {what}: {listed(sorted(names))}"
-        for what, names in (("missing", missing), ("mis-shaped", misshaped), ("left over", left_over))
-        if names
-    ]
-    if problems:
+def _refuse_relative(arrays: Arrays, convention: Convention, prefix: str) -> None:
+    if convention.family == "resnet" and (what := relative(arrays, prefix)):
         raise WeightsError(
-            f"it is not the network of config.model (names of {title}): {'; '.join(problems)}; set config.model to the "
-            f"network of the file, or name another file"
+            f"it is a ResNet of a kind that is not built here: {what}; name weights of a plain ResNet-18, -34, "
+            f"-50, -101 or -152"
         )
+
+
+def _refuse(problems: dict[str, list[str]], title: str) -> NoReturn:
+    told = "; ".join(
+        f"{len(names)} {what}: {listed(sorted(names))}" for what, names in problems.items() if names
+    )
+    raise WeightsError(
+        f"it is not the network of config.model (names of {title}): {told}; set config.model to the network of the "
+        f"file, or name another file"
+    )
 
 
 def _unneeded(name: str, prefix: str, convention: Convention) -> bool:

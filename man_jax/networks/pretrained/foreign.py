@@ -16,6 +16,8 @@ class Foreign(NamedTuple):
     layout: Layout = "same"
     leading: int = 0
     """Axes of length 1 before those of ours."""
+    zero_bias: str = ""
+    """Of a map that has a bias in their network and none in ours, so that it must be zero there."""
 
 
 def plain(name: str, leaf: str, *, convolution: bool = False) -> Foreign:

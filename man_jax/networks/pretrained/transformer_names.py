@@ -9,11 +9,15 @@ Names = Mapping[str, str | tuple[str, ...]]
 
 
 def timm_vit(path: Path) -> Foreign:
-    """`blocks.0.attn.qkv.weight`."""
+    """`blocks.0.attn.qkv.weight`; CLIP's encoder has a `norm_pre` besides, and its projection is `head`.
+
+    timm's head has a bias, which for OpenAI's projection is zero (`_convert_openai_clip` in its vision_transformer.py).
+    """
     names = {
         "class_token": "cls_token",
         "position": "pos_embed",
         "patch": "patch_embed.proj",
+        "pre_norm": "norm_pre",
         "block": "blocks",
         "norm1": "norm1",
         "qkv": "attn.qkv",
@@ -24,7 +28,8 @@ def timm_vit(path: Path) -> Foreign:
         "norm": "norm",
         "projection": "head",
     }
-    return _transformer(path, names, leading=True)
+    foreign = _transformer(path, names, leading=True)
+    return foreign._replace(zero_bias="head.bias") if path == ("projection", "kernel") else foreign
 
 
 def huggingface_vit(path: Path) -> Foreign:

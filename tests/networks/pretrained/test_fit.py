@@ -9,7 +9,7 @@ from man_jax.networks.pretrained.errors import WeightsError
 from man_jax.networks.pretrained.fit import fit, listed, to_foreign
 from man_jax.networks.resnet import ResNet
 from man_jax.networks.vit import ViT
-from tests.oracles.torch_networks import Bottleneck, OpenAIVisual, TimmViT, TorchvisionResNet, stir
+from tests.oracles.torch_networks import Bottleneck, OpenAIVisual, TimmClip, TimmViT, TorchvisionResNet, stir
 from tests.oracles.torch_weights import numpy_state, variable_shapes
 
 SMALL = {"stage_sizes": (1, 2), "width": 4}
@@ -145,6 +145,54 @@ def test_an_unknown_library_is_refused_with_the_known_ones():
         to_foreign({}, title="keras", family="resnet")
 
 
+def _without(arrays, ending):
+    return {name: array for name, array in arrays.items() if not name.endswith(ending)}
+
+
+RELATIVES = {
+    "resnet50d": (
+        lambda a: _without(a, "0.downsample.0.weight") | {"conv1.0.weight": np.ones((2, 3, 3, 3))},
+        r"its stem is of several convolutions.* \((visual\.)?conv1\.0\.weight\); name weights of a plain",
+    ),
+    "clip_rn50": (lambda a: a | {"attnpool.q_proj.weight": np.ones((2, 2))}, r"the ResNet of CLIP"),
+    "seresnet50": (lambda a: a | {"layer1.0.se.fc1.weight": np.ones((2, 2, 1, 1))}, r"an SE- or ECA-ResNet"),
+    "legacy_seresnet50": (lambda a: a | {"layer1.0.se_module.fc1.bias": np.ones(2)}, r"an SE- or ECA-ResNet"),
+    "res2net50": (lambda a: a | {"layer1.0.convs.0.weight": np.ones((2, 2, 3, 3))}, r"a Res2Net"),
+    "resnet50_gn": (
+        lambda a: _without(a, ("running_mean", "running_var")),
+        r"bn1\.running_mean\): group normalisation",
+    ),
+    "resnext50": (
+        lambda a: a | {"layer1.0.conv2.weight": np.ones((4, 1, 3, 3))},
+        r"grouped \(.*layer1\.0\.conv2\.weight is \[4, 1, 3, 3\]\): a ResNeXt",
+    ),
+    "wide_resnet50_2": (
+        lambda a: (
+            a
+            | {
+                "layer1.0.conv1.weight": np.ones((8, 4, 1, 1)),
+                "layer1.0.conv2.weight": np.ones((8, 8, 3, 3)),
+            }
+        ),
+        r"conv2\.weight is \[8, 8, 3, 3\]\): a wide ResNet",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", RELATIVES)
+@pytest.mark.parametrize("prefix", ["", "visual."])
+def test_a_relative_of_the_resnet_is_refused_by_what_it_has(arrays, kind, prefix):
+    make, message = RELATIVES[kind]
+    other = {prefix + name: array for name, array in make(arrays).items()}
+    with pytest.raises(WeightsError, match=message):
+        fit(other, LIKE, family="resnet")
+
+
+def test_the_backbone_of_a_relative_is_not_proposed(arrays):
+    other = arrays | {"attnpool.q_proj.weight": np.ones((2, 2))}
+    assert "not built here: it pools by attention" in refusal(other, family="clip")
+
+
 # --- transformers
 
 TINY = {"width": 8, "depth": 1, "heads": 2}
@@ -194,3 +242,27 @@ def test_clip_is_not_taken_for_a_vit():
         "this is a clip with the names of OpenAI, and config.model.backbone is 'vit'; set that to 'clip'"
         in message
     )
+
+
+@pytest.fixture
+def timm_clip() -> dict[str, np.ndarray]:
+    arrays = numpy_state(stir(TimmClip(dim=8, depth=1, heads=2, projection=4)))
+    return arrays | {"head.bias": np.zeros(4)}
+
+
+def test_timm_s_clip_is_not_taken_for_its_vit(timm_clip):
+    message = refusal_of_vit(timm_clip)
+    assert "this is a clip with the names of timm, and config.model.backbone is 'vit'" in message
+
+
+@pytest.mark.parametrize(("projection", "unused"), [(0, {"head.weight", "head.bias"}), (4, {"head.bias"})])
+def test_the_projection_of_timm_s_clip_is_its_head(timm_clip, projection, unused):
+    like = variable_shapes(ViT(kind="clip", projection=projection, **TINY), (224, 224))
+    fitted = fit(timm_clip, like, family="clip", grid=(14, 14))
+    assert (fitted.title, set(fitted.unused)) == ("timm", unused)
+
+
+def test_a_classifier_is_not_taken_for_the_projection_of_timm_s_clip(timm_clip):
+    like = variable_shapes(ViT(kind="clip", projection=4, **TINY), (224, 224))
+    with pytest.raises(WeightsError, match=r"head\.bias is not zero: a classifier's, not a projection's"):
+        fit(timm_clip | {"head.bias": np.ones(4)}, like, family="clip", grid=(14, 14))

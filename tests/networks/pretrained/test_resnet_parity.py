@@ -4,35 +4,19 @@ import jax
 import numpy as np
 import pytest
 import torch
-from transformers import ResNetConfig, ResNetModel
 
 from man_jax.networks.pretrained.fit import to_foreign
 from man_jax.networks.resnet import EXPANSION, ResNet
+from tests.networks.pretrained.libraries import BLOCKS, huggingface_resnet, torchvision
 from tests.oracles.precision import DOUBLE, SINGLE, evaluate
-from tests.oracles.torch_networks import BasicBlock, Bottleneck, TorchvisionResNet, stir
+from tests.oracles.torch_networks import stir
 from tests.oracles.torch_weights import as_torch, drawn_images, numpy_state, ours, relative_error
 
 TOLERANCE = {SINGLE: 1e-4, DOUBLE: 1e-9}
 RESNET50 = (3, 4, 6, 3)
-BLOCKS = {"bottleneck": Bottleneck, "basic": BasicBlock}
 sizes = pytest.mark.parametrize("image_size", [(256, 128), (224, 224)], ids=["256x128", "224x224"])
 precisions = pytest.mark.parametrize("precision", [SINGLE, DOUBLE], ids=str)
 blocks = pytest.mark.parametrize("block", BLOCKS)
-
-
-def torchvision(block: str, stage_sizes, *, width: int, last_stride: int = 1) -> TorchvisionResNet:
-    return stir(TorchvisionResNet(BLOCKS[block], stage_sizes, width=width, last_stride=last_stride))
-
-
-def huggingface(block: str, stage_sizes, *, width: int) -> ResNetModel:
-    """Its last stage has stride 2, and no key to change that."""
-    config = ResNetConfig(
-        embedding_size=width,
-        hidden_sizes=[width * 2**i * EXPANSION[block] for i in range(len(stage_sizes))],
-        depths=list(stage_sizes),
-        layer_type=block,
-    )
-    return stir(ResNetModel(config))
 
 
 def features(variables, images, *, train=False, **network):
@@ -75,7 +59,7 @@ def test_a_narrow_resnet_has_torchvision_s_features(block, image_size, precision
 @blocks
 def test_a_narrow_resnet_has_hugging_face_s_features(block, image_size, precision):
     shape = {"stage_sizes": (1, 2, 1, 1), "width": 8}
-    theirs = huggingface(block, **shape)
+    theirs = huggingface_resnet(block, **shape)
     images = drawn_images(2, image_size)
     actual = our_features(theirs, images, precision, form="lax", block=block, last_stride=2, **shape)
     assert relative_error(actual, torch_features(theirs, images, precision)) < TOLERANCE[precision]
@@ -112,7 +96,7 @@ def test_training_gives_torchvision_s_gradients(block):
 @pytest.mark.parametrize("library", ["torchvision or timm", "Hugging Face"])
 def test_what_is_exported_is_what_was_imported_and_loads_strictly(block, library):
     shape = {"stage_sizes": (1, 2, 1, 1), "width": 8}
-    make = torchvision if library == "torchvision or timm" else huggingface
+    make = torchvision if library == "torchvision or timm" else huggingface_resnet
     theirs, other = (make(block, **shape).double() for _ in range(2))
     stir(other, seed=1)
     variables = ours(numpy_state(theirs.double()), ResNet(block=block, **shape), (32, 32), family="resnet")

@@ -1,5 +1,6 @@
 """A whole run, from a configuration to a summary."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ def run(config: Config, workdir: Path) -> dict[str, Any]:
     """
     setting = open_setting(config, workdir)
     state = first_state(setting)
+    setting = replace(setting, backbone=None)  # what a file gave is in the state now
     state = pretrain(setting, state)
     state = adapt(setting, state)
     setting.writer.close()

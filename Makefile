@@ -1,19 +1,22 @@
-# Two commands on a fresh machine: `make demo` and `make test`. Each makes its own environment first.
+# Two commands on a fresh machine: `make demo` and `make test`. Each makes the environment it needs first.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-EXTRA ?= dev
+EXTRA ?= hub,parquet,sheet
 
 # XLA's compiled programs are kept, so that a second run of the same thing starts at once.
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.jax_cache
 
-.PHONY: demo test lint types clean
+.PHONY: help install demo test lint types clean
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo   draw two domains, pre-train on one, adapt to the other (about 5 minutes on 2 cores)"
-	@echo "make test   lint, format check, type check, tests (about as long)"
-	@echo "make clean  remove the environment, the demo's data and its run"
+	@echo "make install  the environment of a run, in $(VENV)"
+	@echo "make demo     draw two domains, pre-train on one, adapt to the other (about 5 minutes on 2 cores)"
+	@echo "make test     lint, format check, type check, tests (about twice as long)"
+	@echo "make clean    remove the environment, compiled programs, the demo's data and its run"
+
+install: $(VENV)/complete
 
 $(VENV)/complete: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, \
@@ -23,6 +26,11 @@ $(VENV)/complete: requirements.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet -r requirements.txt -e ".[$(EXTRA)]"
 	@touch $@
 
+# Tests compare with PyTorch, which a run does not need.
+$(VENV)/complete-dev: $(VENV)/complete
+	$(BIN)/python -m pip install --quiet -e ".[dev]"
+	@touch $@
+
 demo: $(VENV)/complete
 	$(BIN)/python -m data_pipelines.synthetic --out data/synthetic
 	$(BIN)/python -m man_jax.train --config configs/demo.py
@@ -30,12 +38,12 @@ demo: $(VENV)/complete
 test: lint types
 	$(BIN)/python -m pytest -n 2 --dist loadscope
 
-lint: $(VENV)/complete
+lint: $(VENV)/complete-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(VENV)/complete
+types: $(VENV)/complete-dev
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
 clean:
-	rm -rf $(VENV) .jax_cache data/synthetic data/prepared runs/demo
+	rm -rf $(VENV) .jax_cache data/synthetic runs/demo

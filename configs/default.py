@@ -7,14 +7,16 @@ from ml_collections import ConfigDict
 
 
 def get_config() -> ConfigDict:
-    """The paper's setting, full size, without data: `config.data.*.name` and `root` are an experiment's to say."""
+    """Our reading of the paper's setting, full size; names and roots of `config.data` are an experiment's to say."""
     config = ConfigDict()
     config.experiment = "unnamed"  # names the default work directory, runs/<experiment>
     config.seed = 0
     config.data = _data()
     config.augment = _augment()
     config.model = _model()
-    config.batch = ConfigDict({"identities": 4, "instances": 8})  # P × K per domain; paper: 32 in all
+    config.batch = ConfigDict(
+        {"identities": 4, "instances": 8}
+    )  # P × K per domain; paper: "batch 32", not of what
     config.pretrain = _pretrain()
     config.adapt = _adapt()
     config.loss = _loss()
@@ -58,7 +60,7 @@ def _augment() -> ConfigDict:
             "erase": 0.5,  # probability; per modality
             "erase_area": (0.02, 1 / 3),  # share of the image
             "erase_aspect": (0.3, 1 / 0.3),  # height over width
-            "per_modality": False,  # released: True
+            "per_modality": False,  # flip and crop for each modality too; released: True
             "mean": (0.485, 0.456, 0.406),  # of images in [0, 1]; ImageNet (CLIP's weights have their own)
             "std": (0.229, 0.224, 0.225),
         }
@@ -68,7 +70,7 @@ def _augment() -> ConfigDict:
 def _model() -> ConfigDict:
     return ConfigDict(
         {
-            "pretrained": "",  # .safetensors, .pth, .npz, or hf:OWNER/NAME@COMMIT; "": from scratch
+            "pretrained": "",  # .safetensors, .pth, .pt, .npz, or hf:OWNER/NAME@COMMIT[#FILE]; "": from scratch
             "backbone": "resnet",  # resnet | vit | clip (its visual encoder); paper: Table 7
             "modalities": ("R", "N", "T"),  # which images of a triple are trained on; Table 1
             "fusion_neck": "shared",  # shared: f_F = Cat(f_R, f_N, f_T) | own: a BNNeck on g_F (released)
@@ -105,13 +107,13 @@ def _pretrain() -> ConfigDict:
         {
             "init_from": "",  # a work directory whose pre-trained weights to start from, instead of pre-training
             "epochs": 120,  # released
-            "iterations": 0,  # a epoch; 0: one pass over the training triples
+            "iterations": 0,  # an epoch; 0: one pass over the training triples
             "optimizer": "adam",  # adam (paper §4.2) | sgd (released, with lr 0.009)
             "learning_rate": 3.5e-4,  # paper §4.2
-            "warmup_epochs": 10,  # released
+            "warmup_epochs": 10,  # linear from a hundredth, then a cosine to 0; released
             "weight_decay": 1e-4,  # released
-            "decay_form": "coupled",  # coupled: as PyTorch's Adam | decoupled
-            "decay_norms": False,
+            "decay_form": "coupled",  # coupled: as PyTorch's Adam | decoupled: as AdamW
+            "decay_norms": False,  # whether norms, necks and biases decay too
         }
     )
 
@@ -121,14 +123,14 @@ def _adapt() -> ConfigDict:
         {
             "epochs": 40,  # released; 0: source only
             "iterations": 400,  # an epoch; released
-            "optimizer": "adam",
+            "optimizer": "adam",  # this and the next five as in pre-training, begun anew; paper §4.2, released
             "learning_rate": 3.5e-4,
             "warmup_epochs": 10,
             "weight_decay": 1e-4,
             "decay_form": "coupled",
             "decay_norms": False,
             "num_clusters": 300,  # k of K-means; released, per transfer
-            "kmeans_init": 1,  # seedings, of which the best is kept
+            "kmeans_init": 1,  # seedings, of which the best is kept; this and the next two ours
             "kmeans_iterations": 100,  # at most
             "kmeans_tolerance": 1e-6,  # mean squared shift of the centres at which to stop
             "protocol": "uda",  # uda | us: on both domains, or, after pre-training, on the target alone (§4.1.2)
@@ -141,7 +143,7 @@ def _adapt() -> ConfigDict:
             "prototype_weights": "softmax",  # softmax | average: Table 6
             "temperature": 1.0,  # τ of Eq. 7; released: 0.1
             "momentum": 0.99,  # λ of Eq. 11; paper §4.2
-            "moving_form": "batch_mean",  # batch_mean | sequential
+            "moving_form": "batch_mean",  # batch_mean | sequential: of several instances of a class, Eq. 11; ours
             "memory_size": 0,  # XBM entries; 0: one a training triple of both domains
         }
     )
@@ -152,10 +154,10 @@ def _loss() -> ConfigDict:
         {
             "alpha": 1.0,  # weight of PDA; paper §4.5.4
             "beta": 0.8,  # weight of MMA; paper §4.5.4
-            "memory_weight": 1.0,  # weight of XBM
-            "smoothing": 0.1,  # of the labels
+            "memory_weight": 1.0,  # weight of XBM; ours
+            "smoothing": 0.1,  # of the labels; customary in ReID
             "triplet_form": "hinge",  # hinge | soft (released)
-            "triplet_margin": 0.3,
+            "triplet_margin": 0.3,  # customary in ReID; the paper gives no value
             "triplet_fused": "pooled",  # of the fusion, pooled: g_F | normed: f_F (released)
             "domain_pairs": "ins_proto",  # ins_proto | ins_ins | proto_proto: Table 5
             "domain_margin": 0.5,  # margin_p; paper §4.2

@@ -3,12 +3,10 @@
     python -m man_jax.train --config configs/market1501mm_to_rgbnt201.py \
         --config.data.source.root=/data/Market1501-MM --config.data.target.root=/data/RGBNT201
 
-Published (Table 3; ImageNet weights, GTX 3090): mAP 32.59, R1 33.61, R5 42.82, R10 46.65; source only
-(Table 7) 8.79 / 6.82. Not run by us at full size: neither the data sets nor such a machine were at hand. The paper
-speaks of 141 training and 60 test identities of RGBNT201; the public split that we read has 171 and 30. `:smoke` runs
-the same code on a few triples in a minute:
-
-    python -m man_jax.train --config configs/market1501mm_to_rgbnt201.py:smoke
+Published (Table 3; ImageNet weights, GTX 3090): mAP 32.59, R1 33.61, R5 42.82, R10 46.65; source only (Table 7)
+8.79 / 6.82. Not run by us at full size: neither the data sets nor such a machine were at hand. The paper speaks of
+141 training and 60 test identities of RGBNT201; the public split that we read has 171 and 30. `:smoke` runs every
+part of it with few steps of a tiny network.
 """
 
 from ml_collections import ConfigDict
@@ -17,7 +15,7 @@ from configs import default, variants
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """The experiment, or its `smoke` variant."""
+    """The experiment, turned into a variant of configs/variants.py, or several joined by +."""
     config = default.get_config()
     config.experiment = "market1501mm_to_rgbnt201"
     config.data.source.update(name="market1501mm", root="data/Market1501-MM")

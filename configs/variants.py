@@ -10,7 +10,7 @@ from operator import attrgetter
 from ml_collections import ConfigDict
 
 PAPER: dict[str, object] = {}
-"""The defaults of configs/default.py are this reading; it has a name so that a command can say so."""
+"""The defaults of configs/default.py are our reading of the paper; it has a name so that a command can say so."""
 
 RELEASED = {
     "augment.per_modality": True,
@@ -30,6 +30,12 @@ RELEASED = {
     "loss.modality_pairing": "equal",
 }
 """What the authors' code does where it differs from the paper or the paper is silent."""
+
+RELEASED_FROM = {
+    "msvr310": {"pretrain.learning_rate": 0.001},
+    "wmveid863": {"pretrain.learning_rate": 0.001},
+}
+"""And what it does otherwise with these sources."""
 
 ROWS = {
     "source_only": {"adapt.epochs": 0},
@@ -53,7 +59,7 @@ BACKBONES = {
         "augment.std": (0.26862954, 0.26130258, 0.27577711),
     },
 }
-"""Table 7 besides ResNet-50: ViT-B/16 and CLIP's ViT-B/16, which learnt from images normalised by these numbers."""
+"""Table 7 besides ResNet-50: ViT-B/16, and CLIP's, which learnt from images normalised by these numbers."""
 
 SMOKE = {
     "data.image_size": (32, 32),
@@ -76,7 +82,7 @@ SMOKE = {
     "adapt.num_clusters": 6,
     "evaluation.batch_size": 16,
 }
-"""Each part of the run, in about a minute on a CPU."""
+"""Each part of the run, with few steps of a tiny network; the data are prepared and read in full."""
 
 VARIANTS = {"paper": PAPER, "released": RELEASED, **ROWS, **BACKBONES, "smoke": SMOKE}
 
@@ -92,6 +98,8 @@ def vary(config: ConfigDict, variant: str) -> ConfigDict:
             raise ValueError(f"variant {name!r} is none of {', '.join(VARIANTS)}; join several with +")
         config.experiment += f"-{name}"
         config.update_from_flattened_dict(VARIANTS[name])
+        if name == "released":
+            config.update_from_flattened_dict(RELEASED_FROM.get(config.data.source.name, {}))
     return config
 
 

@@ -3,11 +3,9 @@
     python -m man_jax.train --config configs/wmveid863_to_rgbnt100.py \
         --config.data.source.root=/data/WMVeID863 --config.data.target.root=/data/RGBNT100
 
-Published (Table 2; ImageNet weights, GTX 3090): mAP 50.86, R1 89.15, R5 89.97, R10 90.44; source only
-(Table 7) 33.01 / 68.63, oracle (Table 4) 69.03 / 94.34. Not run by us at full size: neither the data sets nor such
-a machine were at hand. `:smoke` runs the same code on a few triples in a minute:
-
-    python -m man_jax.train --config configs/wmveid863_to_rgbnt100.py:smoke
+Published (Table 2; ImageNet weights, GTX 3090): mAP 50.86, R1 89.15, R5 89.97, R10 90.44; source only (Table 7)
+33.01 / 68.63, oracle (Table 4) 69.03 / 94.34. Not run by us at full size: neither the data sets nor such a machine
+were at hand. `:smoke` runs every part of it with few steps of a tiny network.
 """
 
 from ml_collections import ConfigDict
@@ -16,7 +14,7 @@ from configs import default, variants
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """The experiment, or its `smoke` variant."""
+    """The experiment, turned into a variant of configs/variants.py, or several joined by +."""
     config = default.get_config()
     config.experiment = "wmveid863_to_rgbnt100"
     config.data.source.update(name="wmveid863", root="data/WMVeID863")

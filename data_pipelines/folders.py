@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from data_pipelines.images import FORMATS
 from data_pipelines.records import DataError
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
+IMAGE_SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
 
 
 def find_base(

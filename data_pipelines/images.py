@@ -17,6 +17,15 @@ from data_pipelines.records import DataError, ImageRef, Record
 DEEP_RANGE = (0, 65535)
 """The raw values that become 0 and 255 where nothing else is said: all that 16 bits can hold."""
 
+FORMATS = {
+    "JPEG": (".jpg", ".jpeg"),
+    "PNG": (".png",),
+    "BMP": (".bmp",),
+    "TIFF": (".tif", ".tiff"),
+    "WEBP": (".webp",),
+}
+"""What is read, by Pillow's name, and how such files are called."""
+
 MIN_SIDE = 8
 """Pixels; what is smaller shows no object and is most likely a placeholder."""
 MAX_PIXELS = 50_000_000
@@ -24,7 +33,6 @@ MAX_BYTES = 500_000_000
 """Per file: a decoding bomb or a misplaced video must not take the memory of the machine."""
 
 _DEEP_MODES = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N"})
-_FORMATS = {"JPEG": (".jpg", ".jpeg"), "PNG": (".png",), "BMP": (".bmp",), "TIFF": (".tif", ".tiff")}
 _ORIENTATION = 0x0112
 
 
@@ -68,7 +76,7 @@ def open_picture(ref: ImageRef, deep_range: tuple[int, int] = DEEP_RANGE) -> Pic
         if (num_bytes := path.stat().st_size) > MAX_BYTES:
             raise DataError(f"{path}: has {num_bytes:,} bytes, at most {MAX_BYTES:,} are read; remove it")
         content = path.read_bytes()
-        with Image.open(io.BytesIO(content), formats=[*_FORMATS, "WEBP"]) as image:
+        with Image.open(io.BytesIO(content), formats=list(FORMATS)) as image:
             _check_size(ref, image)
             image.load()
             notes = _notes(path, image)
@@ -106,7 +114,7 @@ def _check_size(ref: ImageRef, image: Image.Image) -> None:
 
 def _notes(path: Path, image: Image.Image) -> tuple[str, ...]:
     notes = []
-    if path.suffix.lower() not in _FORMATS.get(image.format or "", ()):
+    if path.suffix.lower() not in FORMATS[image.format or ""]:
         notes.append(f"{image.format} by content, another format by name; read by content")
     if image.mode == "CMYK":
         notes.append("CMYK, converted to RGB without a colour profile")

@@ -44,7 +44,7 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
         import pyarrow.lib
         import pyarrow.parquet
     except ImportError as error:
-        raise DataError(f"{path}: reading Parquet needs pyarrow; pip install 'man_jax[parquet]'") from error
+        raise DataError(f"{path}: reading Parquet needs pyarrow; pip install pyarrow") from error
     try:
         rows: list[dict[str, Any]] = pyarrow.parquet.read_table(path).to_pylist()
     except pyarrow.lib.ArrowException as error:

@@ -21,7 +21,7 @@ from man_jax.config import Config, ConfigError
 from man_jax.engine.run import run
 from man_jax.reporting.tables import rows_table, seeds_table
 
-CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment: configs/NAME.py[:smoke].")
+CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment: configs/NAME.py[:VARIANT].")
 SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2", "3", "4"], "Values of config.seed, separated by commas.")
 ROWS = flags.DEFINE_list("rows", [], "Variants, or KEY=VALUE without the leading config., to compare with.")
 OUT = flags.DEFINE_string("out", "runs/seeds", "Where the runs and table.md are kept.")

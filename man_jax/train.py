@@ -16,7 +16,7 @@ from man_jax.engine.run import run
 from man_jax.reporting.tables import results_table
 
 CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "The experiment: configs/NAME.py or configs/NAME.py:smoke."
+    "config", None, "The experiment: configs/NAME.py or configs/NAME.py:VARIANT, several joined by +."
 )
 COMPILE_ONLY = flags.DEFINE_bool(
     "compile_only", False, "Compile the adaptation step, print the memory it needs, and stop. Reads no data."

@@ -7,7 +7,7 @@ from ml_collections import ConfigDict, config_flags
 
 import configs
 from configs import default
-from configs.variants import BACKBONES, RELEASED, ROWS, SMOKE, VARIANTS
+from configs.variants import BACKBONES, RELEASED, ROWS, SMOKE, VARIANTS, turn
 from data_pipelines.datasets import READERS
 from man_jax.config import (
     CHOICES,
@@ -137,6 +137,22 @@ def test_every_row_of_the_tables_is_a_variant_that_passes_the_checks(row):
     assert config.experiment == f"demo-{row}-smoke"
     assert config.model.width == SMOKE["model.width"]
     check_config(config, num_devices=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "rate"),
+    [
+        ("rgbnt100_to_wmveid863", 0.009),
+        ("wmveid863_to_rgbnt100", 0.001),
+        ("msvr310_to_wmveid863", 0.001),
+        ("rgbnt201_to_market1501mm", 0.009),
+        ("market1501mm_to_rgbnt201", 0.009),
+    ],
+)
+def test_the_released_learning_rate_depends_on_the_source(name, rate):
+    assert experiment(name, "released").pretrain.learning_rate == rate
+    assert turn(experiment(name), "released").pretrain.learning_rate == rate
+    assert experiment(name).pretrain.learning_rate == 3.5e-4
 
 
 def test_the_default_is_the_paper_s_reading():

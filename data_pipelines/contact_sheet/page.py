@@ -45,7 +45,7 @@ def _template():
     try:
         import jinja2
     except ImportError as error:
-        raise DataError("the contact sheet needs jinja2; pip install 'man_jax[sheet]'") from error
+        raise DataError("the contact sheet needs jinja2; pip install jinja2") from error
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data_pipelines.folders import IMAGE_SUFFIXES
 from data_pipelines.images import MAX_PIXELS, open_picture, read_triple, scale_deep
 from data_pipelines.records import DataError, ImageRef, Record
 
@@ -45,6 +46,11 @@ def test_two_images_of_one_range_stay_comparable(tmp_path):
     )
     assert (np.asarray(cold.image) == 64).all()
     assert (np.asarray(warm.image) == 191).all()
+
+
+@pytest.mark.parametrize("suffix", sorted(IMAGE_SUFFIXES))
+def test_a_file_of_each_kind_that_folders_are_searched_for_is_read_without_a_word(tmp_path, suffix):
+    assert open_picture(save(tmp_path / f"a{suffix}", np.zeros((9, 9, 3), np.uint8))).notes == ()
 
 
 def test_one_channel_is_repeated_three_times(tmp_path):

@@ -69,7 +69,8 @@ def memory_triplet(
 ) -> Float[Array, ""]:
     """Batch-hard triplet loss of the batch against the memory; the memory is constant.
 
-    Anchors masked out, or without a positive or a negative in the memory, are left out of the mean.
+    Anchors masked out, or without a positive or a negative in the memory, are left out of the mean. An anchor that is
+    in the memory already is its own positive there, the nearest possible: it counts where there is no other.
     """
     return hardest_triplets(
         anchors,

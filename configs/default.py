@@ -158,7 +158,7 @@ def _loss() -> ConfigDict:
             "smoothing": 0.1,  # of the labels; customary in ReID
             "triplet_form": "hinge",  # hinge | soft (released)
             "triplet_margin": 0.3,  # customary in ReID; the paper gives no value
-            "triplet_fused": "pooled",  # of the fusion, pooled: g_F | normed: f_F (released)
+            "triplet_fused": "normed",  # of the fusion, normed: f_F (released) | pooled: g_F, as of each modality
             "domain_pairs": "ins_proto",  # ins_proto | ins_ins | proto_proto: Table 5
             "domain_margin": 0.5,  # margin_p; paper §4.2
             "domain_inter": "margin",  # margin | plain (released) | hinge

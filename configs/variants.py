@@ -24,7 +24,6 @@ RELEASED = {
     "adapt.statistics": "shared",
     "adapt.temperature": 0.1,
     "loss.triplet_form": "soft",
-    "loss.triplet_fused": "normed",
     "loss.domain_inter": "plain",
     "loss.modality_reduction": "max",
     "loss.modality_pairing": "equal",

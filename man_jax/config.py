@@ -29,7 +29,7 @@ CHOICES = {
     "adapt.prototype_weights": ("softmax", "average"),
     "adapt.moving_form": ("batch_mean", "sequential"),
     "loss.triplet_form": ("hinge", "soft"),
-    "loss.triplet_fused": ("pooled", "normed"),
+    "loss.triplet_fused": ("normed", "pooled"),
     "loss.domain_pairs": ("ins_proto", "ins_ins", "proto_proto"),
     "loss.domain_inter": ("margin", "plain", "hinge"),
     "loss.domain_kernel": ("fixed", "multi"),

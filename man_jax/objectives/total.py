@@ -23,7 +23,7 @@ from man_jax.objectives.memory import Memory, memory_triplet
 from man_jax.vectors import masked_mean
 
 Terms = dict[str, Float[Array, ""]]
-FusedTriplet = Literal["pooled", "normed"]
+FusedTriplet = Literal["normed", "pooled"]
 
 
 class Objective(NamedTuple):
@@ -35,7 +35,7 @@ class Objective(NamedTuple):
     smoothing: float = 0.1
     triplet_form: TripletForm = "hinge"
     triplet_margin: float = 0.3
-    triplet_fused: FusedTriplet = "pooled"
+    triplet_fused: FusedTriplet = "normed"
     domain_pairs: Pairs = "ins_proto"
     domain_margin: float = 0.5
     domain_inter: Inter = "margin"
@@ -59,8 +59,8 @@ class Labelled(NamedTuple):
 def reid_loss(batch: Labelled, objective: Objective) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """(L_id, L_triplet) of one domain, each summed over the modalities and F (Eq. 21, 22).
 
-    Differs from the paper: the triplet reads g, before the neck, as with every BNNeck. The released code's reads f_F
-    for the fusion, which is `triplet_fused="normed"`.
+    The paper does not say what the triplet reads. Here it is g of each modality, before the neck, as with every BNNeck,
+    and f_F of the fusion, or g_F if `triplet_fused` is "pooled".
     """
 
     def identity(logits):

@@ -9,7 +9,6 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import tensorflow_datasets as tfds
 from absl import logging
 
 from data_pipelines.checks import check_queries
@@ -87,8 +86,7 @@ def prepare(
         _remove_leftovers(prepared_dir)
         warnings = image_warnings(dataset, reports, deep_range)
         builder = Triples(dataset, image_size, deep_range, data_dir, warnings=warnings)
-        # TFDS announces a download and its own counters; ours is the progress bar of `_generate_examples`.
-        tfds.disable_progress_bar()
+        # TFDS announces a download; ours is the progress bar of `_generate_examples`.
         with contextlib.redirect_stdout(io.StringIO()):
             builder.download_and_prepare()
     return prepared_dir

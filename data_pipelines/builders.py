@@ -72,7 +72,7 @@ def prepare(
     leaves nothing that looks finished. An image that cannot be read or has the wrong size raises DataError.
     """
     check_deep_range(deep_range)
-    with _workshop(dataset, out_dir, image_size) as data_dir:
+    with _workshop(dataset, out_dir, image_size, deep_range) as data_dir:
         prepared_dir = data_dir / Triples.name / str(Triples.VERSION)
         table = read_table(prepared_dir)
         if table is not None and table["fingerprint"] == fingerprint(dataset, deep_range):
@@ -92,18 +92,22 @@ def prepare(
     return prepared_dir
 
 
-def verify_once(dataset: Dataset, out_dir: Path, image_size: tuple[int, int]) -> list[FileReport]:
+def verify_once(
+    dataset: Dataset, out_dir: Path, image_size: tuple[int, int], deep_range: tuple[int, int] = DEEP_RANGE
+) -> list[FileReport]:
     """Verify ahead of `prepare`, which will find the work done; an interrupted pass is resumed."""
-    with _workshop(dataset, out_dir, image_size) as data_dir:
+    with _workshop(dataset, out_dir, image_size, deep_range) as data_dir:
         return verify(dataset, ledger=data_dir / LEDGER)
 
 
 @contextlib.contextmanager
-def _workshop(dataset: Dataset, out_dir: Path, image_size: tuple[int, int]) -> Iterator[Path]:
+def _workshop(
+    dataset: Dataset, out_dir: Path, image_size: tuple[int, int], deep_range: tuple[int, int]
+) -> Iterator[Path]:
     """The folder of this preparation, for one process at a time; what the disk refuses becomes a DataError."""
     if min(image_size) < 1:
         raise ValueError(f"image_size (H, W) must be positive, got {image_size}; MAN uses (256, 128)")
-    data_dir = preparation_folder(dataset, out_dir, image_size)
+    data_dir = preparation_folder(dataset, out_dir, image_size, deep_range)
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
         with exclusive(data_dir):
@@ -127,11 +131,15 @@ def _refusal(error: Exception) -> str | None:
     return next((reason for reason in reasons if reason in str(error)), None)
 
 
-def preparation_folder(dataset: Dataset, out_dir: Path, image_size: tuple[int, int]) -> Path:
-    """Where the data set is prepared at this size: named by set, size and root, so that two roots do not collide."""
+def preparation_folder(
+    dataset: Dataset, out_dir: Path, image_size: tuple[int, int], deep_range: tuple[int, int]
+) -> Path:
+    """Where this is prepared: named by set, size, root and range, so that runs which differ in them do not collide."""
     height, width = image_size
-    root = hashlib.sha256(os.fsencode(dataset.root.resolve())).hexdigest()[:8]
-    return out_dir / f"{dataset.name}_{height}x{width}_{root}"
+    source = os.fsencode(dataset.root.resolve())
+    if tuple(deep_range) != DEEP_RANGE:
+        source += f" deep_range={tuple(deep_range)}".encode()
+    return out_dir / f"{dataset.name}_{height}x{width}_{hashlib.sha256(source).hexdigest()[:8]}"
 
 
 def _remove_leftovers(prepared_dir: Path) -> None:

@@ -44,7 +44,7 @@ def run(
     print(f"{name} in {dataset.root}; the rule is 'same pid and same {dataset.removal}'")
     print(count_table(dataset, FACTS[name]))
     warnings = [*dataset.warnings, *check_queries(dataset), *count_warnings(dataset, FACTS[name])]
-    reports = builders.verify_once(dataset, out, image_size) if out else verify(dataset)
+    reports = builders.verify_once(dataset, out, image_size, deep_range) if out else verify(dataset)
     warnings += image_warnings(dataset, reports, deep_range)
     for warning in warnings:
         print(f"warning: {warning}")

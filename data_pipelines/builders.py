@@ -9,7 +9,6 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import tensorflow_datasets as tfds
 from absl import logging
 
 from data_pipelines.checks import check_queries
@@ -17,7 +16,14 @@ from data_pipelines.datasets import read
 from data_pipelines.examination import image_warnings
 from data_pipelines.images import DEEP_RANGE, check_deep_range
 from data_pipelines.locks import exclusive
-from data_pipelines.prepared import PreparedDataset, PreparedSplit, check_modalities, load, read_table
+from data_pipelines.prepared import (
+    PreparedDataset,
+    PreparedSplit,
+    check_modalities,
+    load,
+    read_fingerprint,
+    read_table,
+)
 from data_pipelines.records import DataError, Dataset
 from data_pipelines.shards import Triples, fingerprint
 from data_pipelines.verification import LEDGER, FileReport, raise_faults, verify
@@ -73,12 +79,14 @@ def prepare(
     leaves nothing that looks finished. An image that cannot be read or has the wrong size raises DataError.
     """
     check_deep_range(deep_range)
-    with _workshop(dataset, out_dir, image_size) as data_dir:
-        prepared_dir = data_dir / Triples.name / str(Triples.VERSION)
-        table = read_table(prepared_dir)
-        if table is not None and table["fingerprint"] == fingerprint(dataset, deep_range):
+    data_dir = preparation_folder(dataset, out_dir, image_size, deep_range)
+    prepared_dir = data_dir / Triples.name / str(Triples.VERSION)
+    if _is_finished(prepared_dir, dataset, deep_range):
+        return prepared_dir  # without the lock: the disk may be one that is only read
+    with _workshop(dataset, data_dir, image_size):
+        if _is_finished(prepared_dir, dataset, deep_range):  # another process was first
             return prepared_dir
-        if table is not None:
+        if prepared_dir.exists():
             logging.info(
                 "the files of %s changed since %s was written; preparing anew", dataset.name, prepared_dir
             )
@@ -87,29 +95,35 @@ def prepare(
         _remove_leftovers(prepared_dir)
         warnings = image_warnings(dataset, reports, deep_range)
         builder = Triples(dataset, image_size, deep_range, data_dir, warnings=warnings)
-        # TFDS announces a download and its own counters; ours is the progress bar of `_generate_examples`.
-        tfds.disable_progress_bar()
+        # TFDS announces a download; ours is the progress bar of `_generate_examples`.
         with contextlib.redirect_stdout(io.StringIO()):
             builder.download_and_prepare()
     return prepared_dir
 
 
-def verify_once(dataset: Dataset, out_dir: Path, image_size: tuple[int, int]) -> list[FileReport]:
+def verify_once(
+    dataset: Dataset, out_dir: Path, image_size: tuple[int, int], deep_range: tuple[int, int] = DEEP_RANGE
+) -> list[FileReport]:
     """Verify ahead of `prepare`, which will find the work done; an interrupted pass is resumed."""
-    with _workshop(dataset, out_dir, image_size) as data_dir:
+    data_dir = preparation_folder(dataset, out_dir, image_size, deep_range)
+    with _workshop(dataset, data_dir, image_size):
         return verify(dataset, ledger=data_dir / LEDGER)
 
 
+def _is_finished(prepared_dir: Path, dataset: Dataset, deep_range: tuple[int, int]) -> bool:
+    stored = read_fingerprint(prepared_dir)
+    return stored is not None and stored == fingerprint(dataset, deep_range)
+
+
 @contextlib.contextmanager
-def _workshop(dataset: Dataset, out_dir: Path, image_size: tuple[int, int]) -> Iterator[Path]:
+def _workshop(dataset: Dataset, data_dir: Path, image_size: tuple[int, int]) -> Iterator[None]:
     """The folder of this preparation, for one process at a time; what the disk refuses becomes a DataError."""
     if min(image_size) < 1:
         raise ValueError(f"image_size (H, W) must be positive, got {image_size}; MAN uses (256, 128)")
-    data_dir = preparation_folder(dataset, out_dir, image_size)
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
         with exclusive(data_dir):
-            yield data_dir
+            yield
     except (OSError, RuntimeError) as error:
         if (reason := _refusal(error)) is None:
             raise
@@ -129,15 +143,23 @@ def _refusal(error: Exception) -> str | None:
     return next((reason for reason in reasons if reason in str(error)), None)
 
 
-def preparation_folder(dataset: Dataset, out_dir: Path, image_size: tuple[int, int]) -> Path:
-    """Where the data set is prepared at this size: named by set, size and root, so that two roots do not collide."""
+def preparation_folder(
+    dataset: Dataset, out_dir: Path, image_size: tuple[int, int], deep_range: tuple[int, int]
+) -> Path:
+    """Where this is prepared: named by set, size, root and range, so that runs which differ in them do not collide."""
     height, width = image_size
-    root = hashlib.sha256(os.fsencode(dataset.root.resolve())).hexdigest()[:8]
-    return out_dir / f"{dataset.name}_{height}x{width}_{root}"
+    source = os.fsencode(dataset.root.resolve())
+    if tuple(deep_range) != DEEP_RANGE:
+        source += f" deep_range={tuple(deep_range)}".encode()
+    return out_dir / f"{dataset.name}_{height}x{width}_{hashlib.sha256(source).hexdigest()[:8]}"
 
 
 def _remove_leftovers(prepared_dir: Path) -> None:
     """Remove an outdated preparation and what killed ones left; the caller holds the lock."""
+    if (
+        prepared_dir.exists()
+    ):  # at once, so that a removal which is interrupted leaves nothing that looks finished
+        prepared_dir.rename(prepared_dir.with_name("outdated"))
     if prepared_dir.parent.is_dir():
         for path in prepared_dir.parent.iterdir():
             shutil.rmtree(path)

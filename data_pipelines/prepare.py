@@ -44,7 +44,7 @@ def run(
     print(f"{name} in {dataset.root}; the rule is 'same pid and same {dataset.removal}'")
     print(count_table(dataset, FACTS[name]))
     warnings = [*dataset.warnings, *check_queries(dataset), *count_warnings(dataset, FACTS[name])]
-    reports = builders.verify_once(dataset, out, image_size) if out else verify(dataset)
+    reports = builders.verify_once(dataset, out, image_size, deep_range) if out else verify(dataset)
     warnings += image_warnings(dataset, reports, deep_range)
     for warning in warnings:
         print(f"warning: {warning}")
@@ -61,18 +61,20 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"unexpected argument {argv[1]!r}; every option begins with --")
     out = None if CHECK_ONLY.value else Path(OUT.value).expanduser()
     logging.set_verbosity(logging.WARNING)  # TFDS tells of every shard
-    height, width = _numbers("size", SIZE.value, "256x128")
-    low, high = _numbers("deep_range", DEEP.value, "0,65535")
+    height, width = _numbers("size", SIZE.value, "256x128", least=1)
+    low, high = _numbers("deep_range", DEEP.value, "0,65535", least=0)
     try:
         run(DATASET.value, SOURCE.value, out, (height, width), (low, high))
     except DataError as error:
         sys.exit(f"error: {error}")
 
 
-def _numbers(flag: str, text: str, example: str) -> tuple[int, int]:
+def _numbers(flag: str, text: str, example: str, *, least: int) -> tuple[int, int]:
     match = re.fullmatch(r"\(?(\d+)\s*[x,]\s*(\d+)\)?", text.strip())
-    if match is None or not int(match[2]):
-        raise app.UsageError(f"--{flag} is {text!r}; write it as in --{flag}={example}")
+    if match is None or min(int(match[1]), int(match[2])) < least:
+        raise app.UsageError(
+            f"--{flag} is {text!r}; write it as in --{flag}={example}, with whole numbers of at least {least}"
+        )
     return int(match[1]), int(match[2])
 
 

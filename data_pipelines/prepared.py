@@ -3,6 +3,7 @@
 M is the number of modalities that are loaded, in the order R, N, T.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -132,6 +133,16 @@ def read_table(prepared_dir: Path) -> dict[str, Any] | None:
     if not (prepared_dir / "dataset_info.json").is_file():
         return None
     return dict(tfds.builder_from_directory(prepared_dir).info.metadata or {}) or None
+
+
+def read_fingerprint(prepared_dir: Path) -> str | None:
+    """The fingerprint in that table, or None; may be asked while another process writes or removes the folder."""
+    if not (prepared_dir / "dataset_info.json").is_file():
+        return None
+    try:
+        return json.loads((prepared_dir / "metadata.json").read_text(encoding="utf-8")).get("fingerprint")
+    except (OSError, ValueError):
+        return None
 
 
 def _split(

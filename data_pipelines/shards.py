@@ -1,14 +1,16 @@
 """Records -> TFDS builder -> array_record shards: every image decoded and resized once.
 
 The shards hold raw uint8 (array_record compresses them), so a random read costs no image decoding. Neither
-writing nor reading needs TensorFlow.
+writing nor reading needs TensorFlow. They are written one after the other, in the order of the records; TFDS's other
+builders keep a whole split to sort it, and what is over 1,000 MiB of it they keep in files by TensorFlow.
 """
 
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,13 @@ from data_pipelines.parallel import map_in_order
 from data_pipelines.progress import track
 from data_pipelines.records import DataError, Dataset, Record
 
+SHARD_BYTES = 64 << 20
+"""Of images, before compression; so much is in memory while a shard is written."""
 
-class Triples(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+Example = tuple[int, dict[str, Any]]
+
+
+class Triples(tfds.core.ShardBasedBuilder, skip_registration=True):
     """The TFDS builder of a data set that has been read; its metadata is the table of the triples."""
 
     VERSION = tfds.core.Version("1.0.0")
@@ -59,14 +66,24 @@ class Triples(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             builder=self,
             features=tfds.features.FeaturesDict(features),
             metadata=tfds.core.MetadataDict(self.table),
-            disable_shuffling=True,  # so that the i-th stored triple is the i-th record
+            disable_shuffling=True,  # the i-th stored triple is the i-th record
         )
 
-    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+    def _shard_iterators_per_split(
+        self, dl_manager: Any
+    ) -> Mapping[str, Sequence[Callable[[], Iterator[Example]]]]:
         del dl_manager  # nothing is downloaded
-        return {split: self._generate_examples(split) for split in self.dataset.splits}
+        return {split: self._shards(split) for split in self.dataset.splits}
 
-    def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    def _shards(self, split: str) -> list[Callable[[], Iterator[Example]]]:
+        # All shards of a split draw from one iterator, so that the threads decode on where a shard ends.
+        examples = self._generate_examples(split)
+        per_shard = examples_per_shard(len(self.dataset.modalities), self.image_size)
+        num_shards = -(-len(self.dataset.splits[split]) // per_shard)
+        # The last one takes all that is left, because an iterator that is not exhausted keeps its threads.
+        return [partial(islice, examples, per_shard)] * (num_shards - 1) + [lambda: examples]
+
+    def _generate_examples(self, split: str) -> Iterator[Example]:
         records = self.dataset.splits[split]
         decoded = track(
             map_in_order(
@@ -78,6 +95,12 @@ class Triples(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         )
         for i, (record, images) in enumerate(zip(records, decoded, strict=True)):
             yield i, {"images": images, **_row(record)}
+
+
+def examples_per_shard(num_modalities: int, image_size: tuple[int, int]) -> int:
+    """How many triples of `image_size` = (H, W) make a shard: what fits into SHARD_BYTES, at least one."""
+    height, width = image_size
+    return max(1, SHARD_BYTES // (num_modalities * height * width * 3))
 
 
 def _row(record: Record) -> dict[str, int | str]:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from data_pipelines.locks import exclusive
+from data_pipelines.memory import available_memory
 from data_pipelines.prepared import PreparedSplit, StoredImages
 from data_pipelines.progress import track
 from data_pipelines.records import DataError
@@ -67,17 +68,6 @@ def choose_place(num_bytes: int, *, workers: int, memory: int, disk: int) -> Pla
     if num_bytes * (1 + workers) <= memory // 2:
         return "memory"
     return "mapped" if num_bytes <= disk else "shards"
-
-
-def available_memory() -> int:
-    """Bytes that can be had without swapping; where the system does not tell, half of all there is."""
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
 
 
 def _mapped_file(images: StoredImages) -> Path:

@@ -1,3 +1,4 @@
+import hashlib
 import itertools
 import pickle
 import subprocess
@@ -148,12 +149,30 @@ def test_sixteen_bit_images_are_scaled_from_the_range_given(tree):
         Image.fromarray(np.full((20, 20), 1500, np.uint16)).save(path, format="PNG")
     dataset = wmveid863.read(tree)
 
-    def thermal(**settings) -> np.ndarray:
-        prepared = builders.prepare(dataset, tree.parent / "out", image_size=SIZE, **settings)
-        return builders.load(prepared).train[0][2]
+    def thermal(**settings) -> builders.PreparedSplit:
+        return builders.load(
+            builders.prepare(dataset, tree.parent / "out", image_size=SIZE, **settings)
+        ).train
 
-    assert (thermal() == 6).all()  # 1500 / 257
-    assert (thermal(deep_range=(1000, 2000)) == 128).all()  # another range is another preparation
+    usual, narrow = thermal(), thermal(deep_range=(1000, 2000))
+    assert (usual[0][2] == 6).all()  # 1500 / 257; opened only now, after the other was written
+    assert (narrow[0][2] == 128).all()
+
+
+def test_ranges_have_folders_of_their_own_and_the_usual_one_is_named_by_the_root(tree):
+    dataset, out = wmveid863.read(tree), tree.parent / "out"
+    ranges = [(0, 65535), (1000, 2000), (1000, 2001)]
+    folders = [builders.preparation_folder(dataset, out, SIZE, deep_range) for deep_range in ranges]
+    assert len(set(folders)) == 3
+    digest = hashlib.sha256(str(dataset.root.resolve()).encode()).hexdigest()[:8]
+    assert folders[0] == out / f"wmveid863_16x12_{digest}"
+
+
+def test_a_set_that_was_verified_in_a_range_is_prepared_beside_what_was_found(tree):
+    dataset, out = wmveid863.read(tree), tree.parent / "out"
+    builders.verify_once(dataset, out, SIZE, (1000, 2000))
+    builders.prepare(dataset, out, image_size=SIZE, deep_range=(1000, 2000))
+    assert len(list(out.iterdir())) == 1
 
 
 def test_a_range_that_is_none_is_refused(tree):

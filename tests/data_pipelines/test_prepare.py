@@ -77,13 +77,32 @@ def test_the_exit_status_of_a_bad_set_is_1_and_every_bad_file_is_named(tree):
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("size", ["256", "256x", "axb", "16x0"])
+@pytest.mark.parametrize("size", ["256", "256x", "axb", "16x0", "0x16", "-1x16"])
 def test_a_size_that_is_none_is_answered_with_an_example(tree, size):
     result = subprocess.run(
-        command("--dataset", "wmveid863", "--source", tree, "--size", size), capture_output=True, text=True
+        command("--dataset", "wmveid863", "--source", tree, "--out", tree.parent / "out", "--size", size),
+        capture_output=True,
+        text=True,
     )
     assert result.returncode == 1
-    assert f"--size is '{size}'; write it as in --size=256x128" in result.stdout + result.stderr
+    said = result.stdout + result.stderr
+    assert f"--size is '{size}'; write it as in --size=256x128, with whole numbers of at least 1" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("deep_range", "answer"),
+    [
+        ("all", "write it as in --deep_range=0,65535, with whole numbers of at least 0"),
+        ("5,0", "deep_range is 5, 0; it must be two rising values"),
+    ],
+)
+def test_a_range_that_is_none_is_answered_by_the_command_too(tree, deep_range, answer):
+    arguments = ("--dataset", "wmveid863", "--source", tree, "--check-only", "--deep_range", deep_range)
+    result = subprocess.run(command(*arguments), capture_output=True, text=True)
+    assert result.returncode == 1
+    assert answer in result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_conversions_are_reported_and_repeated_at_every_use(tree, capsys):

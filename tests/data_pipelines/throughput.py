@@ -1,13 +1,19 @@
 """How fast a data set is prepared and loaded: python -m tests.data_pipelines.throughput [--triples 768].
 
 Drawn JPEGs of 320×240 in WMVeID863's layout, prepared at 256×128; then batches of 64 by a P × K plan from each place
-the images can be in, read by threads or by loader processes. Rates count from the second batch on, because the first
-waits for processes to start; that wait is a column of its own.
+the images can be in, read by threads or by loader processes. A rate is that of `--seconds`, after an epoch which is
+not measured; the median of `--rounds`, in each of which all ways take their turn. The wait for the first batch, in
+which processes start, is a column of its own. With the usual flags it takes some four minutes.
 """
 
 import argparse
+import collections
+import contextlib
+import itertools
+import statistics
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +22,16 @@ from PIL import Image
 
 from data_pipelines import builders, storage
 from data_pipelines.loader import training_batches
-from data_pipelines.prepared import PreparedDataset
+from data_pipelines.prepared import PreparedDataset, PreparedSplit
 from data_pipelines.readers import wmveid863
 from data_pipelines.sampler import identity_plan
 
 IMAGE_SIZE = (256, 128)
 PER_IDENTITY, BATCH = 8, {"identities": 8, "instances": 8}
 PLACES: tuple[storage.Place, ...] = ("memory", "mapped", "shards")
+WORKERS = (0, 1, 2)
+REPEATS = 5000
+"""Epochs in a plan: more than are read in the seconds of a measurement."""
 
 
 def write_tree(root: Path, num_triples: int) -> Path:
@@ -53,34 +62,52 @@ def prepare(root: Path, out: Path) -> tuple[PreparedDataset, str]:
     return builders.load(prepared), "\n".join(lines)
 
 
-def measure(data: PreparedDataset, place: storage.Place, workers: int, *, num_steps: int) -> str:
-    """One line: the wait for the first batch, and triples a second from then on."""
-    split = storage.store(data.train, place, workers=workers)
-    plan = identity_plan(split.pids, num_steps=num_steps, seed=0, epoch=0, stream="measure", **BATCH)
+def measure(split: PreparedSplit, workers: int, *, seconds: float) -> tuple[float, float]:
+    """Seconds until the first batch; triples a second during `seconds` that follow an epoch of warming up."""
+    epoch = max(2, len(split) // (BATCH["identities"] * BATCH["instances"]))
+    plan = identity_plan(split.pids, num_steps=epoch, seed=0, epoch=0, stream="measure", **BATCH)
     start = time.monotonic()
-    batches = training_batches(split, plan, workers=workers)
-    next(batches)
-    first = time.monotonic()
-    rows = sum(len(batch["index"]) for batch in batches)
-    rate = rows / (time.monotonic() - first)
-    return f"| {place} | {workers} | {first - start:.1f} | {rate:,.0f} |"
+    with contextlib.closing(training_batches(split, np.tile(plan, (REPEATS, 1)), workers=workers)) as batches:
+        next(batches)
+        first = time.monotonic() - start
+        for _ in range(epoch - 1):
+            next(batches)
+        begin = time.monotonic()
+        rows = 0
+        for batch in batches:
+            rows += len(batch["index"])
+            if time.monotonic() - begin >= seconds:
+                break
+        return first, rows / (time.monotonic() - begin)
+
+
+def compare(data: PreparedDataset, *, seconds: float, rounds: int) -> Iterator[str]:
+    """A line for each place and way to read: all are measured in each round, so that a busy minute meets them all."""
+    splits = {place: storage.store(data.train, place) for place in PLACES}
+    found = collections.defaultdict(list)
+    for _, place, workers in itertools.product(range(rounds), PLACES, WORKERS):
+        found[place, workers].append(measure(splits[place], workers, seconds=seconds))
+    for (place, workers), measured in found.items():
+        waits, rates = zip(*measured, strict=True)
+        middle, extent = statistics.median(rates), f"{min(rates):,.0f} – {max(rates):,.0f}"
+        yield f"| {place} | {workers} | {statistics.median(waits):.1f} | {middle:,.0f} | {extent} |"
 
 
 def main() -> None:
     """Flags → files → tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--triples", type=int, default=768)
-    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--seconds", type=float, default=3.0, help="of one measurement")
+    parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     logging.set_verbosity(logging.WARNING)  # TFDS tells of every shard
     with tempfile.TemporaryDirectory() as folder:
         root = write_tree(Path(folder) / "WMVeID863", arguments.triples)
         data, table = prepare(root, Path(folder) / "prepared")
-        print(table, end="\n\n")
-        print("| place | processes | first batch, s | triples/s |\n|---|---:|---:|---:|")
-        for place in PLACES:
-            for workers in (0, 1, 2):
-                print(measure(data, place, workers, num_steps=arguments.steps), flush=True)
+        print(table, end="\n\n", flush=True)
+        print("| place | processes | first batch, s | triples/s | least – most |\n|---|---:|---:|---:|---:|")
+        for line in compare(data, seconds=arguments.seconds, rounds=arguments.rounds):
+            print(line)
 
 
 if __name__ == "__main__":

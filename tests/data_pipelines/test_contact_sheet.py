@@ -108,9 +108,9 @@ def test_what_the_verification_warned_of_is_on_the_page(tmp_path):
     assert any("1 files: CMYK" in text for text in draw(prepared, tmp_path / "sheet.html").texts)
 
 
-def test_without_jinja2_the_extra_is_named(prepared, tmp_path, monkeypatch):
+def test_without_jinja2_the_package_is_named(prepared, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "jinja2", None)
-    with pytest.raises(DataError, match=r"needs jinja2; pip install 'man_jax\[sheet\]'"):
+    with pytest.raises(DataError, match=r"needs jinja2; pip install jinja2"):
         draw(prepared, tmp_path / "sheet.html")
 
 

@@ -271,10 +271,10 @@ def test_a_table_that_cannot_be_read_is_named(tmp_path, name, content, message):
         datasets.read("manifest", tmp_path / name)
 
 
-def test_without_pyarrow_the_extra_is_named(tmp_path, monkeypatch):
+def test_without_pyarrow_the_package_is_named(tmp_path, monkeypatch):
     path = write_parquet(tmp_path / "mine.parquet", ROWS)
     monkeypatch.setitem(__import__("sys").modules, "pyarrow.parquet", None)
-    with pytest.raises(DataError, match=r"needs pyarrow; pip install 'man_jax\[parquet\]'"):
+    with pytest.raises(DataError, match=r"needs pyarrow; pip install pyarrow"):
         datasets.read("manifest", path)
 
 

@@ -156,9 +156,8 @@ def preparation_folder(
 
 def _remove_leftovers(prepared_dir: Path) -> None:
     """Remove an outdated preparation and what killed ones left; the caller holds the lock."""
-    if (
-        prepared_dir.exists()
-    ):  # at once, so that a removal which is interrupted leaves nothing that looks finished
+    if prepared_dir.exists():
+        # At once, so that a removal which is interrupted leaves nothing that looks finished.
         prepared_dir.rename(prepared_dir.with_name("outdated"))
     if prepared_dir.parent.is_dir():
         for path in prepared_dir.parent.iterdir():

@@ -175,7 +175,9 @@ def test_every_other_variant_changes_each_key_it_names(row):
 def test_the_decisions_say_why_the_default_is_not_what_the_released_code_does(key):
     decisions = (FOLDER.parent / "docs" / "DECISIONS.md").read_text(encoding="utf-8")
     section = decisions.split("## Readings of the method")[1].split("\n### ")[0]
-    rows = [line for line in section.splitlines() if line.startswith("|") and f"`{key}`" in line.split("|")[1]]
+    rows = [
+        line for line in section.splitlines() if line.startswith("|") and f"`{key}`" in line.split("|")[1]
+    ]
     assert len(rows) == 1
 
 

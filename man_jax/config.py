@@ -189,14 +189,24 @@ def _check_divisible(name: str, size: int, num_devices: int) -> None:
         raise ConfigError(f"{name} = {size} is not divisible by {num_devices} devices; make it {remedy}")
 
 
-def check_counts(config: Config, *, num_identities: int, num_samples: int) -> None:
-    """Refuse a configuration that does not fit the data: source identities, target training triples."""
+def check_counts(
+    config: Config, *, num_identities: int, num_samples: int, num_target_identities: int
+) -> None:
+    """Refuse a configuration that does not fit the data: source identities, target training triples and identities.
+
+    The target's identities count only where they take the place of clusters (`adapt.labels=truth`).
+    """
     if config.batch.identities > num_identities:
         raise ConfigError(
             f"config.batch.identities is {config.batch.identities}, but the source has {num_identities} "
             f"training identities; lower it"
         )
-    if config.adapt.labels == "truth":  # identities take the place of clusters
+    if config.adapt.labels == "truth":
+        if config.batch.identities > num_target_identities:
+            raise ConfigError(
+                f"config.batch.identities is {config.batch.identities}, but the target has {num_target_identities} "
+                f"training identities, which take the place of clusters (config.adapt.labels is 'truth'); lower it"
+            )
         return
     if config.adapt.num_clusters > num_samples:
         raise ConfigError(

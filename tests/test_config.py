@@ -363,11 +363,15 @@ def test_without_pretraining_another_run_s_weights_will_do():
     check_config(changed(pretrain__epochs=0, pretrain__init_from="runs/other"), num_devices=1)
 
 
-ENOUGH = {"num_identities": 50, "num_samples": 5000}
+ENOUGH = {"num_identities": 50, "num_samples": 5000, "num_target_identities": 40}
 
 
 def test_data_that_suffice_are_accepted():
     check_counts(defaults(), **ENOUGH)
+
+
+def test_only_the_oracle_needs_identities_in_the_target():
+    check_counts(defaults(), **{**ENOUGH, "num_target_identities": 0})
 
 
 @pytest.mark.parametrize(
@@ -383,6 +387,11 @@ def test_data_that_suffice_are_accepted():
             {"adapt__num_clusters": 3},
             {},
             r"config\.batch\.identities is 4, but there are 3 clusters.*lower the one or raise the other",
+        ),
+        (
+            {"adapt__labels": "truth"},
+            {"num_target_identities": 3},
+            r"config\.batch\.identities is 4, but the target has 3 training identities, which take the place",
         ),
     ],
 )

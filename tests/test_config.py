@@ -307,6 +307,14 @@ def test_a_value_out_of_its_range_is_refused_and_the_ends_of_the_range_are_not(k
             r"config\.evaluation\.batch_size = 20 is not divisible by 8 devices; make it 16 or 24",
         ),
         ({"evaluation__batch_size": 5}, 8, r"5 is not divisible by 8 devices; make it 8$"),
+        ({"data__image_size": (32,)}, 1, r"config\.data\.image_size is \(32,\); give height and width"),
+        ({"data__image_size": (0, 64)}, 1, r"config\.data\.image_size is \(0, 64\).*each at least 1"),
+        ({"data__image_size": (32.5, 64)}, 1, r"config\.data\.image_size is \(32\.5, 64\).*whole pixels"),
+        (
+            {"data__image_size": (32,), "model__backbone": "vit"},
+            1,
+            r"config\.data\.image_size is \(32,\); give height and width",
+        ),
         ({"adapt__temperature": 0.0}, 1, r"config\.adapt\.temperature is 0\.0; τ must be above 0"),
         (
             {"model__backbone": "vit", "model__vit__heads": 7},

@@ -17,7 +17,6 @@ from man_jax.config import (
     Config,
     ConfigError,
     check_config,
-    check_counts,
 )
 from man_jax.engine.augment import Augmentation, Normalization
 from man_jax.engine.build import build_normalization
@@ -369,40 +368,3 @@ def test_any_modalities_in_their_order_may_be_trained_on_and_any_of_these_tested
 
 def test_without_pretraining_another_run_s_weights_will_do():
     check_config(changed(pretrain__epochs=0, pretrain__init_from="runs/other"), num_devices=1)
-
-
-ENOUGH = {"num_identities": 50, "num_samples": 5000, "num_target_identities": 40}
-
-
-def test_data_that_suffice_are_accepted():
-    check_counts(defaults(), **ENOUGH)
-
-
-def test_only_the_oracle_needs_identities_in_the_target():
-    check_counts(defaults(), **{**ENOUGH, "num_target_identities": 0})
-
-
-@pytest.mark.parametrize(
-    ("changes", "counts", "message"),
-    [
-        (
-            {},
-            {"num_identities": 3},
-            r"config\.batch\.identities is 4, but the source has 3 training identities",
-        ),
-        ({}, {"num_samples": 299}, r"num_clusters is 300, but the target has 299 training triples; choose k"),
-        (
-            {"adapt__num_clusters": 3},
-            {},
-            r"config\.batch\.identities is 4, but there are 3 clusters.*lower the one or raise the other",
-        ),
-        (
-            {"adapt__labels": "truth"},
-            {"num_target_identities": 3},
-            r"config\.batch\.identities is 4, but the target has 3 training identities, which take the place",
-        ),
-    ],
-)
-def test_a_configuration_that_does_not_fit_the_data_is_refused(changes, counts, message):
-    with pytest.raises(ConfigError, match=message):
-        check_counts(changed(**changes), **{**ENOUGH, **counts})

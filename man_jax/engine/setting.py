@@ -1,9 +1,11 @@
 """What stays the same through a run, and the state it starts from or goes on from."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import optax
@@ -47,6 +49,8 @@ class Setting:
 
     config: Config
     workdir: Path
+    claim: AbstractContextManager[Any]
+    """Keeps other processes out of the work directory until it is left."""
     mesh: Mesh
     source: Domain
     target: Domain
@@ -107,11 +111,11 @@ def open_setting(config: Config, workdir: Path) -> Setting:
     if init_from:
         check_pretrained(init_from, jax.eval_shape(create))
     # Claimed only now: what was refused above leaves no work directory that a corrected command would trip over.
-    if jax.process_index() == 0:
-        claim_workdir(workdir, config)
+    claim = claim_workdir(workdir, config) if jax.process_index() == 0 else nullcontext()
     return Setting(
         config=config,
         workdir=workdir,
+        claim=claim,
         mesh=mesh,
         source=source,
         target=target,

@@ -31,7 +31,7 @@ def check_workdir(workdir: Path, config: Config) -> None:
     if differences:
         raise WorkdirError(
             f"{workdir} holds a run of another configuration: {'; '.join(differences)}. "
-            f"Choose another --workdir, or delete this one"
+            f"Choose another --workdir (of man_jax.reproduce: --out), or delete this one"
         )
 
 

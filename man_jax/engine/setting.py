@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import optax
 import orbax.checkpoint as ocp
 from absl import logging
@@ -33,10 +34,11 @@ from man_jax.engine.domains import Domain, open_domains
 from man_jax.engine.extract import Extract, make_extract
 from man_jax.engine.initial import InitialBackbone, place_backbone, read_backbone
 from man_jax.engine.metrics import MetricsWriter
+from man_jax.engine.processes import of_first_process
 from man_jax.engine.sharding import make_mesh, put_replicated, replicated
 from man_jax.engine.state import TrainState, restart_optimizer
 from man_jax.engine.step import Step
-from man_jax.engine.workdir import check_workdir, claim_workdir
+from man_jax.engine.workdir import WorkdirError, check_workdir, claim_workdir
 from man_jax.networks.three_branch import ThreeBranch
 
 QUICK_COMPILATION = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
@@ -111,7 +113,7 @@ def open_setting(config: Config, workdir: Path) -> Setting:
     if init_from:
         check_pretrained(init_from, jax.eval_shape(create))
     # Claimed only now: what was refused above leaves no work directory that a corrected command would trip over.
-    claim = claim_workdir(workdir, config) if jax.process_index() == 0 else nullcontext()
+    claim = _claim(workdir, config)
     return Setting(
         config=config,
         workdir=workdir,
@@ -132,6 +134,20 @@ def open_setting(config: Config, workdir: Path) -> Setting:
         writer=MetricsWriter(workdir, process_index=jax.process_index()),
         backbone=backbone,
     )
+
+
+def _claim(workdir: Path, config: Config) -> AbstractContextManager[Any]:
+    """The claim of process 0, which writes; if it is refused, every process is, and none waits for the others."""
+    claim, refusal = nullcontext(), WorkdirError(f"process 0 could not claim {workdir}; see its own message")
+    claimed = True
+    if jax.process_index() == 0:
+        try:
+            claim = claim_workdir(workdir, config)
+        except WorkdirError as error:
+            claimed, refusal = False, error
+    if not of_first_process(np.array(claimed)):
+        raise refusal
+    return claim
 
 
 def _new_state(

@@ -2,8 +2,10 @@
 
 from types import SimpleNamespace
 
+import jax
 import numpy as np
 import pytest
+from jax.experimental import multihost_utils
 
 from configs import demo
 from configs.variants import turn
@@ -12,7 +14,7 @@ from man_jax.engine import setting
 from man_jax.engine.checkpoint import CHECKPOINTS, save_pretrained
 from man_jax.engine.domains import Domain, number_identities
 from man_jax.engine.optimizer import make_optimizer
-from man_jax.engine.workdir import WorkdirError
+from man_jax.engine.workdir import WorkdirError, claim_workdir
 from tests.engine.splits import new_dataset, new_split
 from tests.engine.tiny import IMAGE_SIZE, new_state
 
@@ -63,6 +65,20 @@ def test_a_run_that_goes_on_does_not_need_the_run_it_started_from(tmp_path):
     with made.claim, pytest.raises(WorkdirError, match="in use by another process"):
         setting.open_setting(made.config, tmp_path)
     assert made.pretrain_epochs == 0
+
+
+@pytest.mark.usefixtures("data")
+@pytest.mark.parametrize("place", [0, 1])
+def test_what_process_0_is_refused_every_process_is(tmp_path, monkeypatch, place):
+    """Of two, each alone: process 0 tells that it failed, and process 1 hears it."""
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(jax, "process_index", lambda: place)
+    monkeypatch.setattr(multihost_utils, "broadcast_one_to_all", lambda told: told if place == 0 else False)
+    with (
+        claim_workdir(tmp_path, small()),
+        pytest.raises(WorkdirError, match=("in use", "process 0 could")[place]),
+    ):
+        setting.open_setting(small(), tmp_path)
 
 
 def test_an_oracle_with_fewer_identities_than_a_batch_is_refused_before_pre_training(data, tmp_path):

@@ -23,7 +23,7 @@ def run_command(main: Callable[[], None]) -> None:
             raise app.UsageError(f"unexpected argument {argv[1]!r}; overrides are written --config.key=value")
         try:
             main()
-        except (ConfigError, DataError, WorkdirError) as error:
+        except (ConfigError, DataError, WorkdirError, FloatingPointError) as error:
             sys.exit(f"error: {error}")
 
     if "config" in flags.FLAGS:

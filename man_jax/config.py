@@ -65,6 +65,7 @@ POSITIVE = (
 ENDLESS = math.inf
 RANGES = {
     "seed": (0, ENDLESS),
+    "data.workers": (0, ENDLESS),
     "augment.erase": (0, 1),
     "augment.flip": (0, 1),
     "augment.pad": (0, ENDLESS),
@@ -106,6 +107,7 @@ def check_config(config: Config, *, num_devices: int) -> None:
         if not least <= (value := _value(config, key)) <= largest:
             limits = f"at least {least}" if largest == ENDLESS else f"between {least} and {largest}"
             raise ConfigError(f"config.{key} is {value}; it must be {limits}")
+    _check_image_size(tuple(config.data.image_size))
     _check_augmentation(config.augment)
     _check_modalities("config.model.modalities", config.model.modalities, MODALITIES)
     if config.evaluation.modalities:
@@ -133,6 +135,13 @@ def check_config(config: Config, *, num_devices: int) -> None:
         raise ConfigError(
             "config.pretrain.epochs is 0 and config.pretrain.init_from is empty: there would be no source "
             "model; give either"
+        )
+
+
+def _check_image_size(size: tuple[Any, ...]) -> None:
+    if len(size) != 2 or not all(isinstance(pixels, int) and pixels >= 1 for pixels in size):
+        raise ConfigError(
+            f"config.data.image_size is {size}; give height and width in whole pixels, each at least 1, e.g. (256, 128)"
         )
 
 
@@ -189,14 +198,24 @@ def _check_divisible(name: str, size: int, num_devices: int) -> None:
         raise ConfigError(f"{name} = {size} is not divisible by {num_devices} devices; make it {remedy}")
 
 
-def check_counts(config: Config, *, num_identities: int, num_samples: int) -> None:
-    """Refuse a configuration that does not fit the data: source identities, target training triples."""
+def check_counts(
+    config: Config, *, num_identities: int, num_samples: int, num_target_identities: int
+) -> None:
+    """Refuse a configuration that does not fit the data: source identities, target training triples and identities.
+
+    The target's identities count only where they take the place of clusters (`adapt.labels=truth`).
+    """
     if config.batch.identities > num_identities:
         raise ConfigError(
             f"config.batch.identities is {config.batch.identities}, but the source has {num_identities} "
             f"training identities; lower it"
         )
-    if config.adapt.labels == "truth":  # identities take the place of clusters
+    if config.adapt.labels == "truth":
+        if config.batch.identities > num_target_identities:
+            raise ConfigError(
+                f"config.batch.identities is {config.batch.identities}, but the target has {num_target_identities} "
+                f"training identities, which take the place of clusters (config.adapt.labels is 'truth'); lower it"
+            )
         return
     if config.adapt.num_clusters > num_samples:
         raise ConfigError(

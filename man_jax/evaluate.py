@@ -19,6 +19,7 @@ from data_pipelines.datasets import READERS, read
 from man_jax.command import run_command
 from man_jax.config import Config, ConfigError, check_config
 from man_jax.engine.evaluation import extract_query_gallery, rank, retrieval_distances
+from man_jax.engine.metrics import replace_file
 from man_jax.engine.report import draw_rankings
 from man_jax.engine.sharding import make_mesh
 from man_jax.engine.trained import open_trained
@@ -70,7 +71,7 @@ def main() -> None:
         out = Path(OUT.value)
         draw_rankings(next(iter(distances.values())), data, out / "ranking.png", seed=config.seed)
         about = {"run": str(run), "weights": trained.description, "dataset": name, "root": root}
-        (out / "evaluation.json").write_text(json.dumps(about | {"figures": figures}, indent=2) + "\n")
+        replace_file(out / "evaluation.json", json.dumps(about | {"figures": figures}, indent=2) + "\n")
         print(f"{out}: evaluation.json, and ranking.png of the first row")
 
 

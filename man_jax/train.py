@@ -2,16 +2,20 @@
 
     python -m man_jax.train --config configs/rgbnt100_to_wmveid863.py [--workdir DIR] [--config.loss.alpha=0.5]
 
-The same command again resumes an interrupted run.
+The same command again resumes an interrupted run. With `--distributed` it is started once on each host, all with the
+same `--workdir` on a file system they share, and JAX_COORDINATOR_ADDRESS (host:port of process 0), JAX_NUM_PROCESSES
+and JAX_PROCESS_ID in the environment.
 """
 
 from pathlib import Path
 
+import jax
 from absl import flags
 from ml_collections import config_flags
 
 from man_jax.command import run_command
 from man_jax.engine.footprint import step_footprint
+from man_jax.engine.processes import join_processes
 from man_jax.engine.run import run
 from man_jax.reporting.tables import results_table
 
@@ -21,6 +25,9 @@ CONFIG = config_flags.DEFINE_config_file(
 COMPILE_ONLY = flags.DEFINE_bool(
     "compile_only", False, "Compile the adaptation step, print the memory it needs, and stop. Reads no data."
 )
+DISTRIBUTED = flags.DEFINE_bool(
+    "distributed", False, "Train together with other processes, which the environment or the cluster names."
+)
 WORKDIR = flags.DEFINE_string(
     "workdir", None, "Where the run is kept; runs/<config.experiment> if not given."
 )
@@ -29,13 +36,16 @@ WORKDIR = flags.DEFINE_string(
 def main() -> None:
     """Flags → run → table."""
     config = CONFIG.value
+    if DISTRIBUTED.value:
+        join_processes()
     if COMPILE_ONLY.value:
         print("\n".join(f"{name:>32} {value:.6g}" for name, value in step_footprint(config).items()))
         return
     workdir = Path(WORKDIR.value or Path("runs") / config.experiment)
     summary = run(config, workdir)
-    print(results_table({name: summary[name] for name in ("source_only", "adapted", "best_on_test")}))
-    print(f"Everything the run left is in {workdir}")
+    if jax.process_index() == 0:
+        print(results_table({name: summary[name] for name in ("source_only", "adapted", "best_on_test")}))
+        print(f"Everything the run left is in {workdir}")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ from man_jax.config import (
     Config,
     ConfigError,
     check_config,
-    check_counts,
 )
 from man_jax.engine.augment import Augmentation, Normalization
 from man_jax.engine.build import build_normalization
@@ -309,6 +308,14 @@ def test_a_value_out_of_its_range_is_refused_and_the_ends_of_the_range_are_not(k
             r"config\.evaluation\.batch_size = 20 is not divisible by 8 devices; make it 16 or 24",
         ),
         ({"evaluation__batch_size": 5}, 8, r"5 is not divisible by 8 devices; make it 8$"),
+        ({"data__image_size": (32,)}, 1, r"config\.data\.image_size is \(32,\); give height and width"),
+        ({"data__image_size": (0, 64)}, 1, r"config\.data\.image_size is \(0, 64\).*each at least 1"),
+        ({"data__image_size": (32.5, 64)}, 1, r"config\.data\.image_size is \(32\.5, 64\).*whole pixels"),
+        (
+            {"data__image_size": (32,), "model__backbone": "vit"},
+            1,
+            r"config\.data\.image_size is \(32,\); give height and width",
+        ),
         ({"adapt__temperature": 0.0}, 1, r"config\.adapt\.temperature is 0\.0; τ must be above 0"),
         (
             {"model__backbone": "vit", "model__vit__heads": 7},
@@ -363,31 +370,3 @@ def test_any_modalities_in_their_order_may_be_trained_on_and_any_of_these_tested
 
 def test_without_pretraining_another_run_s_weights_will_do():
     check_config(changed(pretrain__epochs=0, pretrain__init_from="runs/other"), num_devices=1)
-
-
-ENOUGH = {"num_identities": 50, "num_samples": 5000}
-
-
-def test_data_that_suffice_are_accepted():
-    check_counts(defaults(), **ENOUGH)
-
-
-@pytest.mark.parametrize(
-    ("changes", "counts", "message"),
-    [
-        (
-            {},
-            {"num_identities": 3},
-            r"config\.batch\.identities is 4, but the source has 3 training identities",
-        ),
-        ({}, {"num_samples": 299}, r"num_clusters is 300, but the target has 299 training triples; choose k"),
-        (
-            {"adapt__num_clusters": 3},
-            {},
-            r"config\.batch\.identities is 4, but there are 3 clusters.*lower the one or raise the other",
-        ),
-    ],
-)
-def test_a_configuration_that_does_not_fit_the_data_is_refused(changes, counts, message):
-    with pytest.raises(ConfigError, match=message):
-        check_counts(changed(**changes), **{**ENOUGH, **counts})

@@ -51,22 +51,38 @@ def save_pretrained(workdir: Path, state: TrainState) -> None:
         checkpointer.save((workdir / PRETRAINED).absolute(), _source_part(state), force=True)
 
 
-def restore_pretrained(workdir: Path, like: TrainState, mesh: Mesh) -> TrainState:
-    """`like`, with the pre-trained variables of another run, whatever its number of clusters was.
-
-    Raises:
-        ConfigError: that run left none, or they are of another network or of other source identities.
-    """
+def find_pretrained(workdir: Path) -> Path:
+    """Where another run keeps what pre-training learnt; ConfigError if it left nothing."""
     folder = (workdir / PRETRAINED).absolute()
     if not folder.is_dir():
         raise ConfigError(
             f"config.pretrain.init_from: {folder} does not exist; name the work directory of a run that "
             f"finished pre-training"
         )
+    return folder
+
+
+def check_pretrained(workdir: Path, like: TrainState) -> None:
+    """Compare the shapes of what another run's pre-training learnt with those of `like`; reads no array.
+
+    Raises:
+        ConfigError: that run left none, or they are of another network or of other source identities.
+    """
+    folder = find_pretrained(workdir)
+    with ocp.StandardCheckpointer() as checkpointer:
+        found = checkpointer.metadata(folder).item_metadata
+    _check_shapes(found, jax.eval_shape(_source_part, like), folder)
+
+
+def restore_pretrained(workdir: Path, like: TrainState, mesh: Mesh) -> TrainState:
+    """`like`, with the pre-trained variables of another run, whatever its number of clusters was.
+
+    Raises ConfigError as `check_pretrained` does.
+    """
+    check_pretrained(workdir, like)
     abstract = _abstract(jax.eval_shape(_source_part, like), mesh)
     with ocp.StandardCheckpointer() as checkpointer:
-        _check_shapes(checkpointer.metadata(folder).item_metadata, abstract, folder)
-        found = put_replicated(checkpointer.restore(folder, abstract), mesh)
+        found = put_replicated(checkpointer.restore(find_pretrained(workdir), abstract), mesh)
     num_source = like.banks.source.valid.shape[0]
     fresh = like.params["heads"]
     heads = jax.tree.map(lambda new, old: new.at[..., :num_source].set(old), fresh, found["params"]["heads"])

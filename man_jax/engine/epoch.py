@@ -1,11 +1,14 @@
 """One epoch of iterations."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
+from jaxtyping import Array, Bool
 
 from data_pipelines.loader import training_batches
 from data_pipelines.prepared import PreparedSplit
@@ -43,7 +46,7 @@ def train_epoch(
 
     A domain that is None takes no part: the step is given None in its place.
 
-    Raises FloatingPointError if a term is not finite, which no later step could mend.
+    Raises FloatingPointError if a term or the state is not finite, which no later step could mend.
     """
     progress = track(
         zip(*(repeat(None, num_steps) if batches is None else batches for batches in domains), strict=True),
@@ -57,13 +60,36 @@ def train_epoch(
         state, terms = step(state, *batches)
         history.append(terms)
         if len(history) > RUN_AHEAD:
-            progress.set_postfix(loss=float(history[-1 - RUN_AHEAD]["total"]))
+            past = history[-1 - RUN_AHEAD]
+            loss = float(past["total"])
+            if not np.isfinite(loss):
+                _refuse_broken(_broken(_means([past])), description)
+            progress.set_postfix(loss=loss)
+    means = _means(history)
+    # The terms are of before each update: what the last one did is seen in the state alone.
+    _refuse_broken(_broken(means) + ([] if _is_finite(state) else ["the state"]), description)
+    return state, means
+
+
+def _means(history: Sequence[Terms]) -> dict[str, float]:
     fetched = jax.device_get(history)
-    means = {f"loss/{name}": float(np.mean([terms[name] for terms in fetched])) for name in fetched[0]}
-    broken = sorted(name for name, mean in means.items() if not np.isfinite(mean))
+    return {f"loss/{name}": float(np.mean([terms[name] for terms in fetched])) for name in fetched[0]}
+
+
+def _broken(figures: Mapping[str, float]) -> list[str]:
+    return sorted(name for name, figure in figures.items() if not np.isfinite(figure))
+
+
+def _refuse_broken(broken: Sequence[str], description: str) -> None:
     if broken:
         raise FloatingPointError(
             f"{description}: {', '.join(broken)} became infinite or NaN; the last checkpoint is whole. "
             f"Lower the learning rate of this phase, or raise its warmup_epochs"
         )
-    return state, means
+
+
+@jax.jit
+def _is_finite(tree: Any) -> Bool[Array, ""]:
+    """Whether every floating number of a tree is finite."""
+    floats = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    return jnp.all(jnp.array([jnp.isfinite(leaf).all() for leaf in floats]))

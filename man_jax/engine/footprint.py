@@ -21,7 +21,7 @@ def step_footprint(config: Config) -> dict[str, Any]:
     mesh = make_mesh()
     check_config(config, num_devices=mesh.size)
     source, target = (_published_size(config, side) for side in ("source", "target"))
-    num_target = config.adapt.num_clusters
+    num_target = target[1] if config.adapt.labels == "truth" else config.adapt.num_clusters
     model = build_model(config.model, num_classes=source[1] + num_target)
     optimizer = build_optimizer(config.adapt, iterations=config.adapt.iterations)
     sizes = {"num_source": source[1], "num_target": num_target, "num_samples": source[0] + target[0]}
@@ -30,8 +30,9 @@ def step_footprint(config: Config) -> dict[str, Any]:
     shape = (batch_size, model.num_modalities, *config.data.image_size, 3)
     batch = jax.eval_shape(partial(_blank_batch, shape))
     state, batch = _placed(state, replicated(mesh)), _placed(batch, batch_sharding(mesh))
+    batches = (None if config.adapt.protocol == "us" else batch, batch)
     start = time.monotonic()
-    compiled = build_step(config, model, optimizer, mesh).lower(state, batch, batch).compile()
+    compiled = build_step(config, model, optimizer, mesh).lower(state, *batches).compile()
     memory: Any = compiled.memory_analysis()
     held, new, scratch = (
         memory.argument_size_in_bytes,

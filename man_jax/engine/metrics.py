@@ -131,18 +131,19 @@ def write_summary(
     """
     if process_index == 0:
         text = json.dumps(_jsonable(summary), indent=2, allow_nan=False) + "\n"
-        _replace_file(Path(workdir) / SUMMARY_FILE, text)
+        replace_file(Path(workdir) / SUMMARY_FILE, text)
 
 
 def _write_rows(workdir: Path, rows: list[dict[str, Any]]) -> None:
-    _replace_file(workdir / METRICS_FILE, "".join(map(_json_line, rows)))
+    replace_file(workdir / METRICS_FILE, "".join(map(_json_line, rows)))
 
 
 def _json_line(row: Mapping[str, Any]) -> str:
     return json.dumps(_jsonable(row), allow_nan=False) + "\n"
 
 
-def _replace_file(path: Path, text: str) -> None:
+def replace_file(path: Path, text: str) -> None:
+    """Write a text atomically: a reader sees the old file or the new one, never half of one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     with partial.open("w", encoding="utf-8") as file:

@@ -17,6 +17,7 @@ from man_jax.engine.epoch import labelled_batches, train_epoch
 from man_jax.engine.evaluation import extract_query_gallery, rank, retrieval_distances
 from man_jax.engine.extract import FeatureTable, extract_table
 from man_jax.engine.metrics import read_history
+from man_jax.engine.processes import of_first_process
 from man_jax.engine.relabel import (
     begin_epoch,
     cluster_target,
@@ -63,7 +64,7 @@ def pretrain(setting: Setting, state: TrainState) -> TrainState:
             row |= evaluate(setting, state)
             save_pretrained(setting.workdir, state)
         _finish_epoch(setting, state, row, epoch=epoch + 1, phase="pretrain")
-    if setting.pretrain_epochs == 0 and not read_history(setting.workdir):
+    if setting.pretrain_epochs == 0 and of_first_process(np.array(not read_history(setting.workdir))):
         setting.writer.write(evaluate(setting, state), step=0, epoch=0, phase="pretrain")
     return state
 

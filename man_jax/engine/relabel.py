@@ -20,6 +20,7 @@ from man_jax.alignment.pseudo_labels import (
     clustering_accuracy,
 )
 from man_jax.engine.extract import FeatureTable
+from man_jax.engine.processes import of_first_process
 from man_jax.engine.state import Banks, TrainState
 from man_jax.objectives.memory import flush
 
@@ -30,7 +31,7 @@ HeadNorm = Literal["matched", "unit"]
 def cluster_target(
     features: FeatureTable, *, num_clusters: int, seed: int, epoch: int, **kmeans_settings
 ) -> Int32[np.ndarray, "L N"]:
-    """Labels of the four clusterings R, N, T, F, each in a numbering of its own (Eq. 1–3)."""
+    """Labels of the four clusterings R, N, T, F, each numbered on its own (Eq. 1–3); the same on all processes."""
     stream = jax.random.fold_in(jax.random.key(seed), zlib.crc32(b"kmeans"))
     tables = [*features.modal, features.fused]
     keys = jax.random.split(jax.random.fold_in(stream, epoch), len(tables))
@@ -38,7 +39,7 @@ def cluster_target(
         kmeans(jnp.asarray(table), num_clusters=num_clusters, key=key, **kmeans_settings)
         for table, key in zip(tables, keys, strict=True)
     ]
-    return np.stack([np.asarray(result.labels) for result in results])
+    return of_first_process(np.stack([np.asarray(result.labels) for result in results]))
 
 
 def settle_target(

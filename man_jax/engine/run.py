@@ -18,10 +18,11 @@ def run(config: Config, workdir: Path) -> dict[str, Any]:
         FloatingPointError: if training diverges.
     """
     setting = open_setting(config, workdir)
-    state = first_state(setting)
-    setting = replace(setting, backbone=None)  # what a file gave is in the state now
-    state = pretrain(setting, state)
-    state = adapt(setting, state)
-    setting.writer.close()
-    setting.checkpoints.close()
-    return report(setting, state)
+    with setting.claim:
+        state = first_state(setting)
+        setting = replace(setting, backbone=None)  # what a file gave is in the state now
+        state = pretrain(setting, state)
+        state = adapt(setting, state)
+        setting.writer.close()
+        setting.checkpoints.close()
+        return report(setting, state)

@@ -1,10 +1,14 @@
 """What stays the same through a run, and the state it starts from or goes on from."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
+import numpy as np
 import optax
 import orbax.checkpoint as ocp
 from absl import logging
@@ -19,6 +23,8 @@ from man_jax.engine.build import (
     build_step,
 )
 from man_jax.engine.checkpoint import (
+    check_pretrained,
+    find_pretrained,
     has_checkpoint,
     open_checkpoints,
     restore_pretrained,
@@ -28,10 +34,11 @@ from man_jax.engine.domains import Domain, open_domains
 from man_jax.engine.extract import Extract, make_extract
 from man_jax.engine.initial import InitialBackbone, place_backbone, read_backbone
 from man_jax.engine.metrics import MetricsWriter
+from man_jax.engine.processes import of_first_process
 from man_jax.engine.sharding import make_mesh, put_replicated, replicated
 from man_jax.engine.state import TrainState, restart_optimizer
 from man_jax.engine.step import Step
-from man_jax.engine.workdir import check_workdir, claim_workdir
+from man_jax.engine.workdir import WorkdirError, check_workdir, claim_workdir
 from man_jax.networks.three_branch import ThreeBranch
 
 QUICK_COMPILATION = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
@@ -44,11 +51,15 @@ class Setting:
 
     config: Config
     workdir: Path
+    claim: AbstractContextManager[Any]
+    """Keeps other processes out of the work directory until it is left."""
     mesh: Mesh
     source: Domain
     target: Domain
     num_target: int
     """Target classes: clusters, or, for the oracle, true identities."""
+    create: Callable[[], TrainState]
+    """A new state, as pre-training begins with."""
     model: ThreeBranch
     extract: Extract
     pretrain_iterations: int
@@ -77,11 +88,19 @@ def open_setting(config: Config, workdir: Path) -> Setting:
     mesh = make_mesh()
     check_config(config, num_devices=mesh.size)
     check_workdir(workdir, config)
-    # A run that goes on does not need the file any more.
+    # A run that goes on needs neither the file nor the other run any more.
     fresh = not has_checkpoint(workdir)
     backbone = read_backbone(config.model, config.data.image_size) if fresh else None
+    init_from = Path(config.pretrain.init_from) if fresh and config.pretrain.init_from else None
+    if init_from:
+        find_pretrained(init_from)
     source, target = open_domains(config)
-    check_counts(config, num_identities=source.num_identities, num_samples=len(target.data.train))
+    check_counts(
+        config,
+        num_identities=source.num_identities,
+        num_samples=len(target.data.train),
+        num_target_identities=target.num_identities,
+    )
     oracle = config.adapt.labels == "truth"
     num_target = target.num_identities if oracle else config.adapt.num_clusters
     model = build_model(config.model, num_classes=source.num_identities + num_target)
@@ -90,16 +109,20 @@ def open_setting(config: Config, workdir: Path) -> Setting:
     pretrain_iterations = config.pretrain.iterations or one_pass
     pretrain_optimizer = build_optimizer(config.pretrain, iterations=pretrain_iterations)
     adapt_optimizer = build_optimizer(config.adapt, iterations=config.adapt.iterations)
+    create = _new_state(config, model, pretrain_optimizer, source, target, num_target)
+    if init_from:
+        check_pretrained(init_from, jax.eval_shape(create))
     # Claimed only now: what was refused above leaves no work directory that a corrected command would trip over.
-    if jax.process_index() == 0:
-        claim_workdir(workdir, config)
+    claim = _claim(workdir, config)
     return Setting(
         config=config,
         workdir=workdir,
+        claim=claim,
         mesh=mesh,
         source=source,
         target=target,
         num_target=num_target,
+        create=create,
         model=model,
         extract=make_extract(model, build_normalization(config), mesh),
         pretrain_iterations=pretrain_iterations,
@@ -113,27 +136,51 @@ def open_setting(config: Config, workdir: Path) -> Setting:
     )
 
 
+def _claim(workdir: Path, config: Config) -> AbstractContextManager[Any]:
+    """The claim of process 0, which writes; if it is refused, every process is, and none waits for the others."""
+    claim, refusal = nullcontext(), WorkdirError(f"process 0 could not claim {workdir}; see its own message")
+    claimed = True
+    if jax.process_index() == 0:
+        try:
+            claim = claim_workdir(workdir, config)
+        except WorkdirError as error:
+            claimed, refusal = False, error
+    if not of_first_process(np.array(claimed)):
+        raise refusal
+    return claim
+
+
+def _new_state(
+    config: Config,
+    model: ThreeBranch,
+    optimizer: optax.GradientTransformation,
+    source: Domain,
+    target: Domain,
+    num_target: int,
+) -> Callable[[], TrainState]:
+    return partial(
+        build_state,
+        config,
+        model,
+        optimizer,
+        num_source=source.num_identities,
+        num_target=num_target,
+        num_samples=len(source.data.train) + len(target.data.train),
+    )
+
+
 def first_state(setting: Setting) -> TrainState:
     """The state of the last checkpoint, or a new one; metrics written after that checkpoint are dropped."""
-    create = partial(
-        build_state,
-        setting.config,
-        setting.model,
-        setting.pretrain_optimizer,
-        num_source=setting.source.num_identities,
-        num_target=setting.num_target,
-        num_samples=len(setting.source.data.train) + len(setting.target.data.train),
-    )
     step = setting.checkpoints.latest_step()
     setting.writer.resume(-1 if step is None else step)
     if step is not None:
         logging.info("going on from the checkpoint of step %d in %s", step, setting.workdir)
-        like = jax.eval_shape(create)
+        like = jax.eval_shape(setting.create)
         if step > setting.pretrain_steps:
             like = jax.eval_shape(partial(restart_optimizer, optimizer=setting.adapt_optimizer), like)
         return restore_state(setting.checkpoints, step, like, setting.mesh)
     options = QUICK_COMPILATION if jax.default_backend() == "cpu" else None
-    state = jax.jit(create, out_shardings=replicated(setting.mesh), compiler_options=options)()
+    state = jax.jit(setting.create, out_shardings=replicated(setting.mesh), compiler_options=options)()
     if init_from := setting.config.pretrain.init_from:
         logging.info("starting from the pre-trained variables of %s", init_from)
         return restore_pretrained(Path(init_from), state, setting.mesh)

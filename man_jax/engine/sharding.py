@@ -1,6 +1,7 @@
 """Where arrays live: batches split over the `data` axis of a mesh of all devices, all else on every device."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import jax
@@ -11,8 +12,12 @@ DATA = "data"
 
 
 def make_mesh(devices: Sequence[Any] | None = None) -> Mesh:
-    """One axis over all devices of all hosts. Auto axes: the default, Explicit, refuses gathers and scatters."""
+    """One axis over all devices of all hosts. Auto axes: the default, Explicit, refuses gathers and scatters.
+
+    Devices are in the order of their processes, since `local_rows` gives each process the next slice of a batch.
+    """
     devices = jax.devices() if devices is None else devices
+    devices = sorted(devices, key=lambda device: (device.process_index, device.id))
     return Mesh(np.asarray(devices), (DATA,), axis_types=(AxisType.Auto,))
 
 
@@ -39,7 +44,13 @@ def put_replicated(tree, mesh: Mesh):
 
     Every leaf is copied: `device_put` may alias its source, and donating the alias would delete it.
     """
-    return jax.jit(lambda t: jax.tree.map(lambda leaf: leaf.copy(), t), out_shardings=replicated(mesh))(tree)
+    return _copier(mesh)(tree)
+
+
+@cache
+def _copier(mesh: Mesh) -> Callable[[Any], Any]:
+    # Kept: a function jitted anew at each call is compiled anew at each call.
+    return jax.jit(lambda tree: jax.tree.map(lambda leaf: leaf.copy(), tree), out_shardings=replicated(mesh))
 
 
 def local_rows(num_rows: int) -> slice:

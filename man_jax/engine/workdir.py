@@ -1,16 +1,21 @@
-"""One work directory, one configuration."""
+"""One work directory, one configuration, one process that writes in it."""
 
+import fcntl
 import json
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
+
+from absl import logging
 
 from man_jax.config import Config
 
 CONFIG = "config.json"
+LOCK = ".lock"
 
 
 class WorkdirError(ValueError):
-    """The work directory belongs to another configuration."""
+    """The work directory belongs to another configuration, or another process is at work in it."""
 
 
 def check_workdir(workdir: Path, config: Config) -> None:
@@ -26,17 +31,40 @@ def check_workdir(workdir: Path, config: Config) -> None:
     if differences:
         raise WorkdirError(
             f"{workdir} holds a run of another configuration: {'; '.join(differences)}. "
-            f"Choose another --workdir, or delete this one"
+            f"Choose another --workdir (of man_jax.reproduce: --out), or delete this one"
         )
 
 
-def claim_workdir(workdir: Path, config: Config) -> None:
-    """Write the resolved configuration; raises as `check_workdir` does."""
-    check_workdir(workdir, config)
+def claim_workdir(workdir: Path, config: Config) -> AbstractContextManager[Any]:
+    """Write the resolved configuration, and keep other processes out until the context that is returned is left.
+
+    Raises:
+        WorkdirError: another process is at work there, or as `check_workdir` does.
+    """
     workdir.mkdir(parents=True, exist_ok=True)
-    partial = workdir / f"{CONFIG}.partial"
-    partial.write_text(json.dumps(_plain(config), indent=2) + "\n")
-    partial.replace(workdir / CONFIG)
+    with ExitStack() as claim:
+        claim.enter_context(_locked(workdir))
+        # Again, behind the lock: whoever had it may have claimed the folder since the command was checked.
+        check_workdir(workdir, config)
+        partial = workdir / f"{CONFIG}.partial"
+        partial.write_text(json.dumps(_plain(config), indent=2) + "\n")
+        partial.replace(workdir / CONFIG)
+        return claim.pop_all()
+
+
+def _locked(workdir: Path) -> TextIO:
+    """A file whose lock ends when it is closed, even by a kill."""
+    lock = (workdir / LOCK).open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise WorkdirError(
+            f"{workdir} is in use by another process; wait until that has ended, or choose another --workdir"
+        ) from None
+    except OSError as error:  # a file system without locks
+        logging.warning("%s cannot be locked (%s); do not start the same run twice at once", workdir, error)
+    return lock
 
 
 def read_config(workdir: Path) -> dict[str, Any]:

@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 
-from man_jax.engine.epoch import labelled_batches, train_epoch
+from man_jax.engine.epoch import RUN_AHEAD, labelled_batches, train_epoch
+from man_jax.engine.optimizer import make_optimizer
 from man_jax.engine.sharding import make_mesh
 from tests.engine.splits import new_split
+from tests.engine.tiny import new_state
 
 N, T, B = 20, 3, 8
 PLAN = np.random.default_rng(0).integers(0, N, (T, B), np.int32)
@@ -81,3 +83,30 @@ def test_a_term_that_is_not_finite_ends_the_run_by_name_and_with_a_remedy(broken
 
     with pytest.raises(FloatingPointError, match=r"^epoch 2: loss/triplet became.*learning rate"):
         train_epoch(diverging, [], [1.0, 2.0, 1.0], num_steps=3, description="epoch 2")
+
+
+def test_a_loss_that_is_not_finite_ends_the_epoch_as_soon_as_it_is_fetched():
+    taken = []
+
+    def diverging(state, number):
+        taken.append(number)
+        return state, {"total": np.float32(np.nan if number == 1 else 0), "triplet": np.float32(0)}
+
+    with pytest.raises(FloatingPointError, match=r"^epoch 2: loss/total became.*learning rate"):
+        train_epoch(diverging, [], range(50), num_steps=50, description="epoch 2")
+    assert len(taken) == 2 + RUN_AHEAD
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+def test_a_last_update_that_breaks_the_state_ends_the_run_before_it_is_saved(broken):
+    def breaking(_, number):
+        return {"count": np.int32(3), "kernel": np.full(4, number, np.float32)}, {"total": np.float32(0)}
+
+    with pytest.raises(FloatingPointError, match=r"^epoch 2: the state became infinite or NaN"):
+        train_epoch(breaking, {}, [1.0, broken], num_steps=2, description="epoch 2")
+    train_epoch(breaking, {}, [broken, 1.0], num_steps=2, description="epoch 2")
+
+
+def test_a_state_amid_training_is_finite():
+    state = new_state(make_optimizer("adam", lambda _: 0.1, weight_decay=0.0))
+    train_epoch(lambda state, _: (state, {"total": np.float32(0)}), state, [1.0], num_steps=1, description="")

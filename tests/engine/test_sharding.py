@@ -1,9 +1,12 @@
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import AxisType
 
+from man_jax.engine import sharding
 from man_jax.engine.sharding import (
     DATA,
     batch_sharding,
@@ -24,6 +27,17 @@ def test_a_mesh_has_one_automatic_axis_over_all_devices():
 
 def test_a_mesh_may_have_fewer_devices():
     assert make_mesh(jax.devices()[:2]).size == 2
+
+
+def test_the_devices_of_a_mesh_are_in_order_of_process_and_number():
+    devices = jax.devices()
+    assert list(make_mesh(devices[::-1]).devices) == devices
+    owners = [(1, 0), (0, 3), (1, 2), (0, 1)]
+    known = [SimpleNamespace(process_index=process, id=number) for process, number in owners]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("man_jax.engine.sharding.Mesh", lambda devices, *_, **__: devices)
+        ordered = make_mesh(known)
+    assert [(device.process_index, device.id) for device in ordered] == sorted(owners)
 
 
 def test_each_device_has_its_share_of_the_rows_of_a_batch():
@@ -57,6 +71,13 @@ def test_what_is_replicated_may_be_donated_and_its_source_lives_on(num_devices):
     jax.jit(lambda x: x + 1, donate_argnums=0)(copy)
     assert copy.is_deleted()
     np.testing.assert_array_equal(source, np.arange(6))
+
+
+def test_trees_of_the_same_shapes_are_replicated_by_one_program():
+    mesh = make_mesh(jax.devices()[:3])  # of no other test
+    for _ in range(2):
+        put_replicated({"x": np.arange(11.0)}, mesh)
+    assert sharding._copier(mesh)._cache_size() == 1
 
 
 def test_random_keys_can_be_replicated():

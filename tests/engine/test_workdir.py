@@ -1,10 +1,13 @@
+import fcntl
 import json
+import subprocess
+import sys
 
 import pytest
 from ml_collections import ConfigDict
 
 from man_jax.config import Config
-from man_jax.engine.workdir import CONFIG, WorkdirError, check_workdir, claim_workdir
+from man_jax.engine.workdir import CONFIG, LOCK, WorkdirError, check_workdir, claim_workdir
 
 
 def config(**changes) -> Config:
@@ -17,7 +20,8 @@ def config(**changes) -> Config:
 @pytest.fixture
 def claimed(tmp_path):
     workdir = tmp_path / "runs" / "one"
-    claim_workdir(workdir, config())
+    with claim_workdir(workdir, config()):
+        pass
     return workdir
 
 
@@ -28,7 +32,8 @@ def test_a_new_work_directory_is_made_and_keeps_the_configuration(claimed):
 
 def test_the_same_configuration_may_come_again(claimed):
     before = (claimed / CONFIG).read_bytes()
-    claim_workdir(claimed, config())
+    with claim_workdir(claimed, config()):
+        pass
     assert (claimed / CONFIG).read_bytes() == before
 
 
@@ -59,14 +64,16 @@ def test_a_refusal_leaves_the_configuration_as_it_was(claimed):
 
 def test_what_a_kill_left_half_written_is_no_claim(tmp_path):
     (tmp_path / f"{CONFIG}.partial").write_text('{"seed": 3, "da')
-    claim_workdir(tmp_path, config())
+    with claim_workdir(tmp_path, config()):
+        pass
     assert json.loads((tmp_path / CONFIG).read_text())["seed"] == 0
-    assert [path.name for path in tmp_path.iterdir()] == [CONFIG]
+    assert {path.name for path in tmp_path.iterdir()} == {CONFIG, LOCK}
 
 
 def test_other_files_in_the_folder_do_not_matter(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    claim_workdir(tmp_path, config())
+    with claim_workdir(tmp_path, config()):
+        pass
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
@@ -78,3 +85,50 @@ def test_checking_a_work_directory_leaves_nothing_in_it(tmp_path):
 def test_a_check_refuses_what_a_claim_would_refuse(claimed):
     with pytest.raises(WorkdirError, match=r"config\.seed is 0 there and 1 here"):
         check_workdir(claimed, config(seed=1))
+
+
+# --- one process at a time
+
+HOLDER = """
+import fcntl, sys, time
+lock = open(sys.argv[1], "w")
+fcntl.flock(lock, fcntl.LOCK_EX)
+print("held", flush=True)
+time.sleep(300)
+"""
+
+
+def test_a_work_directory_in_which_another_process_is_at_work_is_refused_until_that_is_killed(claimed):
+    command = [sys.executable, "-c", HOLDER, str(claimed / LOCK)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        try:
+            assert holder.stdout.readline() == "held\n"
+            with pytest.raises(WorkdirError, match=r"one is in use by another process; .* another --workdir"):
+                claim_workdir(claimed, config())
+        finally:
+            holder.kill()
+    with claim_workdir(claimed, config()):
+        pass
+
+
+def test_a_claim_holds_until_it_is_left(claimed):
+    with claim_workdir(claimed, config()), pytest.raises(WorkdirError, match="in use"):
+        claim_workdir(claimed, config())
+    with claim_workdir(claimed, config()):
+        pass
+
+
+def test_a_refused_claim_holds_nothing(claimed):
+    with pytest.raises(WorkdirError, match=r"config\.seed"):
+        claim_workdir(claimed, config(seed=1))
+    with claim_workdir(claimed, config()):
+        pass
+
+
+def test_a_file_system_without_locks_is_no_reason_to_refuse(claimed, monkeypatch):
+    def refuse(*_):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with claim_workdir(claimed, config()):
+        pass

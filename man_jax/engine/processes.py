@@ -1,0 +1,49 @@
+"""Several processes that train together, each with its own devices: on several hosts, or on one."""
+
+import os
+from typing import Any
+
+import jax
+from jax.experimental import multihost_utils
+
+from man_jax.config import ConfigError
+
+ADDRESS, COUNT, PLACE = "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"
+"""Environment variables: host:port of process 0, how many processes there are, and which this is, from 0 on."""
+
+
+def join_processes() -> None:
+    """Connect this process with the others, before anything else of JAX is called.
+
+    What the environment does not name is found by JAX itself on TPU pods, under Slurm and under Open MPI.
+
+    Raises:
+        ConfigError: something is missing or no number. If the others do not answer within five minutes, JAX ends the
+            process by itself.
+    """
+    count, place = (_number(name) for name in (COUNT, PLACE))
+    # Else SIGTERM would be heard and not obeyed; a run needs no warning, since it goes on after its last epoch.
+    jax.config.update("jax_enable_preemption_service", False)
+    try:
+        jax.distributed.initialize(num_processes=count, process_id=place)
+    except (ValueError, RuntimeError) as error:
+        told = ", ".join(f"{name}={os.environ.get(name, '')}" for name in (ADDRESS, COUNT, PLACE))
+        raise ConfigError(
+            f"--distributed: {error} ({told}); start every process with {ADDRESS} (host:port of process 0), {COUNT} "
+            f"and {PLACE} (from 0 on) in its environment"
+        ) from error
+
+
+def of_first_process(values: Any) -> Any:
+    """Process 0's NumPy arrays on every process, which all have to call this; of a single one, its own.
+
+    What each process computes alone may differ by rounding, and what follows from it would then be different programs.
+    """
+    return values if jax.process_count() == 1 else multihost_utils.broadcast_one_to_all(values)
+
+
+def _number(name: str) -> int | None:
+    value = os.environ.get(name, "")
+    if value and not value.isdecimal():
+        raise ConfigError(f"--distributed: {name} is {value!r}; it must be a whole number of at least 0")
+    return int(value) if value else None

@@ -1,0 +1,42 @@
+"""Configurations that do not fit the data they are to run on."""
+
+import pytest
+
+from man_jax.config import ConfigError, check_counts
+from tests.test_config import changed, defaults
+
+ENOUGH = {"num_identities": 50, "num_samples": 5000, "num_target_identities": 40}
+
+
+def test_data_that_suffice_are_accepted():
+    check_counts(defaults(), **ENOUGH)
+
+
+def test_only_the_oracle_needs_identities_in_the_target():
+    check_counts(defaults(), **{**ENOUGH, "num_target_identities": 0})
+
+
+@pytest.mark.parametrize(
+    ("changes", "counts", "message"),
+    [
+        (
+            {},
+            {"num_identities": 3},
+            r"config\.batch\.identities is 4, but the source has 3 training identities",
+        ),
+        ({}, {"num_samples": 299}, r"num_clusters is 300, but the target has 299 training triples; choose k"),
+        (
+            {"adapt__num_clusters": 3},
+            {},
+            r"config\.batch\.identities is 4, but there are 3 clusters.*lower the one or raise the other",
+        ),
+        (
+            {"adapt__labels": "truth"},
+            {"num_target_identities": 3},
+            r"config\.batch\.identities is 4, but the target has 3 training identities, which take the place",
+        ),
+    ],
+)
+def test_a_configuration_that_does_not_fit_the_data_is_refused(changes, counts, message):
+    with pytest.raises(ConfigError, match=message):
+        check_counts(changed(**changes), **{**ENOUGH, **counts})

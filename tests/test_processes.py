@@ -1,0 +1,83 @@
+"""Two processes with a device each train as one process with two devices does."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.test_train import ROOT, trees
+
+__all__ = ["trees"]
+
+SMALL = (
+    "--config.model.stage_sizes=(1,)",
+    "--config.model.width=4",
+    "--config.model.modalities=('R',)",
+)
+
+
+def start(trees: Path, workdir: Path, *words: str, **variables: str) -> subprocess.Popen:
+    """The command of record on the smallest network."""
+    command = [
+        *(sys.executable, "-m", "man_jax.train", "--config=configs/demo.py:us+smoke", f"--workdir={workdir}"),
+        f"--config.data.source.root={trees / 'RGBNT100'}",
+        f"--config.data.target.root={trees / 'WMVeID863'}",
+        f"--config.data.prepared={trees / 'prepared'}",
+        *SMALL,
+        *words,
+    ]
+    quick = {"JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "XLA_FLAGS": ""}
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=os.environ | quick | variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def start_two(trees: Path, workdir: Path, *words: str) -> list[subprocess.Popen]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    shared = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2"}
+    return [start(trees, workdir, "--distributed", *words, **shared, JAX_PROCESS_ID=str(i)) for i in range(2)]
+
+
+def outputs(processes: list[subprocess.Popen]) -> list[tuple[int, str, str]]:
+    """(exit code, stdout, stderr) of each; none is left running."""
+    try:
+        found = [process.communicate(timeout=300) for process in processes]
+        return [(process.returncode, *texts) for process, texts in zip(processes, found, strict=True)]
+    finally:
+        for process in processes:
+            process.kill()
+
+
+def rows(workdir: Path) -> dict[str, dict[str, float]]:
+    """The figures of every line, by phase and epoch."""
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    named = {f"{line.pop('phase')} {line['epoch']}": line for line in lines}
+    assert len(named) == len(lines)
+    return named
+
+
+def test_two_processes_train_as_one_with_two_devices_and_only_the_first_writes(trees, tmp_path):
+    single = start(trees, tmp_path / "single", XLA_FLAGS="--xla_force_host_platform_device_count=2")
+    [(code, _, log)] = outputs([single])
+    assert code == 0, log[-3000:]
+    first, second = outputs(start_two(trees, tmp_path / "double"))
+    for code, _, log in (first, second):
+        assert code == 0, log[-3000:]
+    assert "adapted" in first[1]
+    assert "adapted" not in second[1]
+    assert len(list((tmp_path / "double" / "tensorboard").iterdir())) == 1
+    found, expected = rows(tmp_path / "double"), rows(tmp_path / "single")
+    assert list(found) == ["pretrain 1", "adapt 1", "adapt 2"]
+    # The same bits on the machine it was written on; approximately, since another may add up in another order.
+    assert found == {name: pytest.approx(row, rel=1e-4) for name, row in expected.items()}

@@ -4,8 +4,8 @@
 
 The oracle is the same run with true target labels in place of pseudo-labels, from the same pre-trained weights.
 `--rows no_cpa,no_pda,adapt.sampling=reliable` runs these besides, each a variant of configs/variants.py or one key's
-other value, and makes a table of what each gains or costs. They start from the same weights too, so what a row changes it
-changes in adaptation only, and one that needs other weights is refused. Started again, it goes on where it stopped.
+other value, and makes a table of what each gains or costs. They start from the same weights too, so what a row changes
+it changes in adaptation only, and one that needs other weights is refused. Started again, it goes on where it stopped.
 """
 
 import json

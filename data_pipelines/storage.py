@@ -1,6 +1,6 @@
 """Where the images of a split are while they are trained on: in memory, in one mapped file, or in the shards.
 
-All three give the same bytes. Memory needs no file and is copied to each loader process; a mapped file is read once
+All three give the same bytes. Memory is fastest and is copied to each loader process; a mapped file is read once
 into the system's cache, which all processes share, and may be larger than memory; the shards need neither, but
 are decompressed at each read.
 """

@@ -13,6 +13,7 @@ from PIL import Image
 from data_pipelines import builders, shards
 from data_pipelines.readers import rgbnt100, wmveid863
 from data_pipelines.records import DataError
+from tests.data_pipelines.preparing import SIZE, prepare
 from tests.data_pipelines.trees import (
     MODALITY_COLOURS,
     write_picture,
@@ -21,24 +22,13 @@ from tests.data_pipelines.trees import (
     write_wmveid863,
 )
 
-SIZE = (16, 12)
-
-
-@pytest.fixture
-def tree(tmp_path) -> Path:
-    return write_wmveid863(tmp_path / "source")
-
-
-def _prepare(tree: Path) -> Path:
-    return builders.prepare(wmveid863.read(tree), tree.parent / "out", image_size=SIZE)
-
 
 def _finished(tree: Path) -> list[Path]:
     return list((tree.parent / "out").rglob("dataset_info.json"))
 
 
 def test_a_prepared_split_carries_the_table_of_its_triples(tree):
-    query = builders.load(_prepare(tree)).query
+    query = builders.load(prepare(tree)).query
     assert query.pids.tolist() == [100, 101]
     assert query.camids.tolist() == query.groups.tolist() == [1, 3]
     assert query.scenes.tolist() == [-1, -1]
@@ -46,7 +36,7 @@ def test_a_prepared_split_carries_the_table_of_its_triples(tree):
 
 
 def test_a_prepared_data_set_knows_its_protocol(tree):
-    prepared = builders.load(_prepare(tree))
+    prepared = builders.load(prepare(tree))
     assert (prepared.name, prepared.removal, prepared.image_size) == ("wmveid863", "camid", SIZE)
 
 
@@ -62,7 +52,7 @@ def test_images_are_in_the_order_rgb_near_thermal(tmp_path, reader, write):
 def test_the_ith_image_belongs_to_the_ith_row(tree):
     for i, path in enumerate(sorted(tree.glob("train/*/vis/*.jpg"))):
         write_picture(path, (50 * i, 50 * i, 50 * i))
-    train = builders.load(_prepare(tree)).train
+    train = builders.load(prepare(tree)).train
     np.testing.assert_allclose(
         [image[0].mean() for image in map(train.__getitem__, range(3))], [0, 50, 100], atol=2
     )
@@ -73,7 +63,7 @@ def test_images_are_what_pillow_makes_of_them(tree):
     noise = np.random.default_rng(0).integers(0, 256, (40, 30, 3), np.uint8)
     for modality in ("vis", "ni", "th"):
         Image.fromarray(noise).save(tree / "train/0007" / modality / path.name)
-    prepared = builders.load(_prepare(tree)).train
+    prepared = builders.load(prepare(tree)).train
     expected = Image.fromarray(noise).resize((12, 16), Image.Resampling.BILINEAR)
     np.testing.assert_array_equal(prepared[prepared.names.index(path.name)][0], np.asarray(expected))
 
@@ -81,42 +71,42 @@ def test_images_are_what_pillow_makes_of_them(tree):
 def test_grey_images_become_rgb(tree):
     for path in tree.glob("train/*/th/*.jpg"):
         Image.new("L", (20, 20), 77).save(path)
-    assert (builders.load(_prepare(tree)).train[0][2] == 77).all()
+    assert (builders.load(prepare(tree)).train[0][2] == 77).all()
 
 
 def test_a_split_in_memory_holds_the_same_bytes(tree):
-    train = builders.load(_prepare(tree)).train
+    train = builders.load(prepare(tree)).train
     in_memory = train.in_memory()
     np.testing.assert_array_equal(in_memory.read(np.array([2, 0])), train.read(np.array([2, 0])))
     np.testing.assert_array_equal(in_memory.pids, train.pids)
 
 
 def test_a_split_that_was_read_survives_pickling(tree):
-    train = builders.load(_prepare(tree)).train
+    train = builders.load(prepare(tree)).train
     image = train[1]
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(train))[1], image)
 
 
 def test_an_unchanged_source_is_not_prepared_again(tree, monkeypatch):
-    prepared = _prepare(tree)
+    prepared = prepare(tree)
     monkeypatch.setattr(shards, "read_triple", lambda *_, **__: pytest.fail("decoded again"))
-    assert _prepare(tree) == prepared
+    assert prepare(tree) == prepared
 
 
 def test_a_changed_source_is_prepared_again(tree):
-    _prepare(tree)
+    prepare(tree)
     write_picture(tree / "train/0007/vis/v1_n1_s001_001.jpg", (0, 0, 0), size=(41, 24))
-    assert builders.load(_prepare(tree)).train[0][0].max() < 3
+    assert builders.load(prepare(tree)).train[0][0].max() < 3
 
 
 def test_an_added_triple_is_noticed(tree):
-    _prepare(tree)
+    prepare(tree)
     write_wmveid863(tree, {"train": ["0013/v1_n1_s001_001.jpg"]})
-    assert builders.load(_prepare(tree)).train.pids.tolist() == [7, 7, 12, 13]
+    assert builders.load(prepare(tree)).train.pids.tolist() == [7, 7, 12, 13]
 
 
 def test_two_sizes_live_side_by_side(tree):
-    small = _prepare(tree)
+    small = prepare(tree)
     large = builders.prepare(wmveid863.read(tree), tree.parent / "out", image_size=(20, 20))
     assert builders.load(small).train[0].shape[1:3] == SIZE
     assert builders.load(large).train[0].shape[1:3] == (20, 20)
@@ -133,7 +123,7 @@ def test_an_unreadable_image_is_named_and_nothing_looks_finished(tree, damage):
     path = tree / "test/0101/ni/v1_n1_s001_001.jpg"
     damage(path)
     with pytest.raises(DataError, match=f"{path}: cannot be read"):
-        _prepare(tree)
+        prepare(tree)
     assert not _finished(tree)
 
 
@@ -181,7 +171,7 @@ def test_a_range_that_is_none_is_refused(tree):
 
 
 def test_two_roots_of_one_set_live_side_by_side(tree, tmp_path):
-    first = _prepare(tree)
+    first = prepare(tree)
     other = write_wmveid863(tmp_path / "other", {"train": ["0013/v1_n1_s001_001.jpg"]})
     second = builders.prepare(wmveid863.read(other), tree.parent / "out", image_size=SIZE)
     assert [len(builders.load(path).train) for path in (first, second)] == [3, 1]
@@ -203,9 +193,9 @@ def test_an_interrupted_preparation_leaves_nothing_and_can_be_repeated(tree, mon
 
     monkeypatch.setattr(shards, "read_triple", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        _prepare(tree)
+        prepare(tree)
     assert not _finished(tree)
-    assert len(builders.load(_prepare(tree)).gallery) == 3
+    assert len(builders.load(prepare(tree)).gallery) == 3
 
 
 def test_a_killed_preparation_leaves_nothing_that_looks_finished(tree):
@@ -221,7 +211,7 @@ builders.prepare(wmveid863.read(tree), tree.parent / "out", image_size=(16, 12))
 """
     assert subprocess.run([sys.executable, "-c", program, str(tree)], capture_output=True).returncode == 9
     assert not _finished(tree)
-    prepared = _prepare(tree)
+    prepared = prepare(tree)
     assert [path.name for path in prepared.parent.iterdir()] == [prepared.name]
 
 
@@ -231,7 +221,7 @@ def test_a_folder_that_was_not_prepared_is_refused(tmp_path):
 
 
 def test_a_shard_that_lost_triples_is_noticed(tree):
-    prepared = _prepare(tree)
+    prepared = prepare(tree)
     table = prepared / "metadata.json"
     table.write_text(table.read_text().replace('"pid": [7, 7, 12]', '"pid": [7, 7, 12, 12]'))
     with pytest.raises(DataError, match="shards of train hold 3 triples, the table 4"):

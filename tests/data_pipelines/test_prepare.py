@@ -12,15 +12,10 @@ from PIL import Image
 from data_pipelines import builders, shards
 from data_pipelines.prepare import run
 from data_pipelines.records import DataError
-from tests.data_pipelines.trees import write_picture, write_wmveid863
+from tests.data_pipelines.trees import write_picture
 
 SIZE = (16, 12)
 RANGE = (0, 65535)
-
-
-@pytest.fixture
-def tree(tmp_path) -> Path:
-    return write_wmveid863(tmp_path / "source")
 
 
 def command(*arguments: object) -> list[str]:

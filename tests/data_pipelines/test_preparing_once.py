@@ -9,20 +9,9 @@ from pathlib import Path
 import pytest
 
 from data_pipelines import builders, shards
-from data_pipelines.readers import wmveid863
 from data_pipelines.records import DataError
-from tests.data_pipelines.trees import write_picture, write_wmveid863
-
-SIZE = (16, 12)
-
-
-@pytest.fixture
-def tree(tmp_path) -> Path:
-    return write_wmveid863(tmp_path / "source")
-
-
-def prepare(tree: Path) -> Path:
-    return builders.prepare(wmveid863.read(tree), tree.parent / "out", image_size=SIZE)
+from tests.data_pipelines.preparing import SIZE, prepare
+from tests.data_pipelines.trees import write_picture
 
 
 def change(tree: Path) -> None:

@@ -1,0 +1,13 @@
+"""A tree in WMVeID863's layout, prepared beside itself."""
+
+from pathlib import Path
+
+from data_pipelines import builders
+from data_pipelines.readers import wmveid863
+
+SIZE = (16, 12)
+
+
+def prepare(tree: Path) -> Path:
+    """The folder of the shards."""
+    return builders.prepare(wmveid863.read(tree), tree.parent / "out", image_size=SIZE)

@@ -14,9 +14,7 @@ def get_config() -> ConfigDict:
     config.data = _data()
     config.augment = _augment()
     config.model = _model()
-    config.batch = ConfigDict(
-        {"identities": 4, "instances": 8}
-    )  # P × K per domain; paper: "batch 32", not of what
+    config.batch = ConfigDict({"identities": 4, "instances": 8})  # P × K per domain; paper: "batch 32"
     config.pretrain = _pretrain()
     config.adapt = _adapt()
     config.loss = _loss()

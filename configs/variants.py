@@ -30,11 +30,11 @@ RELEASED = {
 }
 """What the authors' code does where it differs from the paper or the paper is silent."""
 
-RELEASED_FROM = {
-    "msvr310": {"pretrain.learning_rate": 0.001},
-    "wmveid863": {"pretrain.learning_rate": 0.001},
+BY_SOURCE = {
+    ("released", "msvr310"): {"pretrain.learning_rate": 0.001},
+    ("released", "wmveid863"): {"pretrain.learning_rate": 0.001},
 }
-"""And what it does otherwise with these sources."""
+"""What a variant sets besides with this source."""
 
 ROWS = {
     "source_only": {"adapt.epochs": 0},
@@ -97,8 +97,7 @@ def vary(config: ConfigDict, variant: str) -> ConfigDict:
             raise ValueError(f"variant {name!r} is none of {', '.join(VARIANTS)}; join several with +")
         config.experiment += f"-{name}"
         config.update_from_flattened_dict(VARIANTS[name])
-        if name == "released":
-            config.update_from_flattened_dict(RELEASED_FROM.get(config.data.source.name, {}))
+        config.update_from_flattened_dict(BY_SOURCE.get((name, config.data.source.name), {}))
     return config
 
 

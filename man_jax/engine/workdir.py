@@ -9,6 +9,7 @@ from typing import Any, TextIO
 from absl import logging
 
 from man_jax.config import Config
+from man_jax.engine.metrics import replace_file
 
 CONFIG = "config.json"
 LOCK = ".lock"
@@ -46,9 +47,7 @@ def claim_workdir(workdir: Path, config: Config) -> AbstractContextManager[Any]:
         claim.enter_context(_locked(workdir))
         # Again, behind the lock: whoever had it may have claimed the folder since the command was checked.
         check_workdir(workdir, config)
-        partial = workdir / f"{CONFIG}.partial"
-        partial.write_text(json.dumps(_plain(config), indent=2) + "\n")
-        partial.replace(workdir / CONFIG)
+        replace_file(workdir / CONFIG, json.dumps(_plain(config), indent=2) + "\n")
         return claim.pop_all()
 
 

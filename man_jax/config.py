@@ -1,6 +1,7 @@
 """What a configuration may say. The keys themselves, with units and sources, are born in `configs/default.py`."""
 
 import math
+import sys
 from typing import Any
 
 Config = Any
@@ -62,7 +63,7 @@ POSITIVE = (
 )
 
 
-ENDLESS = math.inf
+ENDLESS = sys.float_info.max
 RANGES = {
     "seed": (0, ENDLESS),
     "data.workers": (0, ENDLESS),
@@ -81,6 +82,7 @@ RANGES = {
     "adapt.learning_rate": (0, ENDLESS),
     "adapt.memory_size": (0, ENDLESS),
     "adapt.momentum": (0, 1),
+    "adapt.temperature": (1e-6, ENDLESS),
     "adapt.threshold": (0, 1),
     "adapt.warmup_epochs": (0, ENDLESS),
     "adapt.weight_decay": (0, ENDLESS),
@@ -92,7 +94,8 @@ RANGES = {
     "loss.smoothing": (0, 1),
     "loss.triplet_margin": (0, ENDLESS),
 }
-"""Least and largest value; a score of Eq. 5, a probability and a momentum lie in [0, 1]."""
+"""Least and largest value; a score of Eq. 5, a probability and a momentum lie in [0, 1]. From a τ of 1e-6 on, single
+precision tells no smaller one apart."""
 
 
 def check_config(config: Config, *, num_devices: int) -> None:
@@ -105,7 +108,9 @@ def check_config(config: Config, *, num_devices: int) -> None:
             raise ConfigError(f"config.{key} is {value}; it must be at least 1")
     for key, (least, largest) in RANGES.items():
         if not least <= (value := _value(config, key)) <= largest:
-            limits = f"at least {least}" if largest == ENDLESS else f"between {least} and {largest}"
+            limits = (
+                f"at least {least} and finite" if largest == ENDLESS else f"between {least} and {largest}"
+            )
             raise ConfigError(f"config.{key} is {value}; it must be {limits}")
     _check_image_size(tuple(config.data.image_size))
     _check_augmentation(config.augment)
@@ -122,8 +127,6 @@ def check_config(config: Config, *, num_devices: int) -> None:
     batch_size = config.batch.identities * config.batch.instances
     _check_divisible("config.batch.identities × config.batch.instances", batch_size, num_devices)
     _check_divisible("config.evaluation.batch_size", config.evaluation.batch_size, num_devices)
-    if not config.adapt.temperature > 0:
-        raise ConfigError(f"config.adapt.temperature is {config.adapt.temperature}; τ must be above 0")
     if config.model.backbone != "resnet":
         _check_transformer(config)
     if config.pretrain.init_from and config.model.pretrained:

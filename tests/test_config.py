@@ -1,4 +1,5 @@
 import importlib
+import math
 from pathlib import Path
 
 import pytest
@@ -250,7 +251,7 @@ def test_the_defaults_of_the_parts_are_those_of_the_configuration():
 
 
 def test_every_number_of_the_method_has_a_range_and_every_word_its_choices():
-    ruled = {*CHOICES, *POSITIVE, *RANGES, "adapt.temperature"}
+    ruled = {*CHOICES, *POSITIVE, *RANGES}
     for group in ("adapt", "loss"):
         for key, value in getattr(defaults(), group).items():
             assert isinstance(value, bool) or f"{group}.{key}" in ruled, key
@@ -316,7 +317,13 @@ def test_a_value_out_of_its_range_is_refused_and_the_ends_of_the_range_are_not(k
             1,
             r"config\.data\.image_size is \(32,\); give height and width",
         ),
-        ({"adapt__temperature": 0.0}, 1, r"config\.adapt\.temperature is 0\.0; τ must be above 0"),
+        (
+            {"adapt__temperature": 0.0},
+            1,
+            r"config\.adapt\.temperature is 0\.0; it must be at least 1e-06 and",
+        ),
+        ({"loss__alpha": math.inf}, 1, r"config\.loss\.alpha is inf; it must be at least 0 and finite"),
+        ({"loss__beta": math.nan}, 1, r"config\.loss\.beta is nan; it must be at least 0 and finite"),
         (
             {"model__backbone": "vit", "model__vit__heads": 7},
             1,
@@ -330,7 +337,7 @@ def test_a_value_out_of_its_range_is_refused_and_the_ends_of_the_range_are_not(k
             1,
             r"init_from is 'runs/other' and config\.model\.pretrained is 'resnet50\.pth'.*empty one of them",
         ),
-        ({"adapt__temperature": float("nan")}, 1, r"config\.adapt\.temperature is nan; τ must be above 0"),
+        ({"adapt__temperature": float("nan")}, 1, r"config\.adapt\.temperature is nan; it must be at least"),
         (
             {"adapt__threshold": float("nan")},
             1,

@@ -77,24 +77,24 @@ def test_mma_has_the_slope_of_its_formula(distance, reduction, pairing):
 
 
 @forms
+@pairings
 @pytest.mark.parametrize("num_modalities", [1, 2])
-def test_fewer_modalities_have_fewer_pairs(num_modalities, distance, reduction):
-    sets, settings = (
-        [rows[:num_modalities] for rows in batch(6)],
-        {"distance": distance, "reduction": reduction},
-    )
+def test_fewer_modalities_have_fewer_pairs(num_modalities, distance, reduction, pairing):
+    sets = [rows[:num_modalities] for rows in batch(6)]
+    settings = {"distance": distance, "reduction": reduction, "pairing": pairing}
     value = evaluate(modality_margin_loss, *sets, **ALL, **settings)
     assert_close(value, oracle.modality_margin_loss(*sets, **settings))
 
 
 @forms
-def test_mma_has_the_slope_of_the_valid_prototypes_alone(distance, reduction):
+@pairings
+def test_mma_has_the_slope_of_the_valid_prototypes_alone(distance, reduction, pairing):
     source, target, *prototypes = batch(7)
     valid = {"source_valid": np.arange(C) % 2 > 0, "target_valid": np.arange(K) > 0}
     masks_ = list(valid.values())
     subset = [rows[:, there] for rows, there in zip(prototypes, masks_, strict=True)]
     hidden = [np.where(there[:, None], rows, 50.0) for rows, there in zip(prototypes, masks_, strict=True)]
-    settings = {"distance": distance, "reduction": reduction}
+    settings = {"distance": distance, "reduction": reduction, "pairing": pairing}
 
     def formula(source, target):
         return oracle.modality_margin_loss(source, target, *subset, **settings)
@@ -104,8 +104,15 @@ def test_mma_has_the_slope_of_the_valid_prototypes_alone(distance, reduction):
     assert_slope(by_target, central_differences(lambda moved: formula(source, moved), target))
 
 
-@given(seeds, masks(C), masks(K), st.sampled_from(DISTANCES), st.sampled_from(REDUCTIONS))
-def test_invalid_prototypes_mean_the_subset(seed, source_valid, target_valid, distance, reduction):
+@given(
+    seeds,
+    masks(C),
+    masks(K),
+    st.sampled_from(DISTANCES),
+    st.sampled_from(REDUCTIONS),
+    st.sampled_from(PAIRINGS),
+)
+def test_invalid_prototypes_mean_the_subset(seed, source_valid, target_valid, distance, reduction, pairing):
     source, target, source_prototypes, target_prototypes = batch(seed)
     sets = (
         source,
@@ -113,7 +120,7 @@ def test_invalid_prototypes_mean_the_subset(seed, source_valid, target_valid, di
         source_prototypes * source_valid[:, None],
         target_prototypes * target_valid[:, None],
     )
-    settings = {"distance": distance, "reduction": reduction}
+    settings = {"distance": distance, "reduction": reduction, "pairing": pairing}
     value = evaluate(
         modality_margin_loss, *sets, source_valid=source_valid, target_valid=target_valid, **settings
     )
@@ -168,9 +175,10 @@ def degenerate(case: str) -> list[np.ndarray]:
 
 
 @forms
+@pairings
 @pytest.mark.parametrize("case", ["zero", "cancelling", "at the margin"])
-def test_degenerate_centres_have_the_formula_s_value_and_a_slope_of_modest_size(case, distance, reduction):
-    sets, reading = degenerate(case), {"distance": distance, "reduction": reduction}
+def test_degenerate_centres_have_the_formula_s_value_and_a_modest_slope(case, distance, reduction, pairing):
+    sets, reading = degenerate(case), {"distance": distance, "reduction": reduction, "pairing": pairing}
     settings = dict(precision=SINGLE, **reading, **ALL)
     expected = oracle.modality_margin_loss(*sets, **reading)
     assert_close(evaluate(modality_margin_loss, *sets, **settings), expected, SINGLE)
@@ -179,10 +187,11 @@ def test_degenerate_centres_have_the_formula_s_value_and_a_slope_of_modest_size(
 
 
 @forms
-def test_without_valid_prototypes_the_instances_remain_and_stay_finite(distance, reduction):
+@pairings
+def test_without_valid_prototypes_the_instances_remain_and_stay_finite(distance, reduction, pairing):
     source, target, source_prototypes, target_prototypes = batch(4)
     sets = source, target, 0 * source_prototypes, 0 * target_prototypes
-    settings = {"distance": distance, "reduction": reduction}
+    settings = {"distance": distance, "reduction": reduction, "pairing": pairing}
     value = evaluate(modality_margin_loss, *sets, **settings, **NONE)
     expected = oracle.modality_margin_loss(source, target, sets[2][:, :0], sets[3][:, :0], **settings)
     assert_close(value, expected)

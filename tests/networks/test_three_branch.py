@@ -114,6 +114,7 @@ def test_logits_come_in_the_order_r_n_t_f(drawn, outputs):
     for m in (R, N, T):
         assert_close(outputs.logits[m], normed[m] @ heads["modal"]["kernel"][m])
     fused = np.concatenate([normed[R], normed[N], normed[T]], axis=1)
+    assert_close(outputs.fused_normed, fused)
     assert_close(outputs.logits[F], fused @ heads["fused"]["kernel"])
 
 
@@ -186,6 +187,7 @@ def test_a_fusion_neck_of_its_own_normalises_the_fusion_of_what_is_before_the_ne
     pooled = np.concatenate(list(outputs.features.pooled), axis=1)
     centre, spread = (pooled.mean(axis=0), pooled.var(axis=0)) if train else (mean, var)
     fused = (pooled - centre) / np.sqrt(spread + 1e-5) * scale
+    assert_close(outputs.fused_normed, fused)
     assert_close(outputs.logits[F], fused @ params["heads"]["fused"]["kernel"])
     moved = 0.9 * mean + 0.1 * pooled.mean(axis=0) if train else mean
     assert_close(after["fusion_neck"]["mean"], moved)

@@ -108,7 +108,7 @@ def _pretrain() -> ConfigDict:
             "iterations": 0,  # an epoch; 0: one pass over the training triples
             "optimizer": "adam",  # adam (paper §4.2) | sgd (released, with lr 0.009)
             "learning_rate": 3.5e-4,  # paper §4.2
-            "warmup_epochs": 10,  # linear from a hundredth, then a cosine to 0; released
+            "warmup_epochs": 10,  # linear from a hundredth of the rate; then a cosine to 0, as released
             "weight_decay": 1e-4,  # released
             "decay_form": "coupled",  # coupled: as PyTorch's Adam | decoupled: as AdamW
             "decay_norms": False,  # whether norms, necks and biases decay too

@@ -1,5 +1,6 @@
 import importlib
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -171,14 +172,27 @@ def test_every_other_variant_changes_each_key_it_names(row):
         assert part != value, key
 
 
-@pytest.mark.parametrize("key", RELEASED)
-def test_the_decisions_say_why_the_default_is_not_what_the_released_code_does(key):
+HOW = {
+    "data.storage",
+    "model.application",
+    "model.block",
+    "model.convolution",
+    "model.remat",
+    "model.vit.activation",
+}
+"""Keys that say how a thing is computed or which weights' network it is, and not how the paper is read."""
+
+
+@pytest.mark.parametrize("key", sorted((set(CHOICES) | set(RELEASED)) - HOW))
+def test_the_decisions_have_one_row_for_each_reading_with_all_its_options(key):
     decisions = (FOLDER.parent / "docs" / "DECISIONS.md").read_text(encoding="utf-8")
     section = decisions.split("## Readings of the method")[1].split("\n### ")[0]
     rows = [
         line for line in section.splitlines() if line.startswith("|") and f"`{key}`" in line.split("|")[1]
     ]
     assert len(rows) == 1
+    assert len(re.split(r"(?<!\\)\|", rows[0].strip("|"))) == 5  # \| is no end of a cell
+    assert all(f"`{option}`" in rows[0].split("|")[1] for option in CHOICES.get(key, ()))
 
 
 @every_experiment

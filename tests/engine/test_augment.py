@@ -90,6 +90,11 @@ def test_per_modality_draws_flip_and_crop_apart(positions):
     assert not are_pixel_aligned(images).any()
 
 
+def test_per_modality_some_images_of_a_triple_are_flipped_and_others_not(positions):
+    flipped = moves(augmented(positions, OFF._replace(flip=0.5, per_modality=True)))[..., 0]
+    assert len(np.unique(flipped, axis=0)) > 2**M // 2
+
+
 def test_a_crop_moves_by_at_most_the_padding_in_each_direction(positions):
     found = np.concatenate([moves(augmented(positions, OFF._replace(pad=2), seed=seed)) for seed in range(8)])
     for axis in (1, 2):

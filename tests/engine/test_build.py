@@ -5,6 +5,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from configs import default, demo
@@ -14,7 +15,7 @@ from man_jax.engine import build
 from man_jax.engine.sharding import make_mesh
 from man_jax.engine.step import Batch
 from man_jax.objectives.total import Objective
-from tests.engine.tiny import IMAGE_SIZE, B, K, P
+from tests.engine.tiny import IMAGE_SIZE, QUICKLY, B, K, P, as_arrays
 
 NUM_SOURCE, NUM_TARGET, NUM_SAMPLES = 7, 6, 50
 SUBSETS = ("model.modalities=('R',)", "model.modalities=('N', 'T')")
@@ -129,9 +130,9 @@ def test_the_default_network_is_resnet50():
 @pytest.mark.parametrize("kind", ["vit", "clip"])
 def test_the_default_transformer_is_b16(kind):
     config = default.get_config()
-    config.model.backbone = kind
+    config.model.update(backbone=kind, remat="block")
     backbone = build.build_model(config.model, num_classes=10).branch.backbone
-    assert (backbone.kind, backbone.depth, backbone.dim) == (kind, 12, 768)
+    assert (backbone.kind, backbone.depth, backbone.dim, backbone.remat) == (kind, 12, 768, "block")
     assert backbone.grid((256, 128)) == (16, 8)
 
 
@@ -145,7 +146,26 @@ def test_every_choice_of_an_optimizer_can_be_built(phase, optimizer, decay_form)
 
 
 @pytest.mark.parametrize("epochs", [0, 1, 10, 11])
-def test_a_phase_may_be_shorter_than_its_warm_up(epochs):
-    phase = default.get_config().adapt
+def test_a_phase_may_be_shorter_than_its_warm_up(monkeypatch, epochs):
+    phase, schedules = default.get_config().adapt, listen(monkeypatch, "warmup_cosine")
+    listen(monkeypatch, "make_optimizer")
     phase.update(epochs=epochs, warmup_epochs=10)
     build.build_optimizer(phase, iterations=2)
+    assert schedules[0][1] == {"warmup_steps": 2 * min(epochs, 10), "total_steps": 2 * epochs}
+
+
+def test_the_seed_draws_the_first_weights_and_the_key_of_the_steps():
+    def drawn(seed: int):
+        config = small()
+        config.seed = seed
+        model = build.build_model(config.model, num_classes=NUM_SOURCE + NUM_TARGET)
+        sizes = {"num_source": NUM_SOURCE, "num_target": NUM_TARGET, "num_samples": NUM_SAMPLES}
+        optimizer = optax.sgd(0.1)
+        create = partial(build.build_state, config, model, optimizer, **sizes)
+        state = as_arrays(jax.jit(create, compiler_options=QUICKLY)())
+        return state.params["heads"]["fused"]["kernel"], state.key
+
+    first, again, other = drawn(3), drawn(3), drawn(4)
+    for part in (0, 1):
+        np.testing.assert_array_equal(first[part], again[part])
+        assert not np.array_equal(first[part], other[part])

@@ -1,60 +1,17 @@
 """Between the epochs of adaptation: where labels come from, and which triples batches are made of."""
 
-from types import SimpleNamespace
-
 import jax
 import numpy as np
 import pytest
 
-from configs import default
 from man_jax.alignment.pseudo_labels import PseudoLabels
 from man_jax.config import ConfigError
 from man_jax.engine import phases, relabel
 from man_jax.engine.extract import FeatureTable
-from man_jax.engine.optimizer import make_optimizer
-from man_jax.engine.sharding import make_mesh
 from tests.engine.splits import new_split
-from tests.engine.tiny import NUM_SOURCE, NUM_TARGET, D, M, as_arrays, assert_same, new_state
+from tests.engine.tiny import NUM_SOURCE, NUM_TARGET, D, as_arrays, assert_same
+from tests.engine.tiny import NUM_TRIPLES as N
 from tests.oracles.cases import unit_normal
-
-N = 24
-
-
-def domain(num_identities: int) -> SimpleNamespace:
-    identities = (np.arange(N) % num_identities).astype(np.int32)
-    return SimpleNamespace(
-        identities=identities,
-        num_identities=num_identities,
-        data=SimpleNamespace(train=new_split(identities + 100)),
-    )
-
-
-@pytest.fixture
-def setting(monkeypatch) -> SimpleNamespace:
-    """Two domains whose features are the same at every call."""
-    rng = np.random.default_rng(0)
-    tables = {
-        name: FeatureTable(
-            unit_normal(rng, M, N, D).astype(np.float32), unit_normal(rng, N, M * D).astype(np.float32)
-        )
-        for name in ("source", "target")
-    }
-    monkeypatch.setattr(phases, "_features", lambda *arguments: tables[arguments[-1]])
-    config = default.get_config()
-    config.adapt.update(num_clusters=NUM_TARGET, iterations=3)
-    config.batch.update(identities=3, instances=2)
-    return SimpleNamespace(
-        config=config,
-        source=domain(NUM_SOURCE),
-        target=domain(NUM_TARGET),
-        num_target=NUM_TARGET,
-        mesh=make_mesh(jax.devices()[:1]),
-    )
-
-
-@pytest.fixture(scope="module")
-def state():
-    return new_state(make_optimizer("adam", lambda _: 0.1, weight_decay=0.0))
 
 
 def target_columns(state) -> np.ndarray:
@@ -71,6 +28,7 @@ def test_the_oracle_keeps_its_heads_and_memory_after_the_first_epoch(setting, st
     setting.config.adapt.labels = "truth"
     first, pseudo, _ = phases.relabel(setting, state, 0)
     later, _, _ = phases.relabel(setting, state, 1)
+    assert_same(later.banks, first.banks)
     assert not np.array_equal(target_columns(first), target_columns(state))
     np.testing.assert_array_equal(target_columns(later), target_columns(state))
     np.testing.assert_array_equal(later.memory.labels, state.memory.labels)
@@ -86,11 +44,22 @@ def test_without_the_oracle_true_identities_change_no_label(setting, state):
     np.testing.assert_array_equal(blind.reliable, pseudo.reliable)
 
 
-def test_source_only_is_adaptation_of_no_epochs_and_learns_nothing(setting, state):
-    setting.config.adapt.epochs = 0
-    setting.pretrain_steps = int(state.step)
-    setting.adapt_optimizer = make_optimizer("adam", lambda _: 0.1, weight_decay=0.0)
-    assert_same(phases.adapt(setting, state), state)
+def test_each_domain_s_features_are_of_its_own_triples_and_with_its_own_statistics(setting, state):
+    phases.relabel(setting, state, 0)
+    assert [split for split, _ in setting.extracted] == [setting.target.data.train, setting.source.data.train]
+    for (_, variables), domain in zip(setting.extracted, ("target", "source"), strict=True):
+        assert variables["batch_stats"] is getattr(state.statistics, domain)
+        assert variables["params"] is state.params
+
+
+def test_the_target_is_evaluated_with_its_own_statistics(setting, state, monkeypatch):
+    told = []
+    monkeypatch.setattr(phases, "extract_query_gallery", lambda *arguments, **_: told.append(arguments))
+    monkeypatch.setattr(phases, "retrieval_distances", lambda *_, **__: None)
+    phases.distances_on_target(setting, state)
+    ((_, variables, data),) = told
+    assert variables["batch_stats"] is state.statistics.target
+    assert data is setting.target.data
 
 
 def test_the_us_protocol_reads_no_source(setting, state):
@@ -130,7 +99,7 @@ def heard(monkeypatch) -> dict:
         monkeypatch.setattr(module, name, listening)
 
     listen(relabel, "kmeans")
-    for name in ("settle_target", "make_bank", "begin_epoch"):
+    for name in ("cluster_target", "settle_target", "make_bank", "begin_epoch"):
         listen(phases, name)
     return told
 
@@ -139,7 +108,8 @@ def test_every_key_of_the_relabelling_reaches_its_part(setting, state, heard):
     defaults = setting.config.adapt.to_dict()
     assert all(defaults[key] != value for key, value in UNUSUAL.items())
     setting.config.adapt.update(UNUSUAL)
-    phases.relabel(setting, state, 0)
+    setting.config.seed = 11
+    phases.relabel(setting, state, 4)
     names = {
         "kmeans_init": "num_init",
         "kmeans_iterations": "max_iterations",
@@ -147,7 +117,7 @@ def test_every_key_of_the_relabelling_reaches_its_part(setting, state, heard):
         "prototype_weights": "weights",
     }
     assert {key: heard[names.get(key, key)] for key in UNUSUAL} == UNUSUAL
-    assert heard["num_clusters"] == NUM_TARGET
+    assert (heard["num_clusters"], heard["seed"], heard["epoch"]) == (NUM_TARGET, 11, 4)
 
 
 def test_the_target_s_prototypes_are_those_of_its_reliable_triples_and_the_source_s_of_all(setting, state):
@@ -159,7 +129,7 @@ def test_the_target_s_prototypes_are_those_of_its_reliable_triples_and_the_sourc
         ("source", setting.source.identities, np.ones(N, bool)),
         ("target", pseudo.labels, pseudo.reliable),
     ):
-        table = phases._features(setting, state, None, name)
+        table = setting.tables[name]
         bank = getattr(after.banks, name)
         expected = relabel.make_bank(table, labels, num_classes=len(bank.valid), mask=mask, **kind)
         assert_same(bank, expected)
@@ -196,7 +166,6 @@ def test_the_modalities_at_test_are_the_branches_of_their_names(
     setting.config.model.modalities = ("N", "T")
     setting.config.evaluation.modalities = modalities
     monkeypatch.setattr(phases, "extract_query_gallery", lambda *_, **__: None)
-    setting.extract = None
     phases.distances_on_target(setting, state)
     assert told["present"] == present
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from man_jax.alignment import kmeans
-from man_jax.alignment.pseudo_labels import PseudoLabels
+from man_jax.config import CHOICES
+from man_jax.engine import relabel
 from man_jax.engine.extract import FeatureTable
 from man_jax.engine.optimizer import make_optimizer
 from man_jax.engine.relabel import (
@@ -164,6 +165,18 @@ def test_clusters_depend_on_seed_and_epoch_alone():
     assert not np.array_equal(next_seed, first)
 
 
+def test_each_of_the_four_clusterings_has_a_seed_of_its_own(table, monkeypatch):
+    seeds: list = []
+
+    def listening(rows, *, key, **settings):
+        seeds.append(tuple(jax.random.key_data(key).tolist()))
+        return kmeans.kmeans(rows, key=key, **settings)
+
+    monkeypatch.setattr(relabel, "kmeans", listening)
+    cluster_target(table, num_clusters=4, seed=0, epoch=0)
+    assert len(set(seeds)) == len(seeds) == M + 1
+
+
 @pytest.mark.parametrize(("num_modalities", "widths"), [(3, 2), (1, 1)])
 def test_clusterings_of_one_width_share_one_compilation_at_every_epoch(num_modalities, widths):
     noise = np.random.default_rng(9)
@@ -188,8 +201,8 @@ CLUSTERS = np.array(
 """Four clusterings that agree but for names, and but for the last sample: R says 2, N and F 0, T 1."""
 
 
-def settled(labels: str, *, threshold: float = 0.4) -> PseudoLabels:
-    return settle_target(CLUSTERS, num_clusters=3, labels=labels, rule="fusion_vote", threshold=threshold)
+def settled(labels: str, *, threshold: float = 0.4, rule: str = "fusion_vote", clusters=CLUSTERS):
+    return settle_target(clusters, num_clusters=3, labels=labels, rule=rule, threshold=threshold)
 
 
 def test_cpa_trusts_what_the_modalities_agree_on():
@@ -202,8 +215,11 @@ def test_the_threshold_says_how_much_agreement_is_enough():
     assert settled("cpa", threshold=0.1).reliable.all()
 
 
-def test_fusion_labels_are_the_plain_clusters_of_the_fusion_and_all_reliable():
-    pseudo = settled("fusion")
+@pytest.mark.parametrize("rule", CHOICES["adapt.rule"])
+def test_fusion_labels_are_the_plain_clusters_of_the_fusion_and_all_reliable(rule):
+    outvoted = CLUSTERS.copy()
+    outvoted[:3, -1] = CLUSTERS[:3, -2]  # R, N and T agree, and the fusion says another
+    pseudo = settled("fusion", rule=rule, clusters=outvoted)
     np.testing.assert_array_equal(pseudo.labels, CLUSTERS[3])
     assert pseudo.reliable.all()
 

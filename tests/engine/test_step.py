@@ -52,10 +52,12 @@ def double_precision():
 class Machine:
     """The step on a number of devices; states are copied before they are given away."""
 
-    def __init__(self, num_devices: int, augmentation: Augmentation, **settings):
+    def __init__(
+        self, num_devices: int, augmentation: Augmentation, *, objective: Objective = OBJECTIVE, **settings
+    ):
         self.mesh = make_mesh(jax.devices()[:num_devices])
         settings = StepSettings(augmentation=augmentation, momentum=MOMENTUM, **settings)
-        self.step = make_step(MODEL, OPTIMIZER, OBJECTIVE, settings, self.mesh)
+        self.step = make_step(MODEL, OPTIMIZER, objective, settings, self.mesh)
 
     def __call__(self, state, *batches: Batch | None):
         """(state, terms) after one step, as NumPy arrays."""
@@ -222,6 +224,17 @@ def neck_mean(state, domain: str):
     return getattr(state.statistics, domain)["branches"]["neck"]["mean"]
 
 
+def test_proto_proto_learns_through_the_prototypes_that_the_batch_moves(state, source, target):
+    """Table 5; prototypes of before the batch are constants, and PDA would change no weight."""
+    learnt = [
+        Machine(1, AS_THEY_ARE, objective=Objective(alpha=alpha, domain_pairs="proto_proto"))(
+            state, source, target
+        )[0].params["branches"]["backbone"]["conv1"]["kernel"]
+        for alpha in (0.0, 5.0)
+    ]
+    assert np.abs(learnt[1] - learnt[0]).max() > 1e-6
+
+
 # --- what is not reliable
 
 
@@ -359,6 +372,12 @@ def test_pretraining_learns_from_the_source_alone(state, pretrained):
     assert not np.array_equal(
         after.params["heads"]["fused"]["kernel"], state.params["heads"]["fused"]["kernel"]
     )
+
+
+def test_pretraining_moves_the_running_statistics_of_both_domains_alike(state, pretrained):
+    after, _ = pretrained
+    assert_same(after.statistics.target, after.statistics.source)
+    assert not np.array_equal(neck_mean(after, "target"), neck_mean(state, "target"))
 
 
 def test_pretraining_touches_neither_banks_nor_memory(state, pretrained):

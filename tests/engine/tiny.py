@@ -14,6 +14,8 @@ from man_jax.objectives.memory import Memory
 from tests.oracles.cases import unit_normal
 
 NUM_SOURCE, NUM_TARGET = 5, 6
+NUM_TRIPLES = 24
+"""Of each domain, where there are domains."""
 P, K, M = 4, 2, 3
 B = P * K
 MEMORY = 40

@@ -1,0 +1,71 @@
+"""Two domains without files and without a network, for what happens between the steps."""
+
+from types import SimpleNamespace
+
+import jax
+import numpy as np
+import pytest
+
+from configs import default
+from man_jax.engine import phases
+from man_jax.engine.extract import FeatureTable
+from man_jax.engine.optimizer import make_optimizer
+from man_jax.engine.sharding import make_mesh
+from man_jax.engine.state import Statistics
+from tests.engine.splits import new_split
+from tests.engine.tiny import NUM_SOURCE, NUM_TARGET, NUM_TRIPLES, D, M, new_state
+from tests.oracles.cases import unit_normal
+
+
+def _domain(num_identities: int) -> SimpleNamespace:
+    identities = (np.arange(NUM_TRIPLES) % num_identities).astype(np.int32)
+    return SimpleNamespace(
+        identities=identities,
+        num_identities=num_identities,
+        data=SimpleNamespace(train=new_split(identities + 100)),
+    )
+
+
+@pytest.fixture
+def setting(monkeypatch) -> SimpleNamespace:
+    """Two domains whose features are the same at every call.
+
+    `extracted` tells of which triples they were asked for, and with which variables.
+    """
+    rng = np.random.default_rng(0)
+    source, target = _domain(NUM_SOURCE), _domain(NUM_TARGET)
+    tables = {
+        name: FeatureTable(
+            unit_normal(rng, M, NUM_TRIPLES, D).astype(np.float32),
+            unit_normal(rng, NUM_TRIPLES, M * D).astype(np.float32),
+        )
+        for name in ("source", "target")
+    }
+    extracted: list = []
+
+    def extract_table(_, variables, split, **__) -> FeatureTable:
+        extracted.append((split, variables))
+        return tables["source" if split is source.data.train else "target"]
+
+    monkeypatch.setattr(phases, "extract_table", extract_table)
+    config = default.get_config()
+    config.adapt.update(num_clusters=NUM_TARGET, iterations=3)
+    config.batch.update(identities=3, instances=2)
+    return SimpleNamespace(
+        config=config,
+        source=source,
+        target=target,
+        num_target=NUM_TARGET,
+        mesh=make_mesh(jax.devices()[:1]),
+        extract=None,
+        tables=tables,
+        extracted=extracted,
+    )
+
+
+@pytest.fixture(scope="package")
+def state():
+    """A state amid training, with running statistics of each domain's own."""
+    state = new_state(make_optimizer("adam", lambda _: 0.1, weight_decay=0.0))
+    doubled = jax.tree.map(lambda leaf: 2 * leaf, state.statistics.source)
+    return state.replace(statistics=Statistics(state.statistics.source, doubled))

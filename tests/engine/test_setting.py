@@ -1,5 +1,9 @@
-"""What a run refuses before its first step, and that a refusal leaves nothing a corrected command would trip over."""
+"""What a run is put together from, and what it refuses before its first step.
 
+A refusal leaves nothing that a corrected command would trip over.
+"""
+
+import dataclasses
 from types import SimpleNamespace
 
 import jax
@@ -21,16 +25,16 @@ from tests.engine.tiny import IMAGE_SIZE, new_state
 
 @pytest.fixture
 def data(monkeypatch) -> SimpleNamespace:
-    """Two data sets that lie in memory: how many identities each has, and how often they were opened."""
+    """Data sets of 40 and 24 triples in memory: how many identities each has, and how often they were opened."""
     data = SimpleNamespace(source=7, target=7, openings=0)
 
-    def domain(num_identities: int) -> Domain:
-        split = new_split(np.arange(24) % num_identities, image_size=IMAGE_SIZE)
+    def domain(num_identities: int, num_triples: int) -> Domain:
+        split = new_split(np.arange(num_triples) % num_identities, image_size=IMAGE_SIZE)
         return Domain(new_dataset(split, split, split), number_identities(split.pids))
 
     def open_domains(_):
         data.openings += 1
-        return domain(data.source), domain(data.target)
+        return domain(data.source, 40), domain(data.target, 24)
 
     monkeypatch.setattr(setting, "open_domains", open_domains)
     return data
@@ -89,3 +93,76 @@ def test_an_oracle_with_fewer_identities_than_a_batch_is_refused_before_pre_trai
     ):
         setting.open_setting(config, tmp_path / "mine")
     assert not (tmp_path / "mine").exists()
+
+
+# --- the parts
+
+
+@pytest.fixture
+def opened(data, tmp_path, monkeypatch):
+    """Opens the setting of a configuration with parts that are what they were asked for."""
+    del data
+    told = {
+        "build_optimizer": lambda phase, iterations: (phase.optimizer, phase.learning_rate, iterations),
+        "build_step": lambda *parts: ("step", parts[2]),
+        "make_extract": lambda *parts: parts[1],
+    }
+    for name, part in told.items():
+        monkeypatch.setattr(setting, name, part)
+
+    def open_setting(config: Config):
+        made = setting.open_setting(config, tmp_path)
+        with made.claim:
+            return made
+
+    return open_setting
+
+
+def test_each_phase_has_the_optimiser_and_the_step_of_its_own_keys(opened):
+    config = small(pretrain__iterations=3, pretrain__optimizer="sgd", pretrain__learning_rate=0.5)
+    config.adapt.update(iterations=9, optimizer="adam", learning_rate=0.25)
+    made = opened(config)
+    assert made.pretrain_optimizer == ("sgd", 0.5, 3)
+    assert made.adapt_optimizer == ("adam", 0.25, 9)
+    assert made.pretrain_step == ("step", made.pretrain_optimizer)
+    assert made.adapt_step == ("step", made.adapt_optimizer)
+    assert made.pretrain_steps == 3 * config.pretrain.epochs
+
+
+def test_without_a_number_an_epoch_of_pre_training_is_one_pass_over_the_source(opened):
+    made = opened(small(pretrain__iterations=0))
+    assert made.pretrain_iterations == 40 // 8  # of its 40 triples, in batches of 4 × 2
+
+
+def test_features_are_of_images_normalised_as_those_of_training(opened):
+    mean, std = (0.1, 0.2, 0.3), (0.5, 0.5, 0.4)
+    assert opened(small(augment__mean=mean, augment__std=std)).extract == (mean, std)
+
+
+@pytest.mark.parametrize(("row", "num_target"), [("paper", 6), ("oracle", 7)])
+def test_target_classes_are_the_clusters_or_the_oracle_s_identities(opened, row, num_target):
+    made = opened(small(row))
+    assert made.config.adapt.num_clusters == 6
+    assert made.num_target == num_target
+    assert made.model.num_classes == made.source.num_identities + num_target
+
+
+def test_the_memory_holds_the_training_triples_of_both_domains(opened, monkeypatch):
+    told: dict = {}
+    monkeypatch.setattr(setting, "build_state", lambda *_, **sizes: told.update(sizes))
+    opened(small()).create()
+    assert told == {"num_source": 7, "num_target": 6, "num_samples": 40 + 24}
+
+
+@pytest.mark.usefixtures("data")
+@pytest.mark.parametrize("ahead", [0, 1])
+def test_a_run_goes_on_with_the_optimiser_of_the_phase_it_was_in(tmp_path, monkeypatch, ahead):
+    """At the boundary that is still pre-training's: the new one begins with the first epoch of adaptation."""
+    made = setting.open_setting(small(pretrain__optimizer="sgd"), tmp_path)
+    checkpoints = SimpleNamespace(latest_step=lambda: made.pretrain_steps + ahead)
+    monkeypatch.setattr(setting, "restore_state", lambda *arguments: arguments[2])
+    with made.claim:
+        like = setting.first_state(dataclasses.replace(made, checkpoints=checkpoints))
+    optimizer = (made.pretrain_optimizer, made.adapt_optimizer)[ahead]
+    wanted = jax.eval_shape(optimizer.init, like.params)
+    assert jax.tree.structure(like.opt_state) == jax.tree.structure(wanted)

@@ -1,0 +1,131 @@
+"""The values of the method as their sources state them, written down once more and independently of configs/."""
+
+import pytest
+
+from configs import default
+from configs.variants import turn
+
+PAPER = {
+    "data.image_size": (256, 128),  # §4.2, as are the next eight; "batch 32" is P × K
+    "batch.identities": 4,
+    "batch.instances": 8,
+    "pretrain.optimizer": "adam",
+    "pretrain.learning_rate": 0.00035,
+    "adapt.optimizer": "adam",
+    "adapt.learning_rate": 0.00035,
+    "adapt.momentum": 0.99,
+    "loss.domain_margin": 0.5,
+    "loss.modality_margin": 0.5,
+    "loss.alpha": 1.0,  # §4.5.4, as is the next
+    "loss.beta": 0.8,
+    "adapt.temperature": 1.0,  # Eq. 7 has none
+    "adapt.prototype_weights": "softmax",  # Eq. 7
+    "adapt.labels": "cpa",
+    "adapt.protocol": "uda",
+    "loss.triplet_form": "hinge",  # Eq. 22
+    "loss.domain_pairs": "ins_proto",  # Eq. 12
+    "loss.domain_inter": "margin",  # Eq. 15
+    "loss.modality_distance": "squared",  # Eq. 18
+    "loss.modality_pairing": "different",  # Eq. 18
+    "model.backbone": "resnet",
+    "model.stage_sizes": (3, 4, 6, 3),
+    "model.modalities": ("R", "N", "T"),
+    "model.fusion_neck": "shared",  # Eq. 1
+}
+RELEASED = {  # the authors' code, where the paper says nothing
+    "pretrain.epochs": 120,
+    "pretrain.weight_decay": 1e-4,
+    "adapt.weight_decay": 1e-4,
+    "adapt.warmup_epochs": 10,
+    "adapt.rule": "fusion_vote",
+    "loss.domain_kernel": "fixed",
+    "loss.triplet_fused": "normed",
+    "loss.memory_weight": 1.0,
+    "model.last_stride": 1,
+}
+OURS = {  # docs/DECISIONS.md says why
+    "adapt.threshold": 0.4,
+    "adapt.sampling": "all",
+    "adapt.head_norm": "matched",
+    "adapt.statistics": "per_domain",
+    "adapt.moving_form": "batch_mean",
+    "adapt.memory_size": 0,
+    "adapt.decay_form": "coupled",
+    "adapt.decay_norms": False,
+    "pretrain.decay_form": "coupled",
+    "pretrain.decay_norms": False,
+    "pretrain.warmup_epochs": 10,
+    "loss.smoothing": 0.1,
+    "loss.triplet_margin": 0.3,
+    "loss.modality_reduction": "sum",
+    "augment.flip": 0.5,
+    "augment.pad": 10,
+    "augment.erase": 0.5,
+    "augment.erase_area": (0.02, 1 / 3),
+    "augment.per_modality": False,
+    "augment.mean": (0.485, 0.456, 0.406),  # ImageNet's
+    "augment.std": (0.229, 0.224, 0.225),
+    "model.dtype": "float32",
+}
+ROWS = {
+    "paper": {},
+    "released": {
+        "augment.per_modality": True,
+        "augment.mean": (0.5, 0.5, 0.5),
+        "augment.std": (0.5, 0.5, 0.5),
+        "model.fusion_neck": "own",
+        "pretrain.optimizer": "sgd",
+        "pretrain.learning_rate": 0.009,
+        "adapt.sampling": "reliable",
+        "adapt.head_norm": "unit",
+        "adapt.statistics": "shared",
+        "adapt.temperature": 0.1,
+        "loss.triplet_form": "soft",
+        "loss.domain_inter": "plain",
+        "loss.modality_reduction": "max",
+        "loss.modality_pairing": "equal",
+    },
+    "source_only": {"adapt.epochs": 0},
+    "us": {"adapt.protocol": "us"},
+    "oracle": {"adapt.labels": "truth"},
+    "baseline": {"adapt.labels": "fusion", "loss.alpha": 0.0, "loss.beta": 0.0},  # L_ReID and XBM
+    "no_cpa": {"adapt.labels": "fusion"},
+    "no_pda": {"loss.alpha": 0.0},
+    "no_mma": {"loss.beta": 0.0},
+    "ins_ins": {"loss.domain_pairs": "ins_ins"},
+    "proto_proto": {"loss.domain_pairs": "proto_proto"},
+    "average": {"adapt.prototype_weights": "average"},
+}
+"""Presets and lines of Tables 4, 5, 6: what they change of the default, and nothing else."""
+
+
+def values(config) -> dict[str, object]:
+    """Every value by its whole key."""
+    found = {}
+    for key, value in config.items():
+        found |= (
+            {f"{key}.{k}": v for k, v in values(value).items()} if hasattr(value, "items") else {key: value}
+        )
+    return found
+
+
+@pytest.mark.parametrize(("key", "value"), (PAPER | RELEASED | OURS).items())
+def test_the_default_is_what_its_source_states(key, value):
+    assert values(default.get_config())[key] == value
+
+
+def test_every_value_of_the_method_has_its_source():
+    elsewhere = {"adapt.epochs", "adapt.iterations", "adapt.num_clusters"}  # of each transfer: test_config
+    without = {"pretrain.init_from", "pretrain.iterations", "augment.erase_aspect"}
+    keys = {
+        k for k in values(default.get_config()) if k.split(".")[0] in ("pretrain", "adapt", "loss", "augment")
+    }
+    kmeans = {key for key in keys if key.startswith("adapt.kmeans")}
+    assert keys - elsewhere - without - kmeans <= set(PAPER | RELEASED | OURS)
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_row_changes_what_its_table_says_and_nothing_else(row):
+    before, after = (values(config) for config in (default.get_config(), turn(default.get_config(), row)))
+    del before["experiment"], after["experiment"]
+    assert {key: value for key, value in after.items() if before[key] != value} == ROWS[row]

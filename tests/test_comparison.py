@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -105,12 +106,14 @@ def test_seeds_are_read_as_numbers():
         ),
         ("data.target.name=rgbnt201", r"config\.data\.target\.name to 'rgbnt201' instead of 'wmveid863'"),
         ("seed=7", r"config\.seed to 7 instead of 0"),
+        ("data.image_size=(64, 64)", r"config\.data\.image_size to \(64, 64\)"),
+        ("data.source.root=elsewhere", r"config\.data\.source\.root to 'elsewhere'"),
         ("pretrain.epochs=3", r"config\.pretrain\.epochs to 3"),
         ("no_cap", r"variant 'no_cap' is none of"),
     ],
 )
 def test_a_row_that_needs_weights_of_its_own_is_refused_with_the_remedy(data, tmp_path, row, message):
-    with pytest.raises(ConfigError, match=rf"^--rows {row}: .*{message}"):
+    with pytest.raises(ConfigError, match=rf"^--rows {re.escape(row)}: .*{message}"):
         check(config_of(data), tmp_path, rows=["no_cpa", row], seeds=[0])
 
 
@@ -205,8 +208,9 @@ from man_jax.command import run_command
 
 def run(config, workdir):
     assert "--seeds=0,1" in sys.argv, "begun"
-    figures = {"mAP": 0.5 + 0.1 * (config.adapt.labels == "truth"), "R1": 0.5}
-    return {"seed": config.seed, "source_only": {"mAP": 0.25, "R1": 0.25}, "adapted": figures, "best_on_test": figures}
+    mAP = 0.5 + 0.01 * config.seed + {"cpa": 0.0, "fusion": -0.1, "truth": 0.1}[config.adapt.labels]
+    rows = {"source_only": mAP - 0.25, "adapted": mAP, "best_on_test": mAP + 0.05}
+    return {"seed": config.seed} | {row: {"mAP": value, "R1": value + 0.1} for row, value in rows.items()}
 
 reproduce.run = run
 run_command(reproduce.main)
@@ -226,8 +230,16 @@ def test_the_tables_are_written_whole(data, tmp_path):
     assert {path.name for path in (tmp_path / "new").iterdir()} == {"table.md", "results.json"}
     found = json.loads((tmp_path / "new" / "results.json").read_text())
     assert [each["seed"] for each in found] == [0, 1]
-    assert found[0]["oracle"]["mAP"] == 0.6
-    assert list(found[0]["rows"]) == ["no_cpa"]
+    for seed, each in enumerate(found):
+        for of, expected in (
+            (each["source_only"], 0.25),
+            (each["adapted"], 0.5),
+            (each["best_on_test"], 0.55),
+            (each["oracle"], 0.6),  # of its last epoch, as all but best_on_test
+            (each["rows"]["no_cpa"], 0.4),
+        ):
+            assert of["mAP"] == pytest.approx(expected + 0.01 * seed)
+            assert of["R1"] == pytest.approx(expected + 0.01 * seed + 0.1)
     assert (tmp_path / "new" / "table.md").read_text() in result.stdout + "\n"
 
 

@@ -39,6 +39,17 @@ def test_a_sixteen_bit_thermal_image_keeps_the_order_of_its_values(tmp_path, suf
     assert picture.deep_values == (0, 65535)
 
 
+def test_the_order_of_a_file_s_bytes_does_not_matter(tmp_path):
+    raw = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
+    big = tmp_path / "big.tif"
+    Image.frombytes("I;16B", raw.shape, raw.astype(">u2").tobytes()).save(big)
+    with Image.open(big) as picture:
+        assert picture.mode == "I;16B"
+    found, usual = open_picture(ImageRef(big)), open_picture(save(tmp_path / "little.tif", raw))
+    np.testing.assert_array_equal(found.image, usual.image)
+    assert found.deep_values == usual.deep_values
+
+
 def test_two_images_of_one_range_stay_comparable(tmp_path):
     cold, warm = (
         open_picture(save(tmp_path / f"{value}.png", np.full((9, 9), value, np.uint16)), (28000, 32000))

@@ -187,6 +187,24 @@ def test_a_filled_scene_makes_the_rule_that_of_scenes(tmp_path):
     ]
 
 
+def test_a_prepared_set_of_scenes_compares_scenes(tmp_path):
+    rows = [row | {"scene": str(40 + i)} for i, row in enumerate(ROWS)]
+    path = write_csv(tmp_path / "mine.csv", rows)
+    prepared = builders.prepare_dataset("manifest", path, tmp_path / "out", (8, 8))
+    assert prepared.removal == prepared.gallery.removal == "scene"
+    assert prepared.gallery.groups.tolist() == prepared.gallery.scenes.tolist() == [43, 44]
+    assert prepared.gallery.camids.tolist() == [2, 3]
+
+
+@pytest.mark.parametrize(("column", "cells"), [("pid", "pids"), ("camid", "camids"), ("scene", "scenes")])
+def test_a_corrected_table_is_prepared_anew(tmp_path, column, cells):
+    rows = [row | {"scene": str(40 + i)} for i, row in enumerate(ROWS)]
+    for value in ("5", "6"):
+        path = write_csv(tmp_path / "mine.csv", [rows[0] | {column: value}, *rows[1:]])
+        prepared = builders.prepare_dataset("manifest", path, tmp_path / "out", (8, 8))
+        assert getattr(prepared.train, cells)[0] == int(value)
+
+
 def test_an_empty_scene_column_leaves_the_rule_of_cameras(tmp_path):
     path = write_csv(tmp_path / "mine.csv", [row | {"scene": ""} for row in ROWS])
     assert datasets.read("manifest", path).removal == "camid"

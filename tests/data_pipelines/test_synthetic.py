@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data_pipelines.images import read_triple
+from data_pipelines.readers import rgbnt100, wmveid863
 from data_pipelines.records import DataError
 from data_pipelines.synthetic import writer
 from data_pipelines.synthetic.domains import DOMAINS, RGBNT100, WMVEID863
 from data_pipelines.synthetic.identities import identity
-from data_pipelines.synthetic.layouts import plan
+from data_pipelines.synthetic.layouts import files, plan
 from data_pipelines.synthetic.renderer import Shot, render
 from data_pipelines.synthetic.triples import cameras_of, images, shot
+from tests.data_pipelines.trees import MODALITY_COLOURS
 
 SIZE = {"height": 16, "width": 32}
 SMALL = {"seed": 3, "identities": 3, "test_identities": 2, "triples": 4, **SIZE}
@@ -87,6 +90,31 @@ def test_queries_are_files_of_the_gallery(tree: Path, query: str, gallery: str):
 
     assert queries
     assert queries.items() <= others.items()
+
+
+@pytest.mark.parametrize(("name", "read"), [("RGBNT100", rgbnt100.read), ("WMVeID863", wmveid863.read)])
+def test_what_is_written_is_read_back_in_the_order_r_n_t(tmp_path: Path, name: str, read):
+    triple = np.repeat(np.array(MODALITY_COLOURS, np.uint8), 128 * 256, axis=0).reshape(3, 128, 256, 3)
+    items = plan(DOMAINS[name], seed=0, identities=2, test_identities=1, triples=2)
+    for item in items:
+        for path, content in files(DOMAINS[name], item, triple):
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / path).write_bytes(content)
+
+    dataset = read(tmp_path)
+
+    assert len(dataset.splits["train"]) == 4
+    for record in [record for split in dataset.splits.values() for record in split]:
+        means = read_triple(record, (16, 32)).mean(axis=(1, 2))
+        np.testing.assert_allclose(means, MODALITY_COLOURS, atol=6)  # JPEG
+
+
+@pytest.mark.parametrize("name", DOMAINS)
+def test_each_test_identity_has_one_query_a_camera(name: str):
+    items = plan(DOMAINS[name], seed=0, identities=4, test_identities=20, triples=8)
+    queries = [(item.index, item.camera) for item in items if "query" in item.splits]
+
+    assert sorted(queries) == sorted({(item.index, item.camera) for item in items if item.index >= 4})
 
 
 @pytest.mark.parametrize("name", DOMAINS)

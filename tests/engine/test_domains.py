@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from absl import logging
+from PIL import Image
 
 from configs import default
 from data_pipelines.records import DataError
@@ -60,6 +61,17 @@ def test_an_unlabelled_target_is_opened(tmp_path):
     source, target = open_domains(config_of(tmp_path))
     assert (source.num_identities, target.num_identities) == (2, 0)
     assert target.identities.tolist() == [-1] * 4
+
+
+def test_each_domain_s_deep_images_are_scaled_from_its_own_range(tmp_path):
+    config = config_of(tmp_path)
+    for folder in ("source/train/0007/th", "own/unlabelled/T"):
+        for path in (tmp_path / folder).iterdir():
+            Image.fromarray(np.full((20, 20), 1500, np.uint16)).save(path, format="PNG")
+    config.data.source.deep_range, config.data.target.deep_range = (0, 3000), (1000, 3000)
+    source, target = open_domains(config)
+    assert (source.data.train[0][2] == 128).all()  # 127.5, to the even
+    assert (target.data.train[0][2] == 64).all()
 
 
 def test_an_unlabelled_source_is_refused(tmp_path):

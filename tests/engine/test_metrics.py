@@ -61,15 +61,15 @@ def test_rows_written_after_resume_follow_the_kept_ones(tmp_path):
     assert [(row["step"], row["epoch"]) for row in read_history(tmp_path)] == [(0, 0), (1, 0), (2, 7)]
 
 
-def test_resume_tells_tensorboard_to_purge_from_the_next_step(tmp_path, monkeypatch):
+def test_tensorboard_counts_steps_and_purges_from_the_next_one_after_a_resume(tmp_path, monkeypatch):
     seen = {}
 
     class Recorder:
         def __init__(self, _logdir, *, purge_step, flush_secs):
             seen.update(purge_step=purge_step, flush_secs=flush_secs)
 
-        def add_scalar(self, *_):
-            pass
+        def add_scalar(self, *scalar):
+            seen["scalar"] = scalar
 
         def close(self):
             pass
@@ -79,6 +79,7 @@ def test_resume_tells_tensorboard_to_purge_from_the_next_step(tmp_path, monkeypa
         writer.resume(41)
         writer.write({"loss/total": 1.0}, step=42, epoch=3, phase="adapt")
     assert seen["purge_step"] == 42
+    assert seen["scalar"] == ("loss/total", 1.0, 42)  # by step, which counts through both phases
 
 
 def test_resume_without_a_file_starts_an_empty_one(tmp_path):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from PIL import Image
 
 from man_jax.reporting.canvas import DPI
@@ -44,6 +45,16 @@ def test_right_and_wrong_matches_have_frames_of_their_own(tmp_path, right, there
     assert (pixels_of(tmp_path / "r.png", there) > 300, pixels_of(tmp_path / "r.png", absent)) == (True, 0)
 
 
+def test_each_query_has_frames_and_matches_of_its_own(tmp_path):
+    correct, valid = np.array([[True, True], [False, False]]), np.array([[True, True], [True, False]])
+    draw_ranking(tmp_path / "r.png", correct=correct, valid=valid)
+    draw_ranking(tmp_path / "right.png", correct=correct[:1], valid=valid[:1])
+    assert pixels_of(tmp_path / "r.png", RIGHT) > 0.8 * pixels_of(tmp_path / "right.png", RIGHT)
+    both = pixels_of(tmp_path / "r.png", WRONG)
+    draw_ranking(tmp_path / "r.png", correct=correct, valid=np.ones((2, 2), bool))
+    assert 0 < both < 0.7 * pixels_of(tmp_path / "r.png", WRONG)
+
+
 def test_a_place_without_a_match_stays_empty(tmp_path):
     draw_ranking(tmp_path / "r.png", correct=np.ones((1, 2), bool), valid=np.zeros((1, 2), bool))
     assert pixels_of(tmp_path / "r.png", RIGHT) == 0
@@ -69,6 +80,36 @@ def test_the_source_only_level_is_drawn(tmp_path):
     curves_figure(rows, tmp_path / "without.png")
     curves_figure([{"epoch": 9, "phase": "pretrain", "eval/mAP": 0.05}, *rows], tmp_path / "with.png")
     assert pixels_of(tmp_path / "with.png", "#1f77b4") != pixels_of(tmp_path / "without.png", "#1f77b4")
+
+
+@pytest.fixture
+def lines(monkeypatch) -> dict[str, list[float]]:
+    """The values of every line that is drawn, by its label; levels by the text beside them."""
+    drawn: dict[str, list[float]] = {}
+    plot, annotate = Axes.plot, Axes.annotate
+
+    def plotting(self, epochs, values, *, label, **style):
+        drawn[label] = list(values)
+        return plot(self, epochs, values, label=label, **style)
+
+    def annotating(self, text, place, **style):
+        drawn[text] = [place[1]]
+        return annotate(self, text, place, **style)
+
+    monkeypatch.setattr(Axes, "plot", plotting)
+    monkeypatch.setattr(Axes, "annotate", annotating)
+    return drawn
+
+
+def test_shares_are_drawn_in_percent_losses_as_they_are_and_the_level_is_the_last(tmp_path, lines):
+    modalities = {f"labels/accuracy_{name}": 0.1 * i for i, name in enumerate("RNTF", start=1)}
+    rows = [{"epoch": e, "phase": "pretrain", "eval/mAP": 0.05 * e} for e in (1, 2)]
+    curves_figure([*rows, *(row | modalities for row in adapt_rows(3))], tmp_path / "c.png")
+    assert lines["mAP"] == pytest.approx([0, 10, 20])
+    assert lines["total"] == [1.0, 1.0, 1.0]
+    assert lines["mAP, source only"] == pytest.approx([10])
+    for label, percent in (("RGB", 10), ("NIR", 20), ("thermal", 30), ("fused", 40)):
+        assert lines[label] == pytest.approx([percent] * 3)
 
 
 def test_null_figures_are_passed_over(tmp_path):

@@ -1,7 +1,8 @@
-"""Deliberate faults, and whether the tests notice: python -m tests.mutations (some ten minutes on two cores).
+"""Deliberate faults, and whether the tests notice: python -m tests.mutations (half an hour on two cores).
 
-Each fault is put into a copy of the project, whose tests of the part are then run. A fault that they let pass is a
-test that is missing. Run it after changing the tests of a formula.
+Each fault of tests/faults.toml is put into a copy of the project, whose tests of the part are then run. A fault that
+they let pass is a test that is missing. Run it after changing the tests of a formula; words of their names choose
+some of the faults: python -m tests.mutations relabelling:
 """
 
 import os

@@ -118,7 +118,7 @@ def _mean_and_deviation(values: Sequence[float | None]) -> str:
 
 
 def _percent(fraction: float | None) -> str:
-    return MISSING if fraction is None else f"{100 * fraction:.1f}"
+    return MISSING if fraction is None else f"{100 * fraction:z.1f}"  # z: no minus before what is zero
 
 
 def _markdown_row(cells: Iterable[str]) -> str:

@@ -66,6 +66,11 @@ def test_no_result_or_a_repeated_seed_is_refused(results):
         seeds_table(results)
 
 
+def test_a_difference_that_rounds_to_zero_has_no_sign():
+    results = [seed(0) | {"rows": {"no_mma": {"mAP": 0.3998, "R1": 0.5002}}}]
+    assert cells(rows_table(results).splitlines()[3])[2::2] == ["0.0", "0.0"]
+
+
 def test_rows_are_compared_with_the_method_seed_by_seed():
     results = [
         seed(0, adapted=0.50) | {"rows": {"no_cpa": {"mAP": 0.40, "R1": 0.60}}},

@@ -94,8 +94,8 @@ RANGES = {
     "loss.smoothing": (0, 1),
     "loss.triplet_margin": (0, ENDLESS),
 }
-"""Least and largest value; a score of Eq. 5, a probability and a momentum lie in [0, 1]. From a τ of 1e-6 on, single
-precision tells no smaller one apart."""
+"""Least and largest value; a score of Eq. 5, a probability and a momentum lie in [0, 1]. Below a τ of 1e-6
+single precision tells none apart."""
 
 
 def check_config(config: Config, *, num_devices: int) -> None:

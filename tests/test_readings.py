@@ -1,6 +1,7 @@
 """The values of the method as their sources state them, written down once more and independently of configs/."""
 
 import pytest
+from flax.traverse_util import flatten_dict
 
 from configs import default
 from configs.variants import turn
@@ -101,12 +102,7 @@ ROWS = {
 
 def values(config) -> dict[str, object]:
     """Every value by its whole key."""
-    found = {}
-    for key, value in config.items():
-        found |= (
-            {f"{key}.{k}": v for k, v in values(value).items()} if hasattr(value, "items") else {key: value}
-        )
-    return found
+    return flatten_dict(config.to_dict(), sep=".")
 
 
 @pytest.mark.parametrize(("key", "value"), (PAPER | RELEASED | OURS).items())

@@ -26,6 +26,8 @@ from tests.oracles.precision import (
 M, B, C, K, D = 3, 3, 4, 2, 3
 KERNELS = ["fixed", "multi"]
 INTERS = ["margin", "plain", "hinge"]
+READINGS = [*((inter, "fixed") for inter in INTERS), ("margin", "multi")]
+"""Every form of the inter term, and the other kernel once."""
 MARGIN = 0.5
 ALL: dict[str, Any] = {"source_valid": np.ones(C, bool), "target_valid": np.ones(K, bool)}
 NONE: dict[str, Any] = {"source_valid": np.zeros(C, bool), "target_valid": np.zeros(K, bool)}
@@ -190,7 +192,7 @@ def test_the_cases_lie_on_both_sides_of_the_margin():
     assert min(apart) < MARGIN < max(apart)
 
 
-@pytest.mark.parametrize(("inter", "kernel"), [*((inter, "fixed") for inter in INTERS), ("margin", "multi")])
+@pytest.mark.parametrize(("inter", "kernel"), READINGS)
 def test_pda_has_the_slope_of_its_formula(inter, kernel):
     source, target, *prototypes = sets = batch(4)
     settings = {"inter": inter, "kernel": kernel}
@@ -255,7 +257,7 @@ def test_no_valid_prototype_at_all_gives_zero_and_no_slope(inter):
         np.testing.assert_array_equal(slope, np.zeros_like(slope))
 
 
-@given(seeds, st.sampled_from([*((inter, "fixed") for inter in INTERS), ("margin", "multi")]))
+@given(seeds, st.sampled_from(READINGS))
 def test_pda_does_not_depend_on_the_order_of_batch_classes_or_modalities(seed, reading):
     sets, settings = batch(seed), dict(zip(("inter", "kernel"), reading, strict=True))
     rng = np.random.default_rng(seed)
@@ -325,7 +327,7 @@ def test_one_kind_of_rows_on_both_sides_counts_each_half_of_eq_16_twice(inter, k
     assert_same_loss(value, doubled(oracle.alignment_loss(source, target, **settings)))
 
 
-@pytest.mark.parametrize(("inter", "kernel"), [*((inter, "fixed") for inter in INTERS), ("margin", "multi")])
+@pytest.mark.parametrize(("inter", "kernel"), READINGS)
 def test_one_kind_of_rows_passes_its_slope_to_both_domains(inter, kernel):
     sets, settings = batch(10)[:2], {"inter": inter, "kernel": kernel, "margin": 0.1}
     source, target = sets
@@ -338,7 +340,7 @@ def test_one_kind_of_rows_passes_its_slope_to_both_domains(inter, kernel):
     assert_slope(by_target, central_differences(lambda moved: formula(source, moved), target))
 
 
-@given(seeds, st.sampled_from([*((inter, "fixed") for inter in INTERS), ("margin", "multi")]))
+@given(seeds, st.sampled_from(READINGS))
 def test_one_kind_of_rows_has_no_order_of_rows_modalities_or_domains(seed, reading):
     source, target = batch(seed)[2:]
     settings = dict(zip(("inter", "kernel"), reading, strict=True))

@@ -12,7 +12,6 @@ from absl import logging
 from PIL import Image
 
 from data_pipelines import builders, shards
-from data_pipelines.images import read_triple
 from data_pipelines.readers import rgbnt100, wmveid863
 from data_pipelines.records import DataError
 from tests.data_pipelines.preparing import SIZE, prepare
@@ -101,15 +100,16 @@ def test_a_changed_source_is_prepared_again(tree):
     assert builders.load(prepare(tree)).train[0][0].max() < 3
 
 
-def test_a_file_that_was_changed_to_one_of_the_same_size_is_noticed(tree):
+def test_a_file_that_was_changed_to_one_of_the_same_size_is_noticed(tree, monkeypatch):
     prepare(tree)
     path = tree / "train/0007/vis/v1_n1_s001_001.jpg"
     before = path.stat()
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
-    decoded = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shards, "read_triple", lambda *a, **k: decoded.append(a) or read_triple(*a, **k))
-        prepare(tree)
+    read_triple, decoded = shards.read_triple, []
+    monkeypatch.setattr(
+        shards, "read_triple", lambda record, **sizes: decoded.append(record) or read_triple(record, **sizes)
+    )
+    prepare(tree)
     assert decoded
 
 

@@ -12,18 +12,9 @@ from man_jax.engine.extract import FeatureTable
 from man_jax.engine.optimizer import make_optimizer
 from man_jax.engine.sharding import make_mesh
 from man_jax.engine.state import Statistics
-from tests.engine.splits import new_split
+from tests.engine.splits import new_domain
 from tests.engine.tiny import NUM_SOURCE, NUM_TARGET, NUM_TRIPLES, D, M, new_state
 from tests.oracles.cases import unit_normal
-
-
-def _domain(num_identities: int) -> SimpleNamespace:
-    identities = (np.arange(NUM_TRIPLES) % num_identities).astype(np.int32)
-    return SimpleNamespace(
-        identities=identities,
-        num_identities=num_identities,
-        data=SimpleNamespace(train=new_split(identities + 100)),
-    )
 
 
 @pytest.fixture
@@ -33,7 +24,7 @@ def setting(monkeypatch) -> SimpleNamespace:
     `extracted` tells of which triples they were asked for, and with which variables.
     """
     rng = np.random.default_rng(0)
-    source, target = _domain(NUM_SOURCE), _domain(NUM_TARGET)
+    source, target = (new_domain(100 + np.arange(NUM_TRIPLES) % n) for n in (NUM_SOURCE, NUM_TARGET))
     tables = {
         name: FeatureTable(
             unit_normal(rng, M, NUM_TRIPLES, D).astype(np.float32),

@@ -3,6 +3,7 @@
 import numpy as np
 
 from data_pipelines.prepared import PreparedDataset, PreparedSplit
+from man_jax.engine.domains import Domain, number_identities
 
 
 def new_split(pids, *, image_size: tuple[int, int] = (4, 4), camids=None, seed: int = 0) -> PreparedSplit:
@@ -22,3 +23,9 @@ def new_split(pids, *, image_size: tuple[int, int] = (4, 4), camids=None, seed: 
 def new_dataset(train: PreparedSplit, query: PreparedSplit, gallery: PreparedSplit) -> PreparedDataset:
     height, width = train.images[0].shape[1:3]
     return PreparedDataset("drawn", "camid", ("R", "N", "T"), (height, width), train, query, gallery)
+
+
+def new_domain(pids, *, image_size: tuple[int, int] = (4, 4)) -> Domain:
+    """A domain whose three splits are one and the same."""
+    split = new_split(pids, image_size=image_size)
+    return Domain(new_dataset(split, split, split), number_identities(split.pids))

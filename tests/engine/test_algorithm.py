@@ -33,7 +33,6 @@ def run(setting, monkeypatch) -> SimpleNamespace:
     and the steps whose weights were kept as pre-trained.
     """
     setting.config.seed = 7
-    setting.config.pretrain.update(epochs=2)
     setting.config.adapt.update(epochs=2)
     setting.pretrain_epochs, setting.pretrain_iterations = 2, PRETRAIN_ITERATIONS
     setting.pretrain_steps = 2 * PRETRAIN_ITERATIONS
@@ -42,12 +41,11 @@ def run(setting, monkeypatch) -> SimpleNamespace:
     setting.workdir = None
     setting.trained, setting.relabelled, setting.finished, setting.kept = [], [], [], []
 
-    def train_epoch(step, state, *batches, num_steps, description):
-        setting.trained.append(SimpleNamespace(step=step, state=state, batches=batches, title=description))
+    def train_epoch(step, state, *batches, num_steps, **_):
+        setting.trained.append(SimpleNamespace(step=step, state=state, batches=batches))
         return state.replace(step=state.step + num_steps), {"loss/total": 1.0}
 
-    def labelled_batches(split, plan, labels, reliable, *, mesh, workers):
-        del mesh, workers
+    def labelled_batches(split, plan, labels, reliable, **_):
         return SimpleNamespace(split=split, plan=plan, labels=labels, reliable=reliable)
 
     def relabel(_, state, epoch):

@@ -5,7 +5,6 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
 from configs import default, demo
@@ -41,13 +40,19 @@ def small(row: str = "paper"):
     return config
 
 
-def parts(config):
-    """The step, and the shapes of its state."""
+def step_and_create(config):
+    """The step, and what creates its state."""
     model = build.build_model(config.model, num_classes=NUM_SOURCE + NUM_TARGET)
     optimizer = build.build_optimizer(config.adapt, iterations=config.adapt.iterations)
     sizes = {"num_source": NUM_SOURCE, "num_target": NUM_TARGET, "num_samples": NUM_SAMPLES}
-    state = jax.eval_shape(partial(build.build_state, config, model, optimizer, **sizes))
-    return build.build_step(config, model, optimizer, make_mesh(jax.devices()[:1])), state
+    create = partial(build.build_state, config, model, optimizer, **sizes)
+    return build.build_step(config, model, optimizer, make_mesh(jax.devices()[:1])), create
+
+
+def parts(config):
+    """The step, and the shapes of its state."""
+    step, create = step_and_create(config)
+    return step, jax.eval_shape(create)
 
 
 def as_shapes(tree):
@@ -158,10 +163,7 @@ def test_the_seed_draws_the_first_weights_and_the_key_of_the_steps():
     def drawn(seed: int):
         config = small()
         config.seed = seed
-        model = build.build_model(config.model, num_classes=NUM_SOURCE + NUM_TARGET)
-        sizes = {"num_source": NUM_SOURCE, "num_target": NUM_TARGET, "num_samples": NUM_SAMPLES}
-        optimizer = optax.sgd(0.1)
-        create = partial(build.build_state, config, model, optimizer, **sizes)
+        _, create = step_and_create(config)
         state = as_arrays(jax.jit(create, compiler_options=QUICKLY)())
         return state.params["heads"]["fused"]["kernel"], state.key
 

@@ -5,14 +5,9 @@ from PIL import Image
 
 from configs import default
 from data_pipelines.records import DataError
-from man_jax.engine.domains import Domain, number_identities, open_domains, require_labels
+from man_jax.engine.domains import number_identities, open_domains, require_labels
 from tests.data_pipelines.trees import MODALITY_COLOURS, write_triples, write_wmveid863
-from tests.engine.splits import new_dataset, new_split
-
-
-def domain(pids: list[int]) -> Domain:
-    split = new_split(pids)
-    return Domain(new_dataset(split, split, split), number_identities(split.pids))
+from tests.engine.splits import new_domain
 
 
 def test_identities_are_numbered_by_sorted_pid():
@@ -20,24 +15,24 @@ def test_identities_are_numbered_by_sorted_pid():
 
 
 def test_a_triple_without_a_label_has_no_number():
-    found = domain([-1, 9, -1, 4])
+    found = new_domain([-1, 9, -1, 4])
     assert found.identities.tolist() == [-1, 1, -1, 0]
     assert found.num_identities == 2
 
 
 def test_a_domain_without_any_label_has_no_identities():
-    assert domain([-1, -1]).num_identities == 0
+    assert new_domain([-1, -1]).num_identities == 0
 
 
 def test_labels_that_are_needed_and_missing_are_counted_with_key_and_reason():
     with pytest.raises(
         DataError, match=r"config\.data\.source: 1 of 3 training triples of drawn .*, and because;"
     ):
-        require_labels(domain([5, -1, 6]), key="data.source", why="because")
+        require_labels(new_domain([5, -1, 6]), key="data.source", why="because")
 
 
 def test_a_labelled_domain_passes():
-    require_labels(domain([5, 6]), key="data.source", why="because")
+    require_labels(new_domain([5, 6]), key="data.source", why="because")
 
 
 def write_unlabelled(base, modalities):

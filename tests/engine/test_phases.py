@@ -8,7 +8,7 @@ from man_jax.alignment.pseudo_labels import PseudoLabels
 from man_jax.config import ConfigError
 from man_jax.engine import phases, relabel
 from man_jax.engine.extract import FeatureTable
-from tests.engine.splits import new_split
+from tests.engine.splits import new_domain
 from tests.engine.tiny import NUM_SOURCE, NUM_TARGET, D, as_arrays, assert_same
 from tests.engine.tiny import NUM_TRIPLES as N
 from tests.oracles.cases import unit_normal
@@ -37,8 +37,7 @@ def test_the_oracle_keeps_its_heads_and_memory_after_the_first_epoch(setting, st
 
 def test_without_the_oracle_true_identities_change_no_label(setting, state):
     _, pseudo, _ = phases.relabel(setting, state, 0)
-    setting.target.identities = setting.target.identities[::-1]
-    setting.target.data.train = new_split(np.arange(N))
+    setting.target = new_domain(np.arange(N)[::-1])
     _, blind, _ = phases.relabel(setting, state, 0)
     np.testing.assert_array_equal(blind.labels, pseudo.labels)
     np.testing.assert_array_equal(blind.reliable, pseudo.reliable)

@@ -16,10 +16,9 @@ from configs.variants import turn
 from man_jax.config import Config, ConfigError
 from man_jax.engine import setting
 from man_jax.engine.checkpoint import CHECKPOINTS, save_pretrained
-from man_jax.engine.domains import Domain, number_identities
 from man_jax.engine.optimizer import make_optimizer
 from man_jax.engine.workdir import WorkdirError, claim_workdir
-from tests.engine.splits import new_dataset, new_split
+from tests.engine.splits import new_domain
 from tests.engine.tiny import IMAGE_SIZE, new_state
 
 
@@ -28,13 +27,12 @@ def data(monkeypatch) -> SimpleNamespace:
     """Data sets of 40 and 24 triples in memory: how many identities each has, and how often they were opened."""
     data = SimpleNamespace(source=7, target=7, openings=0)
 
-    def domain(num_identities: int, num_triples: int) -> Domain:
-        split = new_split(np.arange(num_triples) % num_identities, image_size=IMAGE_SIZE)
-        return Domain(new_dataset(split, split, split), number_identities(split.pids))
-
     def open_domains(_):
         data.openings += 1
-        return domain(data.source, 40), domain(data.target, 24)
+        return (
+            new_domain(np.arange(40) % data.source, image_size=IMAGE_SIZE),
+            new_domain(np.arange(24) % data.target, image_size=IMAGE_SIZE),
+        )
 
     monkeypatch.setattr(setting, "open_domains", open_domains)
     return data

@@ -35,8 +35,9 @@ demo: $(VENV)/complete
 	$(BIN)/python -m data_pipelines.synthetic --out data/synthetic
 	$(BIN)/python -m man_jax.train --config configs/demo.py
 
+# A process that crashes is not started again: pytest-xdist would give its tests to nobody, and wait for them for ever.
 test: lint types
-	$(BIN)/python -m pytest -n 2 --dist loadscope
+	$(BIN)/python -m pytest -n 2 --dist loadscope --max-worker-restart=0
 
 lint: $(VENV)/complete-dev
 	$(BIN)/ruff check .

@@ -9,6 +9,9 @@ import torch
 from torch import Tensor, nn
 
 torch.set_num_threads(1)  # more of them and XLA's would wait for one another
+# PyTorch 2.13's oneDNN damages the heap on processors with AVX2 and without AVX-512, when convolutions have few
+# channels; the process aborts later, in whatever uses the memory next.
+torch.backends.mkldnn.set_flags(False)
 
 
 class Bottleneck(nn.Module):

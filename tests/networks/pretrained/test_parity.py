@@ -1,6 +1,7 @@
 """The measuring script measures: here narrow networks, and one that is wrong on purpose."""
 
 import pytest
+import torch
 
 from tests.networks.pretrained import libraries
 from tests.networks.pretrained.parity import compare, resnet, table, transformer
@@ -12,6 +13,10 @@ MEMBERS = (
     transformer("CLIP", libraries.timm_clip, "clip", **NARROW, projection=8),
     transformer("ViT", libraries.huggingface_vit, "vit", **NARROW),
 )
+
+
+def test_pytorch_computes_without_the_kernels_that_damage_the_heap():
+    assert not torch.backends.mkldnn.enabled
 
 
 @pytest.mark.parametrize("member", MEMBERS, ids=lambda member: member.name)

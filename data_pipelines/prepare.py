@@ -17,6 +17,7 @@ from data_pipelines.checks import check_queries
 from data_pipelines.datasets import FACTS, READERS, read
 from data_pipelines.examination import count_table, count_warnings, image_warnings
 from data_pipelines.images import DEEP_RANGE, check_deep_range
+from data_pipelines.printable import escape_on_streams, printable
 from data_pipelines.records import DataError
 from data_pipelines.verification import raise_faults, verify
 
@@ -41,7 +42,7 @@ def run(
     """Verify, report on stdout, and prepare below `out`, unless it is None; DataError if the set cannot be used."""
     check_deep_range(deep_range)
     dataset = read(name, source)
-    print(f"{name} in {dataset.root}; the rule is 'same pid and same {dataset.removal}'")
+    print(f"{name} in {printable(dataset.root)}; the rule is 'same pid and same {dataset.removal}'")
     print(count_table(dataset, FACTS[name]))
     warnings = [*dataset.warnings, *check_queries(dataset), *count_warnings(dataset, FACTS[name])]
     reports = builders.verify_once(dataset, out, image_size, deep_range) if out else verify(dataset)
@@ -57,6 +58,7 @@ def run(
 
 def main(argv: list[str]) -> None:
     """Flags → run → exit status."""
+    escape_on_streams()
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument {argv[1]!r}; every option begins with --")
     out = None if CHECK_ONLY.value else Path(OUT.value).expanduser()

@@ -7,9 +7,10 @@ Names: `v1_n1_s999_011.jpg`, of which only the view `v` (0 to 7) is read; it ser
 import re
 from pathlib import Path
 
-from data_pipelines.checks import checked_dataset
+from data_pipelines.checks import checked_dataset, gathered_warnings
 from data_pipelines.folders import find_base, first_folder
-from data_pipelines.pairing import Images, orphan_warnings, paired_identities
+from data_pipelines.numbers import numbered_record
+from data_pipelines.pairing import Images, check_paired, orphan_warnings, paired_identities
 from data_pipelines.records import DataError, Dataset, Facts, Record
 
 FACTS = Facts(
@@ -33,15 +34,17 @@ def read(root: Path) -> Dataset:
     """
     base = find_base(root, root_names=FACTS.root_names, marker="train")
     splits: dict[str, list[Record]] = {}
-    warnings: list[str] = []
-    for split, names in SPLIT_FOLDERS.items():
-        found, orphans = paired_identities(first_folder(base, *names), MODALITY_FOLDERS, FACTS.example)
-        splits[split] = [_record(pid, images) for pid, images in found]
-        warnings.extend(orphan_warnings(FACTS.name, split, orphans, base))
-    return checked_dataset(FACTS, base, splits, warnings)
+    with gathered_warnings() as warnings:
+        for split, names in SPLIT_FOLDERS.items():
+            folder = first_folder(base, *names)
+            found, orphans = paired_identities(folder, MODALITY_FOLDERS, FACTS.example)
+            check_paired(split, folder, MODALITY_FOLDERS, found, orphans)
+            warnings.extend(orphan_warnings(FACTS.name, split, orphans, base))
+            splits[split] = [_record(images) for images in found]
+        return checked_dataset(FACTS, base, splits, warnings)
 
 
-def _record(pid: int, images: Images) -> Record:
+def _record(images: Images) -> Record:
     path = images[0].path
     match = _VIEW.search(path.stem)
     if match is None:
@@ -49,4 +52,4 @@ def _record(pid: int, images: Images) -> Record:
             f"{path}: not a WMVeID863 name; expected a view v0 to v7, as in {FACTS.example}. "
             "Rename the file or move it away."
         )
-    return Record(images=images, pid=pid, camid=int(match[1]))
+    return numbered_record(images, pid=path.parents[1].name, camid=match[1])

@@ -39,7 +39,8 @@ def checked_dataset(
                 f"{facts.name}: no triple in the split {split} below {root}; "
                 f"image names look like {facts.example}"
             )
-    check_spellings(facts.name, (record for split in SPLITS for record in splits[split]))
+    records = (record for split in SPLITS for record in splits[split])
+    check_spellings(facts.name, records, removal=facts.removal)
     return Dataset(
         name=facts.name,
         root=root,

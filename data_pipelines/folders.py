@@ -39,6 +39,17 @@ def first_folder(base: Path, *names: str) -> Path:
     raise DataError(f"{base} has no folder {' or '.join(names)}; {_contents(base)}")
 
 
+def only_folder(base: Path, *names: str) -> Path:
+    """The one of `names` that is a folder below `base`; DataError if several are."""
+    folder = first_folder(base, *names)
+    if others := [name for name in names if name != folder.name and (base / name).is_dir()]:
+        raise DataError(
+            f"{base} holds both {folder.name}/ and {others[0]}/, which are two names of one split; keep the one that "
+            f"is meant, and move the other away"
+        )
+    return folder
+
+
 def is_near(name: str, other: str) -> bool:
     """Whether two names differ in capitals, white space or marks of no width at most."""
     return _plain(name) == _plain(other)

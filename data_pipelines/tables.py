@@ -62,6 +62,8 @@ def _csv_rows(
     if not names:
         return [], ()
     check_delimiter(path, names, required)  # or each row would be said to have too few cells
+    if not set(map(str.strip, names)) & set(required):  # as where a title stands above the header
+        chosen_columns(path, names, required=required, optional=optional)
     rows = []
     for number, cells in lines:
         if len(cells) != len(names):

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from data_pipelines.checks import checked_dataset, gathered_warnings, junk_warnings
-from data_pipelines.folders import find_base, first_folder
+from data_pipelines.folders import find_base, only_folder
 from data_pipelines.numbers import numbered_record
 from data_pipelines.pairing import Images, check_paired, orphan_warnings, paired_images
 from data_pipelines.records import DataError, Dataset, Facts, Record
@@ -43,7 +43,7 @@ def read(root: Path) -> Dataset:
     splits: dict[str, list[Record]] = {}
     with gathered_warnings() as warnings:
         for split, names in SPLIT_FOLDERS.items():
-            folder = first_folder(base, *names)
+            folder = only_folder(base, *names)
             triples, orphans = paired_images(folder, MODALITY_FOLDERS)
             check_paired(split, folder, MODALITY_FOLDERS, triples, orphans)
             warnings.extend(orphan_warnings(FACTS.name, split, orphans, base))

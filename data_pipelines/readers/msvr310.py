@@ -12,7 +12,7 @@ from pathlib import Path
 
 from data_pipelines.checks import checked_dataset, gathered_warnings
 from data_pipelines.folders import find_base, first_folder, shortlist
-from data_pipelines.numbers import numbered_record
+from data_pipelines.numbers import numbered_record, only_field
 from data_pipelines.pairing import Images, check_paired, orphan_warnings, paired_identities
 from data_pipelines.records import DataError, Dataset, Facts, Record
 
@@ -57,14 +57,15 @@ def read(root: Path) -> Dataset:
 
 def _record(images: Images, *, pid_in_name: bool) -> Record:
     path = images[0].path
-    named, scene, view = _PID.match(path.name), _SCENE.search(path.stem), _VIEW.search(path.stem)
+    named = _PID.match(path.name)
+    scene, view = (only_field(path, field, FACTS.example) for field in (_SCENE, _VIEW))
     pid = named and named[1] if pid_in_name else path.parents[1].name
     if pid is None or scene is None or view is None:
         raise DataError(
             f"{path}: not an MSVR310 name; expected an identity, a scene such as s023 and a view v0 to v7, as in "
             f"{FACTS.example}. Rename the file or move it away."
         )
-    return numbered_record(images, pid=pid, camid=view[1], scene=scene[1])
+    return numbered_record(images, pid=pid, camid=view, scene=scene)
 
 
 def _misfiled(split: str, records: list[Record], base: Path) -> tuple[str, ...]:

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_pipelines.checks import checked_dataset, gathered_warnings
-from data_pipelines.folders import find_base, first_folder, shortlist, subfolders
-from data_pipelines.numbers import numbered_record
+from data_pipelines.folders import find_base, only_folder, subfolders
+from data_pipelines.numbers import numbered_record, only_field
 from data_pipelines.pairing import Images, check_paired, orphan_warnings, paired_identities, paired_images
 from data_pipelines.records import DataError, Dataset, Facts, Record
 
@@ -42,7 +42,7 @@ def read(root: Path) -> Dataset:
     DataError if both layouts are there, or both kinds of flat names.
     """
     base = find_base(root, root_names=FACTS.root_names, marker="train")
-    folders = {split: first_folder(base, *names) for split, names in SPLIT_FOLDERS.items()}
+    folders = {split: only_folder(base, *names) for split, names in SPLIT_FOLDERS.items()}
     is_flat = _is_flat(list(folders.values()))
     splits: dict[str, list[Record]] = {}
     with gathered_warnings() as warnings:
@@ -78,7 +78,7 @@ def _is_flat(folders: Sequence[Path]) -> bool:
 
 def _record(images: Images) -> Record:
     path = images[0].path
-    view = _only_field(path, _VIEW)
+    view = only_field(path, _VIEW, FACTS.example)
     if view is None:
         raise DataError(
             f"{path}: not a WMVeID863 name; expected a view v0 to v7, as in {FACTS.example}. "
@@ -89,7 +89,11 @@ def _record(images: Images) -> Record:
 
 def _flat_record(images: Images) -> Record:
     path = images[0].path
-    pid, view, camera = _FLAT_PID.match(path.name), _only_field(path, _VIEW), _only_field(path, _CAMERA)
+    pid, view, camera = (
+        _FLAT_PID.match(path.name),
+        only_field(path, _VIEW, FACTS.example),
+        only_field(path, _CAMERA, FLAT_EXAMPLES),
+    )
     if view is not None and camera is not None:
         raise DataError(
             f"{path}: has a view, v{view}, and a camera, cam{camera}; which of them is the camera? Remove one"
@@ -103,16 +107,6 @@ def _flat_record(images: Images) -> Record:
     if view is not None:
         return numbered_record(images, pid=pid[1], camid=view)
     return numbered_record(images, pid=pid[1], camid=camera or "", first_camera=1)
-
-
-def _only_field(path: Path, field: re.Pattern[str]) -> str | None:
-    """The digits of the field in the file's name, None without it; DataError if the name has it twice."""
-    found = field.findall(path.stem)
-    if len(found) > 1:
-        raise DataError(
-            f"{path}: the name has {shortlist(found)} in the place of one camera; rename it, as in {FACTS.example}"
-        )
-    return found[0] if found else None
 
 
 def _check_one_kind_of_names(records: Sequence[Record]) -> None:

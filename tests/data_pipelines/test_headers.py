@@ -163,3 +163,11 @@ def test_a_folder_named_like_a_column_adds_none_to_a_parquet_table(tmp_path):
     base.mkdir()
     dataset = datasets.read("manifest", write_parquet(base))
     assert [len(dataset.splits[split]) for split in ("train", "query", "gallery")] == [2, 1, 1]
+
+
+@pytest.mark.parametrize("title", ["My data set", "# exported, by me", "Tabelle1,,,,,"])
+def test_a_title_above_the_header_is_shown_in_place_of_the_columns(tmp_path, title):
+    path = write_csv(tmp_path)
+    path.write_text(title + "\n" + path.read_text())
+    said = refusal(path)
+    assert f"no column split, pid, camid; there are {title.split(',')[0]}" in said

@@ -182,3 +182,10 @@ def test_the_largest_number_goes_all_the_way(tmp_path):
     prepared = builders.prepare_dataset("folder", tmp_path / "mine", tmp_path / "out", (8, 8))
     assert prepared.train.pids.tolist() == prepared.train.camids.tolist() == [LARGEST]
     assert prepared.train[0].shape == (3, 8, 8, 3)
+
+
+def test_a_field_that_no_rule_compares_may_be_written_in_two_ways(tmp_path):
+    names = ("000001_cam1_0_00.jpg", "000001_cam2_00_01.jpg")
+    for folder in ("train_171", "test"):
+        write_triples(tmp_path / folder, names, ("RGB", "NI", "TI"))
+    assert len(datasets.read("rgbnt201", tmp_path).splits["gallery"]) == 2

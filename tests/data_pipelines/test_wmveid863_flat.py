@@ -96,7 +96,7 @@ def test_a_flat_split_among_others_is_refused(tmp_path):
         ("0007_v8_n1.jpg", "not a WMVeID863 name of the flat layout"),
         ("000007_cam0_0_00.jpg", "not a WMVeID863 name of the flat layout"),
         ("0007_v1_cam2_00.jpg", "has a view, v1, and a camera, cam2; which of them is the camera?"),
-        ("0007_v1_v2_00.jpg", "the name has 1, 2 in the place of one camera"),
+        ("0007_v1_v2_00.jpg", "its name has 1 and 2 where one number is read"),
         ("000008_cam1_0_00.jpg", "a set has one kind of names"),
         ("7_v1_n1_s001_001.jpg", "pid 7 is '0007' in"),
         ("99999999999999999999_v1_n1.jpg", "pid is 99999999999999999999, at most"),
@@ -113,7 +113,7 @@ def test_a_name_that_can_be_read_in_no_way_or_in_two_is_refused(tmp_path, name, 
 def test_a_view_that_is_there_twice_is_refused_in_the_other_layout_too(tmp_path, name):
     for split in ("train", "query", "test"):
         write_triples(tmp_path / split, [name], MODALITY_FOLDERS)
-    assert "in the place of one camera" in refusal(tmp_path)
+    assert "where one number is read" in refusal(tmp_path)
 
 
 def test_orphans_are_left_out_and_suffixes_may_differ(tmp_path):

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from absl import logging
 
-from data_pipelines.checks import check_queries
+from data_pipelines.checks import check_queries, gathered_warnings
 from data_pipelines.datasets import read
 from data_pipelines.examination import image_warnings
+from data_pipelines.folders import shortlist
 from data_pipelines.images import DEEP_RANGE, check_deep_range
 from data_pipelines.locks import exclusive
 from data_pipelines.prepared import (
@@ -25,6 +26,7 @@ from data_pipelines.prepared import (
     read_table,
 )
 from data_pipelines.records import DataError, Dataset
+from data_pipelines.room import check_image_size, check_name, check_place, needed_bytes, room_warnings
 from data_pipelines.shards import Triples, fingerprint
 from data_pipelines.verification import LEDGER, FileReport, raise_faults, verify
 
@@ -37,10 +39,21 @@ _DISK_REFUSES = (
     errno.ENOTDIR,
     errno.EEXIST,
     errno.EFBIG,
+    errno.ENAMETOOLONG,
+    errno.ENOENT,
+    errno.ELOOP,
 )
 """Failures of the place that is written to, which the user can put right; anything else is a traceback."""
 
-__all__ = ["PreparedDataset", "PreparedSplit", "load", "prepare", "prepare_dataset", "verify_once"]
+__all__ = [
+    "PreparedDataset",
+    "PreparedSplit",
+    "load",
+    "place_warnings",
+    "prepare",
+    "prepare_dataset",
+    "verify_once",
+]
 
 
 def prepare_dataset(
@@ -58,9 +71,11 @@ def prepare_dataset(
     """
     dataset = read(name, root)
     check_modalities(f"{dataset.name} in {dataset.root}", dataset.modalities, modalities)
-    for warning in (*dataset.warnings, *check_queries(dataset)):
-        logging.warning("%s", warning)
     out_dir = Path(prepared_root).expanduser()
+    with gathered_warnings(dataset.warnings) as warnings:
+        warnings += check_queries(dataset)
+    for warning in (*warnings, *place_warnings(dataset, out_dir, image_size, deep_range)):
+        logging.warning("%s", warning)
     prepared_dir = prepare(dataset, out_dir, image_size=image_size, deep_range=deep_range)
     for warning in (read_table(prepared_dir) or {}).get("warnings", ()):
         logging.warning("%s", warning)
@@ -76,9 +91,12 @@ def prepare(
 
     Does nothing if that was done before from the same files (names, sizes and modification times); starts
     anew if they changed. What is written gets its final name only when it is complete, so an interruption
-    leaves nothing that looks finished. An image that cannot be read or has the wrong size raises DataError.
+    leaves nothing that looks finished. An image that cannot be read or has the wrong size raises DataError, and
+    so do files that change meanwhile.
     """
     check_deep_range(deep_range)
+    check_image_size(image_size)
+    check_name(out_dir)
     data_dir = preparation_folder(dataset, out_dir, image_size, deep_range)
     prepared_dir = data_dir / Triples.name / str(Triples.VERSION)
     if _is_finished(prepared_dir, dataset, deep_range):
@@ -98,13 +116,37 @@ def prepare(
         # TFDS announces a download; ours is the progress bar of `_generate_examples`.
         with contextlib.redirect_stdout(io.StringIO()):
             builder.download_and_prepare()
+        if changed := [report.path for report in reports if _has_changed(report)]:
+            _remove_leftovers(prepared_dir)
+            raise DataError(
+                f"{dataset.name}: {len(changed)} files changed while they were prepared: {shortlist(changed)}; start "
+                f"again when nothing writes to them"
+            )
     return prepared_dir
+
+
+def place_warnings(
+    dataset: Dataset, out_dir: Path, image_size: tuple[int, int], deep_range: tuple[int, int] = DEEP_RANGE
+) -> tuple[str, ...]:
+    """What may keep `prepare` from writing below `out_dir`: DataError if that is certain, a warning of little room.
+
+    Nothing is said of a set that is prepared there already.
+    """
+    check_image_size(image_size)
+    check_name(out_dir)
+    data_dir = preparation_folder(dataset, out_dir, image_size, deep_range)
+    if _is_finished(data_dir / Triples.name / str(Triples.VERSION), dataset, deep_range):
+        return ()
+    check_place(out_dir)
+    return room_warnings(dataset, out_dir, image_size)
 
 
 def verify_once(
     dataset: Dataset, out_dir: Path, image_size: tuple[int, int], deep_range: tuple[int, int] = DEEP_RANGE
 ) -> list[FileReport]:
     """Verify ahead of `prepare`, which will find the work done; an interrupted pass is resumed."""
+    check_image_size(image_size)
+    check_name(out_dir)
     data_dir = preparation_folder(dataset, out_dir, image_size, deep_range)
     with _workshop(dataset, data_dir, image_size):
         return verify(dataset, ledger=data_dir / LEDGER)
@@ -118,8 +160,6 @@ def _is_finished(prepared_dir: Path, dataset: Dataset, deep_range: tuple[int, in
 @contextlib.contextmanager
 def _workshop(dataset: Dataset, data_dir: Path, image_size: tuple[int, int]) -> Iterator[None]:
     """The folder of this preparation, for one process at a time; what the disk refuses becomes a DataError."""
-    if min(image_size) < 1:
-        raise ValueError(f"image_size (H, W) must be positive, got {image_size}; MAN uses (256, 128)")
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
         with exclusive(data_dir):
@@ -127,12 +167,19 @@ def _workshop(dataset: Dataset, data_dir: Path, image_size: tuple[int, int]) -> 
     except (OSError, RuntimeError) as error:
         if (reason := _refusal(error)) is None:
             raise
-        num_triples = sum(map(len, dataset.splits.values()))
-        num_bytes = num_triples * len(dataset.modalities) * 3 * image_size[0] * image_size[1]
+        num_bytes = needed_bytes(dataset, image_size)
         raise DataError(
             f"{data_dir}: cannot be written ({reason}); up to {num_bytes / 2**20:,.0f} MiB are needed. Free "
             f"space or choose another folder; nothing there looks finished, and the same command goes on"
         ) from error
+
+
+def _has_changed(report: FileReport) -> bool:
+    try:
+        status = report.path.stat()
+    except OSError:
+        return True
+    return (status.st_size, status.st_mtime_ns) != (report.size, report.modified)
 
 
 def _refusal(error: Exception) -> str | None:

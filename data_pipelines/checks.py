@@ -1,11 +1,25 @@
 """What must hold of any data set, whatever its layout: no empty split, queries that can be answered."""
 
+import contextlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from data_pipelines.folders import shortlist
+from data_pipelines.numbers import check_spellings
 from data_pipelines.records import MODALITIES, SPLITS, UNLABELLED, DataError, Dataset, Facts, Record
+
+
+@contextlib.contextmanager
+def gathered_warnings(found: Sequence[str] = ()) -> Iterator[list[str]]:
+    """A list for the warnings of a block, which begins with those `found`; a DataError of the block tells them too."""
+    warnings = list(found)
+    try:
+        yield warnings
+    except DataError as error:
+        if not warnings:
+            raise
+        raise DataError(f"{error} (noticed before: {'; '.join(warnings)})") from error
 
 
 def checked_dataset(
@@ -15,13 +29,18 @@ def checked_dataset(
     warnings: Sequence[str],
     modalities: Sequence[str] = MODALITIES,
 ) -> Dataset:
-    """The data set, unless a split is empty; identities in both train and test are added to the warnings."""
+    """The data set, unless a split is empty or a number is written in two ways.
+
+    Identities in both train and test are added to the warnings.
+    """
     for split in SPLITS:
         if not splits[split]:
             raise DataError(
                 f"{facts.name}: no triple in the split {split} below {root}; "
                 f"image names look like {facts.example}"
             )
+    records = (record for split in SPLITS for record in splits[split])
+    check_spellings(facts.name, records, removal=facts.removal)
     return Dataset(
         name=facts.name,
         root=root,

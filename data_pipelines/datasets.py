@@ -36,7 +36,8 @@ def read(name: str, root: Path | str) -> Dataset:
     except DataError as error:
         fitting = [other for other in READERS if other != name and _can_read(other, folder)]
         hint = f" The folder does read as {' or '.join(fitting)}: is that the set?" if fitting else ""
-        raise DataError(f"{error}{hint}") from error
+        stop = "" if not hint or str(error).endswith((".", "?")) else "."
+        raise DataError(f"{error}{stop}{hint}") from error
     except OSError as error:
         raise DataError(
             f"{error.filename}: cannot be read ({error.strerror}); give yourself access to it"

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_pipelines.images import FORMATS
+from data_pipelines.printable import printable
 from data_pipelines.records import DataError
 
 IMAGE_SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
@@ -29,8 +30,33 @@ def first_folder(base: Path, *names: str) -> Path:
     """The first of `names` that is a folder below `base`."""
     for name in names:
         if (base / name).is_dir():
+            if near := [path for path in subfolders(base) if path.name != name and is_near(path.name, name)]:
+                raise DataError(
+                    f"{base / name} and {near[0]} differ in capitals or spaces only; which is meant? Join them, or "
+                    f"move one away"
+                )
             return base / name
     raise DataError(f"{base} has no folder {' or '.join(names)}; {_contents(base)}")
+
+
+def only_folder(base: Path, *names: str) -> Path:
+    """The one of `names` that is a folder below `base`; DataError if several are."""
+    folder = first_folder(base, *names)
+    if others := [name for name in names if name != folder.name and (base / name).is_dir()]:
+        raise DataError(
+            f"{base} holds both {folder.name}/ and {others[0]}/, which are two names of one split; keep the one that "
+            f"is meant, and move the other away"
+        )
+    return folder
+
+
+def is_near(name: str, other: str) -> bool:
+    """Whether two names differ in capitals, white space or marks of no width at most."""
+    return _plain(name) == _plain(other)
+
+
+def _plain(name: str) -> str:
+    return "".join(c for c in name if c.isprintable() and not c.isspace()).casefold()
 
 
 def subfolders(folder: Path) -> list[Path]:
@@ -65,7 +91,7 @@ def image_files(folder: Path) -> list[Path]:
 
 def shortlist(names: Sequence[object], limit: int = 10) -> str:
     """`a, b, c` of a list, cut after `limit` entries with the number left out."""
-    shown = ", ".join(str(name) for name in names[:limit])
+    shown = ", ".join(printable(name) for name in names[:limit])
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
 
 

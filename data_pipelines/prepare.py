@@ -13,11 +13,13 @@ from pathlib import Path
 from absl import app, flags, logging
 
 from data_pipelines import builders
-from data_pipelines.checks import check_queries
+from data_pipelines.checks import check_queries, gathered_warnings
 from data_pipelines.datasets import FACTS, READERS, read
 from data_pipelines.examination import count_table, count_warnings, image_warnings
 from data_pipelines.images import DEEP_RANGE, check_deep_range
-from data_pipelines.records import DataError
+from data_pipelines.printable import escape_on_streams, printable
+from data_pipelines.records import MODALITIES, DataError
+from data_pipelines.room import check_image_size
 from data_pipelines.verification import raise_faults, verify
 
 DATASET = flags.DEFINE_string("dataset", None, f"One of {', '.join(READERS)}.", required=True)
@@ -31,19 +33,39 @@ DEEP = flags.DEFINE_string(
     ",".join(map(str, DEEP_RANGE)),
     "Raw values that become 0 and 255, of images of more than 8 bits.",
 )
-CHECK_ONLY = flags.DEFINE_bool("check_only", False, "Report as ever, write nothing.")
+CHECK_ONLY = flags.DEFINE_bool(
+    "check_only", False, "Report as ever, write nothing; with --out, say if there is room."
+)
 flags.DEFINE_alias("check-only", "check_only")
 
 
 def run(
-    name: str, source: str, out: Path | None, image_size: tuple[int, int], deep_range: tuple[int, int]
+    name: str,
+    source: str,
+    out: Path | None,
+    image_size: tuple[int, int],
+    deep_range: tuple[int, int],
+    *,
+    later_out: Path | None = None,
 ) -> None:
-    """Verify, report on stdout, and prepare below `out`, unless it is None; DataError if the set cannot be used."""
+    """Verify, report on stdout, and prepare below `out`, unless it is None; DataError if the set cannot be used.
+
+    `later_out` is where the set is to be prepared another time: it is looked at, nothing is written there.
+    """
     check_deep_range(deep_range)
+    check_image_size(image_size)
     dataset = read(name, source)
-    print(f"{name} in {dataset.root}; the rule is 'same pid and same {dataset.removal}'")
+    lacks = (
+        ""
+        if dataset.modalities == MODALITIES
+        else f"; of the modalities, {', '.join(dataset.modalities)} only"
+    )
+    print(f"{name} in {printable(dataset.root)}; the rule is 'same pid and same {dataset.removal}'{lacks}")
     print(count_table(dataset, FACTS[name]))
-    warnings = [*dataset.warnings, *check_queries(dataset), *count_warnings(dataset, FACTS[name])]
+    with gathered_warnings(dataset.warnings) as warnings:
+        warnings += [*check_queries(dataset), *count_warnings(dataset, FACTS[name])]
+    if place := out or later_out:
+        warnings += builders.place_warnings(dataset, place, image_size, deep_range)
     reports = builders.verify_once(dataset, out, image_size, deep_range) if out else verify(dataset)
     warnings += image_warnings(dataset, reports, deep_range)
     for warning in warnings:
@@ -52,19 +74,26 @@ def run(
     print(f"{len(reports):,} files verified, {num_faults:,} cannot be used, {len(warnings)} warnings")
     raise_faults(dataset, reports)
     if out:
-        print(f"prepared in {builders.prepare(dataset, out, image_size=image_size, deep_range=deep_range)}")
+        prepared_dir = builders.prepare(dataset, out, image_size=image_size, deep_range=deep_range)
+        print(f"prepared in {printable(prepared_dir)}")
 
 
 def main(argv: list[str]) -> None:
     """Flags → run → exit status."""
+    escape_on_streams()
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument {argv[1]!r}; every option begins with --")
-    out = None if CHECK_ONLY.value else Path(OUT.value).expanduser()
+    out = Path(OUT.value).expanduser()
     logging.set_verbosity(logging.WARNING)  # TFDS tells of every shard
     height, width = _numbers("size", SIZE.value, "256x128", least=1)
     low, high = _numbers("deep_range", DEEP.value, "0,65535", least=0)
     try:
-        run(DATASET.value, SOURCE.value, out, (height, width), (low, high))
+        if CHECK_ONLY.value:
+            # A place that nobody named is not held against the data.
+            later_out = out if flags.FLAGS["out"].present else None
+            run(DATASET.value, SOURCE.value, None, (height, width), (low, high), later_out=later_out)
+        else:
+            run(DATASET.value, SOURCE.value, out, (height, width), (low, high))
     except DataError as error:
         sys.exit(f"error: {error}")
 

@@ -1,9 +1,12 @@
 """What a triple is, and what a data set must say about itself."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+from data_pipelines.printable import printable
 
 MODALITIES = ("R", "N", "T")
 """RGB, near-infrared, thermal infrared: the order of every modality axis in this project."""
@@ -37,11 +40,16 @@ class Record:
     pid: int
     camid: int
     scene: int = -1
+    written: tuple[str, str, str] = field(default=("", "", ""), compare=False)
+    """The digits of pid, camid and scene as they stand in the name or the table; empty where there are none."""
+    where: str = field(default="", compare=False)
+    """Where those stand, for messages: a path, or the row of a table."""
 
     @property
     def name(self) -> str:
         """The file name of the first image, by which people know the triple."""
-        return self.images[0].path.name
+        # From its bytes: where the locale is not UTF-8, Python has decoded a good name wrongly.
+        return os.fsencode(self.images[0].path.name).decode("utf-8", "surrogateescape")
 
     def group(self, removal: Removal) -> int:
         """The camera or the scene of the triple, whichever the removal rule compares."""
@@ -75,4 +83,11 @@ class Dataset:
 
 
 class DataError(ValueError):
-    """Data that cannot be used as it is; the message names the file, the rule and the remedy."""
+    """Data that cannot be used as it is; the message names the file, the rule and the remedy.
+
+    Arguments: the message, then a list's entries, if there is one; each is shown on a line of its own, whatever the
+    names in it hold.
+    """
+
+    def __str__(self) -> str:
+        return "\n  ".join(map(printable, self.args))

@@ -10,13 +10,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
-from data_pipelines.folders import shortlist
 from data_pipelines.images import open_picture
 from data_pipelines.parallel import map_in_order
+from data_pipelines.printable import printable
 from data_pipelines.progress import track
 from data_pipelines.records import DataError, Dataset, ImageRef
 
 LEDGER = "verified.jsonl"
+MOST_SHOWN = 20
+"""Faults that an error lists."""
 VERSION = 1
 """Raise it when files would be judged otherwise; older lines are then passed over."""
 
@@ -54,8 +56,8 @@ def raise_faults(dataset: Dataset, reports: Sequence[FileReport]) -> None:
     if len(faults) == 1:
         raise DataError(faults[0])
     if faults:
-        shown = shortlist([f"\n  {fault}" for fault in faults], 20)
-        raise DataError(f"{dataset.name}: {len(faults)} files cannot be used:{shown}")
+        more = [f"and {len(faults) - MOST_SHOWN} more"] if len(faults) > MOST_SHOWN else []
+        raise DataError(f"{dataset.name}: {len(faults)} files cannot be used:", *faults[:MOST_SHOWN], *more)
 
 
 def _records(dataset: Dataset):
@@ -81,14 +83,13 @@ def _reports(
 def _report(ref: ImageRef, known: FileReport | None) -> tuple[FileReport, bool]:
     """The report on one file, and whether it was opened for it."""
     try:
-        os.fsencode(ref.path).decode()
+        os.fsencode(ref.path.name).decode()  # of its folders nothing is kept
         status = ref.path.stat()
         if known and (known.size, known.modified) == (status.st_size, status.st_mtime_ns):
             return known, False
         picture = open_picture(ref)
     except UnicodeDecodeError:
-        name = str(ref.path).encode("utf-8", "replace").decode()
-        return FileReport(ref.path, fault=f"{name}: its name is not UTF-8; rename it"), True
+        return FileReport(ref.path, fault=f"{printable(ref.path)}: its name is not UTF-8; rename it"), True
     except OSError as error:
         return FileReport(
             ref.path, fault=f"{ref.path}: cannot be read ({error.strerror}); restore or remove it"

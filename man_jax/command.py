@@ -8,6 +8,7 @@ from pathlib import Path
 
 from absl import app, flags, logging
 
+from data_pipelines.printable import escape_on_streams
 from data_pipelines.records import DataError
 from man_jax.config import Config, ConfigError
 from man_jax.engine.workdir import WorkdirError
@@ -26,6 +27,7 @@ def run_command(main: Callable[[], None]) -> None:
         except (ConfigError, DataError, WorkdirError, FloatingPointError) as error:
             sys.exit(f"error: {error}")
 
+    escape_on_streams()
     if "config" in flags.FLAGS:
         flags.mark_flag_as_required("config")
     app.run(guarded, flags_parser=parse_command)

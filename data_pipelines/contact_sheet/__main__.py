@@ -6,6 +6,7 @@ from pathlib import Path
 from absl import app, flags, logging
 
 from data_pipelines.contact_sheet.page import write_page
+from data_pipelines.printable import escape_on_streams
 from data_pipelines.records import DataError
 
 PREPARED = flags.DEFINE_string("prepared", None, "What data_pipelines.prepare wrote.", required=True)
@@ -19,6 +20,7 @@ SEED = flags.DEFINE_integer("seed", 0, "Of the choice.", lower_bound=0)
 
 def main(argv: list[str]) -> None:
     """Flags → page."""
+    escape_on_streams()
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument {argv[1]!r}; every option begins with --")
     logging.set_verbosity(logging.WARNING)  # TFDS tells of every table it opens

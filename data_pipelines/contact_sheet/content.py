@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from data_pipelines.prepared import PreparedDataset, PreparedSplit
+from data_pipelines.printable import printable
 from data_pipelines.records import SPLITS
 
 STRIP_HEIGHT = 128
@@ -130,7 +131,7 @@ def _strip(split: PreparedSplit, index: int) -> Strip:
         f"camid {camid}",
         *([f"scene {scene}"] if scene >= 0 else []),
     ]
-    return Strip(_data_url(split[index]), ", ".join(parts), split.names[index])
+    return Strip(_data_url(split[index]), ", ".join(parts), printable(split.names[index]))
 
 
 def _data_url(triple: np.ndarray) -> str:

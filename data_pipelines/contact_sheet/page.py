@@ -4,6 +4,7 @@ from pathlib import Path
 
 from data_pipelines.contact_sheet.content import STRIP_HEIGHT, describe, strip_width
 from data_pipelines.prepared import load, read_table
+from data_pipelines.printable import printable
 from data_pipelines.records import DataError
 
 MODALITY_NAMES = {"R": "RGB", "N": "near-infrared", "T": "thermal"}
@@ -27,7 +28,7 @@ def write_page(prepared: Path, out: Path, *, triples: int, identities: int, seed
     html = _template().render(
         data=data,
         modalities=", ".join(MODALITY_NAMES[name] for name in data.modalities),
-        warnings=(read_table(folder) or {}).get("warnings", ()),
+        warnings=list(map(printable, (read_table(folder) or {}).get("warnings", ()))),
         splits=describe(data, triples=triples, identities=identities, seed=seed),
         height=height,
         width=width,

@@ -10,16 +10,17 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
-from data_pipelines.checks import checked_dataset
-from data_pipelines.folders import find_base, first_folder
-from data_pipelines.pairing import Images, orphan_warnings, paired_images
-from data_pipelines.records import MODALITIES, UNLABELLED, DataError, Dataset, Facts, Record
+from data_pipelines.checks import checked_dataset, gathered_warnings
+from data_pipelines.folders import find_base, first_folder, is_near, shortlist, subfolders
+from data_pipelines.numbers import numbered_record
+from data_pipelines.pairing import Images, check_paired, orphan_warnings, paired_images
+from data_pipelines.records import MODALITIES, DataError, Dataset, Facts, Record
 
 FACTS = Facts(name="folder", removal="camid", root_names=(), example="12_c3_anything.jpg", published={})
 
 SPLIT_FOLDERS = {"train": ("train", "unlabelled"), "query": ("query",), "gallery": ("gallery",)}
 
-_NAME = re.compile(r"(?P<pid>\d+)_c(?P<camid>\d+)(_.*)?")
+_NAME = re.compile(r"(?P<pid>\d+)_c(?P<camid>\d+)(_.*)?", re.DOTALL)
 _CAMERA = re.compile(r"(?:^|_)c(\d+)(?=_|$)")
 
 
@@ -32,14 +33,27 @@ def read(root: Path) -> Dataset:
     if all((base / name).is_dir() for name in SPLIT_FOLDERS["train"]):
         raise DataError(f"{base} has both train/ and unlabelled/; keep the one to train on")
     folders = {split: first_folder(base, *names) for split, names in SPLIT_FOLDERS.items()}
-    modalities = _modalities(folders.values())
     splits: dict[str, list[Record]] = {}
-    warnings: list[str] = []
-    for split, folder in folders.items():
-        triples, orphans = paired_images(folder, modalities)
-        splits[split] = [_record(images, labelled=folder.name != "unlabelled") for images in triples]
-        warnings.extend(orphan_warnings(FACTS.name, split, orphans, base))
-    return checked_dataset(FACTS, base, splits, warnings, modalities)
+    with gathered_warnings(_unread_warnings(folders.values(), base)) as warnings:
+        modalities = _modalities(folders.values())
+        for split, folder in folders.items():
+            triples, orphans = paired_images(folder, modalities)
+            check_paired(split, folder, modalities, triples, orphans)
+            warnings.extend(orphan_warnings(FACTS.name, split, orphans, base))
+            splits[split] = [_record(images, labelled=folder.name != "unlabelled") for images in triples]
+        return checked_dataset(FACTS, base, splits, warnings, modalities)
+
+
+def _unread_warnings(folders: Collection[Path], base: Path) -> tuple[str, ...]:
+    """Name the folders beside the modalities'; DataError for one that differs from them in capitals or spaces only."""
+    others = [path for folder in folders for path in subfolders(folder) if path.name not in MODALITIES]
+    for path in others:
+        if meant := [name for name in MODALITIES if is_near(path.name, name)]:
+            raise DataError(
+                f"{path}: is not the folder {meant[0]} but looks like it; call it {meant[0]}, or move it away"
+            )
+    names = [f"{path.relative_to(base).as_posix()}/" for path in others]
+    return (f"{FACTS.name}: folders that are not read: {shortlist(names)}",) if names else ()
 
 
 def _modalities(folders: Collection[Path]) -> tuple[str, ...]:
@@ -52,11 +66,11 @@ def _record(images: Images, *, labelled: bool) -> Record:
     path = images[0].path
     if not labelled:
         camera = _CAMERA.search(path.stem)
-        return Record(images=images, pid=UNLABELLED, camid=int(camera[1]) if camera else 0)
+        return numbered_record(images, pid="", camid=camera[1] if camera else "0")
     match = _NAME.fullmatch(path.stem)
     if match is None:
         raise DataError(
             f"{path}: expected an identity and a camera, as in {FACTS.example}. Rename the file; training triples "
             f"without identities go into unlabelled/ in place of train/."
         )
-    return Record(images=images, pid=int(match["pid"]), camid=int(match["camid"]))
+    return numbered_record(images, pid=match["pid"], camid=match["camid"])

@@ -7,15 +7,17 @@ without an identity. The removal rule is 'same pid and same scene' if `scene` is
 the column is absent or empty.
 """
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from data_pipelines.checks import checked_dataset
+from data_pipelines.checks import checked_dataset, gathered_warnings
 from data_pipelines.folders import shortlist
-from data_pipelines.records import MODALITIES, SPLITS, UNLABELLED, DataError, Dataset, Facts, ImageRef, Record
+from data_pipelines.numbers import numbered_record
+from data_pipelines.records import MODALITIES, SPLITS, DataError, Dataset, Facts, ImageRef, Record
 from data_pipelines.tables import Row, read_rows
 
 FACTS = Facts(
@@ -34,16 +36,18 @@ OPTIONAL = (*MODALITIES, "scene")
 def read(root: Path) -> Dataset:
     """The records of the table `root`, or of `manifest.csv` or `manifest.parquet` in the folder `root`."""
     path = _find(root)
-    rows = read_rows(path)
-    warnings = _check_columns(path, rows)
-    modalities = _filled(path, rows)
-    by_scene = any(row.cells.get("scene") for row in rows)
-    splits: dict[str, list[Record]] = {split: [] for split in SPLITS}
-    for row in rows:
-        splits[_split(path, row)].append(_record(path, row, modalities, by_scene=by_scene))
-    _check_files(path, rows, splits, modalities)
-    facts = replace(FACTS, removal="scene" if by_scene else "camid")
-    return checked_dataset(facts, path, splits, warnings, modalities)
+    rows, unread = read_rows(path, required=REQUIRED, optional=OPTIONAL)
+    if not rows:
+        raise DataError(f"{path}: no row below the header; a row looks like {FACTS.example}")
+    with gathered_warnings(_unread_warnings(unread)) as warnings:
+        modalities = _filled(path, rows)
+        by_scene = any(row.cells.get("scene") for row in rows)
+        splits: dict[str, list[Record]] = {split: [] for split in SPLITS}
+        for row in rows:
+            splits[_split(path, row)].append(_record(path, row, modalities, by_scene=by_scene))
+        _check_files(path, rows, splits, modalities)
+        facts = replace(FACTS, removal="scene" if by_scene else "camid")
+        return checked_dataset(facts, path, splits, warnings, modalities)
 
 
 def _find(root: Path) -> Path:
@@ -58,17 +62,8 @@ def _find(root: Path) -> Path:
     return found[0]
 
 
-def _check_columns(path: Path, rows: Sequence[Row]) -> tuple[str, ...]:
-    if not rows:
-        raise DataError(f"{path}: no row below the header; a row looks like {FACTS.example}")
-    columns = list(rows[0].cells)
-    if missing := [name for name in REQUIRED if name not in columns]:
-        raise DataError(
-            f"{path}: no column {', '.join(missing)}; there are {', '.join(columns)}. "
-            f"Needed: {', '.join(REQUIRED)}, and those of R, N, T there are; scene if the rule is that of scenes"
-        )
-    unread = [name for name in columns if name not in (*REQUIRED, *OPTIONAL)]
-    return (f"{FACTS.name}: columns that are not read: {', '.join(unread)}",) if unread else ()
+def _unread_warnings(unread: Sequence[str]) -> tuple[str, ...]:
+    return (f"{FACTS.name}: columns that are not read: {shortlist(unread, 20)}",) if unread else ()
 
 
 def _filled(path: Path, rows: Sequence[Row]) -> tuple[str, ...]:
@@ -84,7 +79,9 @@ def _filled(path: Path, rows: Sequence[Row]) -> tuple[str, ...]:
 def _split(path: Path, row: Row) -> str:
     split = row.cells["split"]
     if split not in SPLITS:
-        raise DataError(f"{path}, row {row.number}: split is {split!r}; write {', '.join(SPLITS)}")
+        near = [name for name in SPLITS if name == split.casefold()]
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise DataError(f"{path}, row {row.number}: split is {split!r}; write {', '.join(SPLITS)}{hint}")
     return split
 
 
@@ -95,26 +92,45 @@ def _record(path: Path, row: Row, modalities: Sequence[str], *, by_scene: bool) 
             f"{where}: no path in {', '.join(missing)}, which other rows have; fill it, remove the row, or "
             f"remove the column: a modality is there in every row or in none"
         )
-    images = tuple(ImageRef(path.parent / cells[name]) for name in modalities)
+    images = tuple(ImageRef(_file(path, cells[name])) for name in modalities)
     if len({image.path for image in images}) < len(images):
         raise DataError(f"{where}: one file stands for two modalities; give each its own")
     may_lack_pid = cells["split"] == "train"
-    pid = _number(where, cells, "pid", UNLABELLED if may_lack_pid else None)
-    camid = _number(where, cells, "camid", None)
-    # Training triples are never removed from a list, so their scene may be unknown.
-    scene = _number(where, cells, "scene", -1 if may_lack_pid else None) if by_scene else -1
-    return Record(images=images, pid=pid, camid=camid, scene=scene)
+    return numbered_record(
+        images,
+        pid=_digits(where, cells, "pid", may_be_empty=may_lack_pid),
+        camid=_digits(where, cells, "camid", may_be_empty=False),
+        # Training triples are never removed from a list, so their scene may be unknown.
+        scene=_digits(where, cells, "scene", may_be_empty=may_lack_pid) if by_scene else "",
+        where=where,
+    )
 
 
-def _number(where: str, cells: Mapping[str, str], column: str, if_empty: int | None) -> int:
+def _file(path: Path, cell: str) -> Path:
+    # By the bytes of the table: where the locale is not UTF-8, Python would look for another name.
+    return path.parent / os.fsdecode(cell.encode("utf-8", "surrogateescape"))
+
+
+def _digits(where: str, cells: Mapping[str, str], column: str, *, may_be_empty: bool) -> str:
+    """The digits of a whole number; data frames turn whole numbers into 7.0 as soon as one is missing."""
     cell = cells[column]
-    if not cell and if_empty is not None:
-        return if_empty
-    # Data frames turn whole numbers into 7.0 as soon as one is missing.
-    if not re.fullmatch(r"\d+(\.0*)?", cell):
-        empty = " (only in the split train it may be empty)" if column == "pid" and not cell else ""
-        raise DataError(f"{where}: {column} is {cell!r}; write a whole number from 0{empty}")
-    return int(cell.partition(".")[0])
+    if not cell and may_be_empty:
+        return ""
+    if re.fullmatch(r"[0-9]{1,3}\.000", cell):
+        raise DataError(
+            f"{where}: {column} is {cell!r}, which is {cell[:-4]} in one country and {cell[:-4]}000 in another; "
+            f"write the digits only"
+        )
+    if not re.fullmatch(r"[0-9]+(\.0*)?", cell):
+        hint = ""
+        if column == "pid" and not cell:
+            hint = " (only in the split train it may be empty)"
+        elif re.fullmatch(r"[0-9.]+[eE][+-]?[0-9]+", cell):
+            hint = ", with all its digits; a spreadsheet or data frame has shortened this one"
+        elif re.fullmatch(r"[0-9]{1,3}([,.'\s][0-9]{3})+", cell):
+            hint = ", without separators"
+        raise DataError(f"{where}: {column} is {cell!r}; write a whole number from 0{hint}")
+    return cell.partition(".")[0]
 
 
 def _check_files(
@@ -124,11 +140,13 @@ def _check_files(
         f"row {row.number}: {row.cells[name]}"
         for row in rows
         for name in modalities
-        if not (path.parent / row.cells[name]).exists()
+        if not os.path.exists(_file(path, row.cells[name]))  # noqa: PTH110 (a name that is too long does not exist)
     ]
     if missing:
+        hint = " Folders are separated by /, not by \\." if any("\\" in name for name in missing) else ""
         raise DataError(
             f"{path}: {len(missing)} files do not exist: {shortlist(missing)}. Paths are relative to {path.parent}."
+            f"{hint}"
         )
     for split, records in splits.items():
         uses: defaultdict[Path, int] = defaultdict(int)

@@ -8,9 +8,10 @@ out; 0 is a distractor, which is nobody's match and stays in the gallery.
 import re
 from pathlib import Path
 
-from data_pipelines.checks import checked_dataset, junk_warnings
-from data_pipelines.folders import find_base, first_folder
-from data_pipelines.pairing import Images, orphan_warnings, paired_images
+from data_pipelines.checks import checked_dataset, gathered_warnings, junk_warnings
+from data_pipelines.folders import find_base, only_folder
+from data_pipelines.numbers import numbered_record
+from data_pipelines.pairing import Images, check_paired, orphan_warnings, paired_images
 from data_pipelines.records import DataError, Dataset, Facts, Record
 
 FACTS = Facts(
@@ -30,7 +31,7 @@ SPLIT_FOLDERS = {
 MODALITY_FOLDERS = ("RGB", "NI", "TI")
 JUNK_PID = -1
 
-_NAME = re.compile(r"(?P<pid>-1|\d+)_c(?P<camera>[1-9])(s\d+)?(_.*)?")
+_NAME = re.compile(r"(?P<pid>-1|\d+)_c(?P<camera>[1-9])(s\d+)?(_.*)?", re.DOTALL)
 
 
 def read(root: Path) -> Dataset:
@@ -40,14 +41,16 @@ def read(root: Path) -> Dataset:
     """
     base = find_base(root, root_names=FACTS.root_names, marker=SPLIT_FOLDERS["train"])
     splits: dict[str, list[Record]] = {}
-    warnings: list[str] = []
-    for split, names in SPLIT_FOLDERS.items():
-        triples, orphans = paired_images(first_folder(base, *names), MODALITY_FOLDERS)
-        records = [_record(images) for images in triples]
-        splits[split] = [record for record in records if record.pid != JUNK_PID]
-        warnings.extend(orphan_warnings(FACTS.name, split, orphans, base))
-        warnings.extend(junk_warnings(FACTS.name, split, len(records) - len(splits[split])))
-    return checked_dataset(FACTS, base, splits, warnings)
+    with gathered_warnings() as warnings:
+        for split, names in SPLIT_FOLDERS.items():
+            folder = only_folder(base, *names)
+            triples, orphans = paired_images(folder, MODALITY_FOLDERS)
+            check_paired(split, folder, MODALITY_FOLDERS, triples, orphans)
+            warnings.extend(orphan_warnings(FACTS.name, split, orphans, base))
+            records = [_record(images) for images in triples]
+            splits[split] = [record for record in records if record.pid != JUNK_PID]
+            warnings.extend(junk_warnings(FACTS.name, split, len(records) - len(splits[split])))
+        return checked_dataset(FACTS, base, splits, warnings)
 
 
 def _record(images: Images) -> Record:
@@ -58,4 +61,4 @@ def _record(images: Images) -> Record:
             f"{path}: not a Market1501-MM name; expected an identity and a camera from 1, as in "
             f"{FACTS.example}. Rename the file or move it away."
         )
-    return Record(images=images, pid=int(match["pid"]), camid=int(match["camera"]) - 1)
+    return numbered_record(images, pid=match["pid"], camid=match["camera"], first_camera=1)

@@ -10,9 +10,10 @@ the fields `s`, `v` and `n` but without the identity, which is that of the folde
 import re
 from pathlib import Path
 
-from data_pipelines.checks import checked_dataset
+from data_pipelines.checks import checked_dataset, gathered_warnings
 from data_pipelines.folders import find_base, first_folder, shortlist
-from data_pipelines.pairing import Images, orphan_warnings, paired_identities
+from data_pipelines.numbers import numbered_record, only_field
+from data_pipelines.pairing import Images, check_paired, orphan_warnings, paired_identities
 from data_pipelines.records import DataError, Dataset, Facts, Record
 
 FACTS = Facts(
@@ -43,25 +44,28 @@ def read(root: Path) -> Dataset:
     base = find_base(root, root_names=FACTS.root_names, marker=SPLIT_FOLDERS["train"])
     pid_in_name = first_folder(base, *SPLIT_FOLDERS["train"]).name == SPLIT_FOLDERS["train"][0]
     splits: dict[str, list[Record]] = {}
-    warnings: list[str] = []
-    for split, names in SPLIT_FOLDERS.items():
-        found, orphans = paired_identities(first_folder(base, *names), MODALITY_FOLDERS, FACTS.example)
-        splits[split] = [_record(None if pid_in_name else pid, images) for pid, images in found]
-        warnings.extend(orphan_warnings(FACTS.name, split, orphans, base))
-        warnings.extend(_misfiled(split, splits[split], base))
-    return checked_dataset(FACTS, base, splits, warnings)
+    with gathered_warnings() as warnings:
+        for split, names in SPLIT_FOLDERS.items():
+            folder = first_folder(base, *names)
+            found, orphans = paired_identities(folder, MODALITY_FOLDERS, FACTS.example)
+            check_paired(split, folder, MODALITY_FOLDERS, found, orphans)
+            warnings.extend(orphan_warnings(FACTS.name, split, orphans, base))
+            splits[split] = [_record(images, pid_in_name=pid_in_name) for images in found]
+            warnings.extend(_misfiled(split, splits[split], base))
+        return checked_dataset(FACTS, base, splits, warnings)
 
 
-def _record(folder_pid: int | None, images: Images) -> Record:
+def _record(images: Images, *, pid_in_name: bool) -> Record:
     path = images[0].path
-    named, scene, view = _PID.match(path.name), _SCENE.search(path.stem), _VIEW.search(path.stem)
-    pid = folder_pid if folder_pid is not None else named and int(named[1])
+    named = _PID.match(path.name)
+    scene, view = (only_field(path, field, FACTS.example) for field in (_SCENE, _VIEW))
+    pid = named and named[1] if pid_in_name else path.parents[1].name
     if pid is None or scene is None or view is None:
         raise DataError(
             f"{path}: not an MSVR310 name; expected an identity, a scene such as s023 and a view v0 to v7, as in "
             f"{FACTS.example}. Rename the file or move it away."
         )
-    return Record(images=images, pid=pid, camid=int(view[1]), scene=int(scene[1]))
+    return numbered_record(images, pid=pid, camid=view, scene=scene)
 
 
 def _misfiled(split: str, records: list[Record], base: Path) -> tuple[str, ...]:

@@ -7,8 +7,9 @@ Names: `0502_c0001_000.jpg` = identity, camera (from 1), counter.
 import re
 from pathlib import Path
 
-from data_pipelines.checks import checked_dataset, junk_warnings
+from data_pipelines.checks import checked_dataset, gathered_warnings, junk_warnings
 from data_pipelines.folders import find_base, first_folder, image_files
+from data_pipelines.numbers import numbered_record
 from data_pipelines.records import DataError, Dataset, Facts, ImageRef, Record
 
 FACTS = Facts(
@@ -24,7 +25,7 @@ PICTURE_SIZE = (768, 128)
 BOXES = ((0, 0, 256, 128), (256, 0, 512, 128), (512, 0, 768, 128))
 JUNK_PID = -1
 
-_NAME = re.compile(r"(?P<pid>-?\d+)_c0*(?P<camera>[1-9]\d*)(_.*)?")
+_NAME = re.compile(r"(?P<pid>-1|\d+)_c(?P<camera>0*[1-9]\d*)(_.*)?", re.DOTALL)
 
 
 def read(root: Path) -> Dataset:
@@ -36,12 +37,12 @@ def read(root: Path) -> Dataset:
         inside=("", "rgbir", "rgbirt"),
     )
     splits: dict[str, list[Record]] = {}
-    warnings: list[str] = []
-    for split, folder in SPLIT_FOLDERS.items():
-        records = [_record(path) for path in image_files(first_folder(base, folder))]
-        splits[split] = [record for record in records if record.pid != JUNK_PID]
-        warnings.extend(junk_warnings(FACTS.name, split, len(records) - len(splits[split])))
-    return checked_dataset(FACTS, base, splits, warnings)
+    with gathered_warnings() as warnings:
+        for split, folder in SPLIT_FOLDERS.items():
+            records = [_record(path) for path in image_files(first_folder(base, folder))]
+            splits[split] = [record for record in records if record.pid != JUNK_PID]
+            warnings.extend(junk_warnings(FACTS.name, split, len(records) - len(splits[split])))
+        return checked_dataset(FACTS, base, splits, warnings)
 
 
 def _record(path: Path) -> Record:
@@ -53,4 +54,4 @@ def _record(path: Path) -> Record:
             f"as in {FACTS.example}. Rename the file or move it away."
         )
     red, near, thermal = (ImageRef(path, box, PICTURE_SIZE) for box in BOXES)
-    return Record(images=(red, near, thermal), pid=int(match["pid"]), camid=int(match["camera"]) - 1)
+    return numbered_record((red, near, thermal), pid=match["pid"], camid=match["camera"], first_camera=1)

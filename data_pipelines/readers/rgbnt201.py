@@ -9,9 +9,10 @@ A query meets itself in the gallery; the rule removes it with all that its camer
 import re
 from pathlib import Path
 
-from data_pipelines.checks import checked_dataset
+from data_pipelines.checks import checked_dataset, gathered_warnings
 from data_pipelines.folders import find_base, first_folder
-from data_pipelines.pairing import Images, orphan_warnings, paired_images
+from data_pipelines.numbers import numbered_record
+from data_pipelines.pairing import Images, check_paired, orphan_warnings, paired_images
 from data_pipelines.records import DataError, Dataset, Facts, Record
 
 FACTS = Facts(
@@ -25,7 +26,7 @@ FACTS = Facts(
 SPLIT_FOLDERS = {"train": "train_171", "test": "test"}
 MODALITY_FOLDERS = ("RGB", "NI", "TI")
 
-_NAME = re.compile(r"(?P<pid>\d{6})_cam(?P<camera>[1-9]\d*)_(?P<scene>\d+)(_.*)?")
+_NAME = re.compile(r"(?P<pid>\d{6})_cam(?P<camera>[1-9]\d*)_(?P<scene>\d+)(_.*)?", re.DOTALL)
 
 
 def read(root: Path) -> Dataset:
@@ -35,13 +36,15 @@ def read(root: Path) -> Dataset:
     """
     base = find_base(root, root_names=FACTS.root_names, marker=SPLIT_FOLDERS["train"])
     found: dict[str, list[Record]] = {}
-    warnings: list[str] = []
-    for split, folder in SPLIT_FOLDERS.items():
-        triples, orphans = paired_images(first_folder(base, folder), MODALITY_FOLDERS)
-        found[split] = [_record(images) for images in triples]
-        warnings.extend(orphan_warnings(FACTS.name, split, orphans, base))
-    splits = {"train": found["train"], "query": found["test"], "gallery": found["test"]}
-    return checked_dataset(FACTS, base, splits, warnings)
+    with gathered_warnings() as warnings:
+        for split, name in SPLIT_FOLDERS.items():
+            folder = first_folder(base, name)
+            triples, orphans = paired_images(folder, MODALITY_FOLDERS)
+            check_paired(split, folder, MODALITY_FOLDERS, triples, orphans)
+            warnings.extend(orphan_warnings(FACTS.name, split, orphans, base))
+            found[split] = [_record(images) for images in triples]
+        splits = {"train": found["train"], "query": found["test"], "gallery": found["test"]}
+        return checked_dataset(FACTS, base, splits, warnings)
 
 
 def _record(images: Images) -> Record:
@@ -52,9 +55,6 @@ def _record(images: Images) -> Record:
             f"{path}: not an RGBNT201 name; expected an identity of six digits and a camera from 1, as in "
             f"{FACTS.example}. Rename the file or move it away."
         )
-    return Record(
-        images=images,
-        pid=int(match["pid"]),
-        camid=int(match["camera"]) - 1,
-        scene=int(match["scene"]),
+    return numbered_record(
+        images, pid=match["pid"], camid=match["camera"], scene=match["scene"], first_camera=1
     )

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from absl import app, flags
 
+from data_pipelines.printable import escape_on_streams
 from data_pipelines.records import DataError
 from data_pipelines.synthetic.contact_sheet import write_contact_sheet
 from data_pipelines.synthetic.domains import DOMAINS
@@ -23,6 +24,7 @@ MOST_IDENTITIES = 4999
 
 def main(argv: list[str]) -> None:
     """Write both domains, then the contact sheet if one is asked for."""
+    escape_on_streams()
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument {argv[1]!r}; every option begins with --")
     if IDENTITIES.value + TEST_IDENTITIES.value > MOST_IDENTITIES:

@@ -146,7 +146,8 @@ def replace_file(path: Path, text: str) -> None:
     """Write a text atomically: a reader sees the old file or the new one, never half of one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8") as file:
+    # A name in the text may hold what UTF-8 does not: a byte of another encoding.
+    with partial.open("w", encoding="utf-8", errors="backslashreplace") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())  # the name must not move before the bytes are there

@@ -7,7 +7,7 @@ import pytest
 from data_pipelines import datasets
 from data_pipelines.records import DataError
 from tests.data_pipelines import oracle_layouts as oracle
-from tests.data_pipelines.trees import MSVR310_SPLITS, TREES, write_picture, write_triples
+from tests.data_pipelines.trees import MSVR310_SPLITS, TREES, write_picture, write_rgbnt100, write_triples
 
 LAYOUTS = [
     # set, folders (train, query, gallery), identity folders?, names, rule
@@ -199,3 +199,33 @@ def test_the_order_does_not_follow_the_file_system(tmp_path):
     base = write(tmp_path, "msvr310", ("bounding_box_train", "query3", "bounding_box_test"))
     pids = [record.pid for record in datasets.read("msvr310", base).splits["train"]]
     assert pids == sorted(pids)
+
+
+@pytest.mark.parametrize("name", ["0094/0094_s023_s024_v1_007.jpg", "0094/0094_s023_v1_v2_007.jpg"])
+def test_an_msvr310_name_with_a_field_twice_is_refused(tmp_path, name):
+    base = write(tmp_path, "msvr310", ("bounding_box_train", "query3", "bounding_box_test"))
+    write_triples(base / "bounding_box_train", [name], ("vis", "ni", "th"))
+    with pytest.raises(DataError, match=r"vis/0094_s.*its name has .* and .* where one number is read"):
+        datasets.read("msvr310", base)
+
+
+@pytest.mark.parametrize(
+    ("tree", "folders", "other"),
+    [
+        ("wmveid863", ("train", "query", "test"), "gallery"),
+        ("market1501mm", ("train", "query", "gallery"), "bounding_box_test"),
+        ("market1501mm", ("train", "query", "gallery"), "bounding_box_train"),
+    ],
+)
+def test_two_folders_that_stand_for_one_split_are_refused(tmp_path, tree, folders, other):
+    base = write(tmp_path, tree, folders)
+    (base / other).mkdir()
+    with pytest.raises(DataError, match=rf"{base} holds both .*{other}/, which are two names of one split"):
+        datasets.read(tree, base)
+
+
+@pytest.mark.parametrize("name", ["-2_c0001_000.jpg", "-12_c0001_000.jpg"])
+def test_a_negative_identity_that_is_no_junk_is_refused(tmp_path, name):
+    base = write_rgbnt100(tmp_path, {"bounding_box_train": [name]})
+    with pytest.raises(DataError, match="not an RGBNT100 name"):
+        datasets.read("rgbnt100", base)

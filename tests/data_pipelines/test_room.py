@@ -44,7 +44,7 @@ def places(tmp_path: Path) -> dict[str, tuple[Path, str]]:
     (tmp_path / "file").write_text("in the way")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     return {
-        "bytes": (Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xb3\xb5")), "is not UTF-8"),
+        "bytes": (Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xb3\xb5")), "or the locale, is not UTF-8"),
         "below a file": (tmp_path / "file/out", "Not a directory"),
         "a file": (tmp_path / "file", "Not a directory"),
         "too long": (tmp_path / ("x" * 300), "File name too long"),

@@ -22,6 +22,15 @@ def _shown(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
+def is_utf8(text: object) -> bool:
+    """Whether it has a form in UTF-8, which is all that the libraries take that store arrays."""
+    try:
+        str(text).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def escape_on_streams() -> None:
     """Make stdout and stderr write an escape, not fail, where their encoding lacks a character."""
     for stream in (sys.stdout, sys.stderr):

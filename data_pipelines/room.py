@@ -5,6 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
+from data_pipelines.printable import is_utf8
 from data_pipelines.records import DataError, Dataset
 
 MAX_PREPARED_PIXELS = 2**22
@@ -24,13 +25,12 @@ def check_image_size(image_size: tuple[int, int]) -> None:
 
 def check_name(out_dir: Path) -> None:
     """Raise DataError if `out_dir` has a name that no prepared set can be found under."""
-    try:
-        os.fsencode(out_dir).decode()
-        out_dir.exists()
-    except UnicodeDecodeError as error:
+    if not is_utf8(out_dir):
         raise DataError(
-            f"{out_dir}: its name is not UTF-8, which the shards' library needs; choose another folder"
-        ) from error
+            f"{out_dir}: its name, or the locale, is not UTF-8, which the shards' library needs; choose another folder"
+        )
+    try:
+        out_dir.exists()
     except OSError as error:
         raise DataError(f"{out_dir}: cannot be written ({error.strerror}); choose another folder") from error
 

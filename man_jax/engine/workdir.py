@@ -8,6 +8,7 @@ from typing import Any, TextIO
 
 from absl import logging
 
+from data_pipelines.printable import is_utf8, printable
 from man_jax.config import Config
 from man_jax.engine.metrics import replace_file
 
@@ -20,11 +21,16 @@ class WorkdirError(ValueError):
 
 
 def check_workdir(workdir: Path, config: Config) -> None:
-    """Refuse a work directory of another configuration.
+    """Refuse a work directory of another configuration, or one whose name no checkpoint can be kept under.
 
     Raises:
-        WorkdirError: it differs; the message names the keys, both values and the remedies.
+        WorkdirError: the message names the keys that differ, both values and the remedies.
     """
+    if not is_utf8(workdir):
+        raise WorkdirError(
+            f"{printable(workdir)}: its name, or the locale, is not UTF-8, which the checkpoints' library needs; "
+            f"choose another --workdir (of man_jax.reproduce: --out)"
+        )
     path = workdir / CONFIG
     if not path.exists():
         return

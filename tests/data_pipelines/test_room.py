@@ -1,5 +1,7 @@
 """What the preparation can refuse is refused, or told, by the check before it."""
 
+import errno
+import fcntl
 import os
 import shutil
 import subprocess
@@ -44,7 +46,7 @@ def places(tmp_path: Path) -> dict[str, tuple[Path, str]]:
     (tmp_path / "file").write_text("in the way")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     return {
-        "bytes": (Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xb3\xb5")), "is not UTF-8"),
+        "bytes": (Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xb3\xb5")), "or the locale, is not UTF-8"),
         "below a file": (tmp_path / "file/out", "Not a directory"),
         "a file": (tmp_path / "file", "Not a directory"),
         "too long": (tmp_path / ("x" * 300), "File name too long"),
@@ -125,3 +127,16 @@ def test_a_file_that_changes_while_it_is_prepared_is_named_and_nothing_looks_fin
     with pytest.raises(DataError, match=rf"1 files changed while they were prepared: {path}"):
         builders.prepare(wmveid863.read(tree), tree.parent / "out", image_size=SIZE)
     assert not list((tree.parent / "out").rglob("dataset_info.json"))
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_file_system_without_locks_is_written_to_all_the_same(tree, monkeypatch, code):
+    def refuse(*_):
+        raise OSError(code, os.strerror(code))
+
+    logged = []
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    monkeypatch.setattr(logging, "warning", lambda message, *args: logged.append(message % args))
+    prepared = builders.prepare(wmveid863.read(tree), tree.parent / "out", image_size=SIZE)
+    assert len(builders.load(prepared).train) == 3
+    assert any("cannot be locked" in line for line in logged)

@@ -1,7 +1,9 @@
 import fcntl
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from ml_collections import ConfigDict
@@ -132,3 +134,10 @@ def test_a_file_system_without_locks_is_no_reason_to_refuse(claimed, monkeypatch
     monkeypatch.setattr(fcntl, "flock", refuse)
     with claim_workdir(claimed, config()):
         pass
+
+
+@pytest.mark.parametrize("name", [b"\xb3\xb5", b"caf\xe9", b"run\xff/one"])
+def test_a_name_that_no_checkpoint_can_be_kept_under_is_refused(tmp_path, name):
+    workdir = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
+    with pytest.raises(WorkdirError, match=r"\\x[0-9a-f]{2}.*: its name, or the locale, is not UTF-8"):
+        check_workdir(workdir, config())

@@ -2,9 +2,9 @@
 
 Columns: `split` (train, query, gallery), `R`, `N`, `T` (paths, relative to the table's folder or absolute; a set that
 lacks a modality has no such column, or an empty one), `pid` and `camid` (whole numbers from 0), and, if the rule is to
-be that of scenes, `scene`. An empty `pid` is a training triple
-without an identity. The removal rule is 'same pid and same scene' if `scene` is filled, 'same pid and same camid' if
-the column is absent or empty.
+be that of scenes, `scene`. An empty `pid` is a triple
+without an identity, in any split. The removal rule is 'same pid and same scene' if `scene` is filled, 'same pid and
+same camid' if the column is absent or empty.
 """
 
 import re
@@ -43,7 +43,8 @@ def read(root: Path) -> Dataset:
         splits[_split(path, row)].append(_record(path, row, modalities, by_scene=by_scene))
     _check_files(path, rows, splits, modalities)
     facts = replace(FACTS, removal="scene" if by_scene else "camid")
-    return checked_dataset(facts, path, splits, warnings, modalities)
+    present = {split: records for split, records in splits.items() if records}
+    return checked_dataset(facts, path, present, warnings, modalities)
 
 
 def _find(root: Path) -> Path:
@@ -98,11 +99,11 @@ def _record(path: Path, row: Row, modalities: Sequence[str], *, by_scene: bool) 
     images = tuple(ImageRef(path.parent / cells[name]) for name in modalities)
     if len({image.path for image in images}) < len(images):
         raise DataError(f"{where}: one file stands for two modalities; give each its own")
-    may_lack_pid = cells["split"] == "train"
-    pid = _number(where, cells, "pid", UNLABELLED if may_lack_pid else None)
+    pid = _number(where, cells, "pid", UNLABELLED)
     camid = _number(where, cells, "camid", None)
-    # Training triples are never removed from a list, so their scene may be unknown.
-    scene = _number(where, cells, "scene", -1 if may_lack_pid else None) if by_scene else -1
+    # Training triples and those of unknown identity are never removed from a list, so their scene may be unknown.
+    may_lack_scene = cells["split"] == "train" or pid == UNLABELLED
+    scene = _number(where, cells, "scene", -1 if may_lack_scene else None) if by_scene else -1
     return Record(images=images, pid=pid, camid=camid, scene=scene)
 
 
@@ -112,7 +113,7 @@ def _number(where: str, cells: Mapping[str, str], column: str, if_empty: int | N
         return if_empty
     # Data frames turn whole numbers into 7.0 as soon as one is missing.
     if not re.fullmatch(r"\d+(\.0*)?", cell):
-        empty = " (only in the split train it may be empty)" if column == "pid" and not cell else ""
+        empty = ", or leave it empty if the identity is not known" if column == "pid" else ""
         raise DataError(f"{where}: {column} is {cell!r}; write a whole number from 0{empty}")
     return int(cell.partition(".")[0])
 

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from data_pipelines.checks import checked_dataset, junk_warnings
-from data_pipelines.folders import find_base, first_folder
+from data_pipelines.folders import find_base, present_folders
 from data_pipelines.pairing import Images, orphan_warnings, paired_images
 from data_pipelines.records import DataError, Dataset, Facts, Record
 
@@ -38,11 +38,11 @@ def read(root: Path) -> Dataset:
 
     A file without two companions of its name is an orphan: left out, counted and named in the warnings.
     """
-    base = find_base(root, root_names=FACTS.root_names, marker=SPLIT_FOLDERS["train"])
+    base = find_base(root, root_names=FACTS.root_names, split_folders=SPLIT_FOLDERS)
     splits: dict[str, list[Record]] = {}
     warnings: list[str] = []
-    for split, names in SPLIT_FOLDERS.items():
-        triples, orphans = paired_images(first_folder(base, *names), MODALITY_FOLDERS)
+    for split, folder in present_folders(base, SPLIT_FOLDERS).items():
+        triples, orphans = paired_images(folder, MODALITY_FOLDERS)
         records = [_record(images) for images in triples]
         splits[split] = [record for record in records if record.pid != JUNK_PID]
         warnings.extend(orphan_warnings(FACTS.name, split, orphans, base))

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 
 from data_pipelines.checks import checked_dataset
-from data_pipelines.folders import find_base, first_folder, shortlist
+from data_pipelines.folders import find_base, present_folders, shortlist
 from data_pipelines.pairing import Images, orphan_warnings, paired_identities
 from data_pipelines.records import DataError, Dataset, Facts, Record
 
@@ -40,12 +40,14 @@ def read(root: Path) -> Dataset:
 
     A file without two companions of its name is an orphan: left out, counted and named in the warnings.
     """
-    base = find_base(root, root_names=FACTS.root_names, marker=SPLIT_FOLDERS["train"])
-    pid_in_name = first_folder(base, *SPLIT_FOLDERS["train"]).name == SPLIT_FOLDERS["train"][0]
+    base = find_base(root, root_names=FACTS.root_names, split_folders=SPLIT_FOLDERS)
+    folders = present_folders(base, SPLIT_FOLDERS)
+    telling = "train" if "train" in folders else "gallery"
+    pid_in_name = folders[telling].name == SPLIT_FOLDERS[telling][0]
     splits: dict[str, list[Record]] = {}
     warnings: list[str] = []
-    for split, names in SPLIT_FOLDERS.items():
-        found, orphans = paired_identities(first_folder(base, *names), MODALITY_FOLDERS, FACTS.example)
+    for split, folder in folders.items():
+        found, orphans = paired_identities(folder, MODALITY_FOLDERS, FACTS.example)
         splits[split] = [_record(None if pid_in_name else pid, images) for pid, images in found]
         warnings.extend(orphan_warnings(FACTS.name, split, orphans, base))
         warnings.extend(_misfiled(split, splits[split], base))

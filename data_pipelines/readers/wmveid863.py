@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from data_pipelines.checks import checked_dataset
-from data_pipelines.folders import find_base, first_folder
+from data_pipelines.folders import find_base, present_folders
 from data_pipelines.pairing import Images, orphan_warnings, paired_identities
 from data_pipelines.records import DataError, Dataset, Facts, Record
 
@@ -31,11 +31,11 @@ def read(root: Path) -> Dataset:
 
     A file without two companions of its name is an orphan: left out, counted and named in the warnings.
     """
-    base = find_base(root, root_names=FACTS.root_names, marker="train")
+    base = find_base(root, root_names=FACTS.root_names, split_folders=SPLIT_FOLDERS)
     splits: dict[str, list[Record]] = {}
     warnings: list[str] = []
-    for split, names in SPLIT_FOLDERS.items():
-        found, orphans = paired_identities(first_folder(base, *names), MODALITY_FOLDERS, FACTS.example)
+    for split, folder in present_folders(base, SPLIT_FOLDERS).items():
+        found, orphans = paired_identities(folder, MODALITY_FOLDERS, FACTS.example)
         splits[split] = [_record(pid, images) for pid, images in found]
         warnings.extend(orphan_warnings(FACTS.name, split, orphans, base))
     return checked_dataset(FACTS, base, splits, warnings)

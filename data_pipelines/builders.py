@@ -13,7 +13,7 @@ from absl import logging
 
 from data_pipelines.checks import check_queries, gathered_warnings
 from data_pipelines.datasets import read
-from data_pipelines.examination import image_warnings
+from data_pipelines.examination import image_warnings, name_option
 from data_pipelines.folders import shortlist
 from data_pipelines.images import DEEP_RANGE, check_deep_range
 from data_pipelines.locks import exclusive
@@ -69,16 +69,28 @@ def prepare_dataset(
 
     `modalities`: which images of a triple to load, of all that are prepared; None loads them all.
     """
-    dataset = read(name, root)
+    return prepare_read(read(name, root), prepared_root, image_size, deep_range, modalities=modalities)
+
+
+def prepare_read(
+    dataset: Dataset,
+    prepared_root: Path | str,
+    image_size: tuple[int, int],
+    deep_range: tuple[int, int] = DEEP_RANGE,
+    *,
+    modalities: Sequence[str] | None = None,
+    deep_range_option: str = "deep_range",
+) -> PreparedDataset:
+    """As `prepare_dataset`, of a data set that has been read; `deep_range_option` is its name in advice to the user."""
     check_modalities(f"{dataset.name} in {dataset.root}", dataset.modalities, modalities)
-    out_dir = Path(prepared_root).expanduser()
+    out_dir = Path(prepared_root).expanduser().absolute()
     with gathered_warnings(dataset.warnings) as warnings:
         warnings += check_queries(dataset)
     for warning in (*warnings, *place_warnings(dataset, out_dir, image_size, deep_range)):
         logging.warning("%s", warning)
     prepared_dir = prepare(dataset, out_dir, image_size=image_size, deep_range=deep_range)
     for warning in (read_table(prepared_dir) or {}).get("warnings", ()):
-        logging.warning("%s", warning)
+        logging.warning("%s", name_option(warning, deep_range_option))
     return load(prepared_dir, modalities=modalities)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from data_pipelines.folders import shortlist
 from data_pipelines.numbers import check_spellings
 from data_pipelines.records import MODALITIES, SPLITS, UNLABELLED, DataError, Dataset, Facts, Record
+from data_pipelines.roles import absence_warnings, unlabelled_warnings
 
 
 @contextlib.contextmanager
@@ -31,22 +32,27 @@ def checked_dataset(
 ) -> Dataset:
     """The data set, unless a split is empty or a number is written in two ways.
 
-    Identities in both train and test are added to the warnings.
+    Identities in both train and test are added to the warnings. A split that the set lacks is no key of `splits`;
+    `roles.absence_warnings` says which may be lacking.
     """
-    for split in SPLITS:
-        if not splits[split]:
+    for split, records in splits.items():
+        if not records:
             raise DataError(
                 f"{facts.name}: no triple in the split {split} below {root}; "
-                f"image names look like {facts.example}"
+                f"image names look like {facts.example}. If the set has no such split, remove its folder"
             )
-    records = (record for split in SPLITS for record in splits[split])
-    check_spellings(facts.name, records, removal=facts.removal)
+    found = (record for records in splits.values() for record in records)
+    check_spellings(facts.name, found, removal=facts.removal)
     return Dataset(
         name=facts.name,
         root=root,
-        splits={split: tuple(splits[split]) for split in SPLITS},
+        splits={split: tuple(splits.get(split, ())) for split in SPLITS},
         removal=facts.removal,
-        warnings=(*warnings, *_shared_identities(facts.name, splits)),
+        warnings=(
+            *warnings,
+            *absence_warnings(facts.name, root, splits),
+            *_shared_identities(facts.name, splits),
+        ),
         modalities=tuple(modalities),
     )
 
@@ -55,8 +61,11 @@ def check_queries(dataset: Dataset) -> tuple[str, ...]:
     """Warn of queries that have no match left in the gallery; raise if that is every query.
 
     A match is a gallery triple of the query's identity that the removal rule leaves in place. A query without
-    one is skipped by the evaluation, so a set of such queries has no score at all.
+    one is skipped by the evaluation, so a set of such queries has no score at all. If triples lack their identity, the
+    warning is that instead: nobody knows who would match.
     """
+    if warnings := unlabelled_warnings(dataset):
+        return warnings
     rule = dataset.removal
     groups_of_pid: defaultdict[int, set[int]] = defaultdict(set)
     for record in dataset.splits["gallery"]:
@@ -97,8 +106,8 @@ def _examples(records: Sequence[Record]) -> list[str]:
 
 
 def _shared_identities(name: str, splits: Mapping[str, Sequence[Record]]) -> tuple[str, ...]:
-    train = {record.pid for record in splits["train"]} - {UNLABELLED}
-    test = {record.pid for split in ("query", "gallery") for record in splits[split]}
+    train = {record.pid for record in splits.get("train", ())} - {UNLABELLED}
+    test = {record.pid for split in ("query", "gallery") for record in splits.get(split, ())}
     shared = sorted(train & test)
     if not shared:
         return ()

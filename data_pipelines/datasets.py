@@ -30,14 +30,21 @@ def read(name: str, root: Path | str) -> Dataset:
         near = difflib.get_close_matches(name.lower(), READERS, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise DataError(f"unknown data set {name!r}{hint} Known: {', '.join(READERS)}")
-    folder = Path(root).expanduser()
+    if not str(root):
+        raise DataError(
+            f"no folder or table of {name} is named: the root is empty; give it (config.data.source.root or "
+            f"config.data.target.root, --source of the other commands)"
+        )
+    given = Path(root).expanduser()
+    folder = given.absolute()  # every message names the whole path
     try:
         dataset = READERS[name](folder)
     except DataError as error:
         fitting = [other for other in READERS if other != name and _can_read(other, folder)]
         hint = f" The folder does read as {' or '.join(fitting)}: is that the set?" if fitting else ""
         stop = "" if not hint or str(error).endswith((".", "?")) else "."
-        raise DataError(f"{error}{stop}{hint}") from error
+        counted = "" if given.is_absolute() else f" ({root} counts from the current folder, {Path.cwd()})"
+        raise DataError(f"{error}{counted}{stop}{hint}") from error
     except OSError as error:
         raise DataError(
             f"{error.filename}: cannot be read ({error.strerror}); give yourself access to it"

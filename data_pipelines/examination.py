@@ -3,6 +3,7 @@
 Pure: takes what was read and verified, gives sentences.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,13 +26,19 @@ def image_warnings(
     )
 
 
+def name_option(warning: str, option: str) -> str:
+    """The warning with its advice on `deep_range` given for `option`, the flag or key of the command at hand."""
+    return re.sub(r"(?<=[;,.] )deep_range=(?=\d)", f"{option}=", warning)
+
+
 def count_warnings(dataset: Dataset, facts: Facts) -> tuple[str, ...]:
     """Splits whose triples or identities are not as many as were published."""
     return tuple(
         f"{dataset.name}: {split} has {found[0]:,} triples of {found[1]:,} identities, published are "
         f"{published[0]:,} of {published[1]:,}"
         for split, published in facts.published.items()
-        if (found := _counts(dataset.splits[split])) != tuple(published)
+        if dataset.splits[split]  # one that is lacking is warned of as such
+        and (found := _counts(dataset.splits[split])) != tuple(published)
     )
 
 
@@ -100,12 +107,14 @@ def _doubles(dataset: Dataset, reports: Sequence[FileReport]) -> tuple[str, ...]
 
 
 def _first_of_digest(
-    dataset: Dataset, splits: Sequence[str], digests: Mapping[Path, str]
+    dataset: Dataset, splits: Sequence[str], digests: Mapping[Path, str], *, labelled_only: bool = False
 ) -> dict[str, tuple[Path, int]]:
     """For each digest in these splits, the first file and the identity it shows."""
     found: dict[str, tuple[Path, int]] = {}
     for split in splits:
         for record in dataset.splits[split]:
+            if labelled_only and record.pid == UNLABELLED:
+                continue
             for image in record.images:
                 if image.path in digests:
                     found.setdefault(digests[image.path], (image.path, record.pid))
@@ -113,11 +122,13 @@ def _first_of_digest(
 
 
 def _across_identities(dataset: Dataset, digests: Mapping[Path, str]) -> list[Pair]:
-    first = _first_of_digest(dataset, SPLITS, digests)
+    # Of an unlabelled triple nobody can say that it shows another identity.
+    first = _first_of_digest(dataset, SPLITS, digests, labelled_only=True)
     pairs = {
         (original, image.path)
         for records in dataset.splits.values()
         for record in records
+        if record.pid != UNLABELLED
         for image in record.images
         if image.path in digests
         for original, pid in [first[digests[image.path]]]

@@ -1,29 +1,56 @@
 """Finding a data set's folders and listing their images; every failure says what is there instead."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from data_pipelines.images import FORMATS
 from data_pipelines.printable import printable
 from data_pipelines.records import DataError
 
+SplitFolders = Mapping[str, str | Sequence[str]]
+"""The names that the folder of each split may have; that of the training triples comes first."""
+
 IMAGE_SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
 
 
 def find_base(
-    root: Path, *, root_names: Sequence[str], marker: str | Sequence[str], inside: Sequence[str] = ("",)
+    root: Path, *, root_names: Sequence[str], split_folders: SplitFolders, inside: Sequence[str] = ("",)
 ) -> Path:
-    """The folder that holds `marker` (or one of several): `root`, one of `root_names` below it, or `inside` these."""
-    markers = (marker,) if isinstance(marker, str) else tuple(marker)
+    """The folder that holds the splits: `root`, one of `root_names` below it, or `inside` these.
+
+    It is where a folder of training triples is, or, if there is none, one of the other splits.
+    """
+    train, *others = (_names(folders) for folders in split_folders.values())
+    test = tuple(name for names in others for name in names)
     candidates = [base / sub for base in (root, *(root / name for name in root_names)) for sub in inside]
-    for candidate in candidates:
-        if any((candidate / name).is_dir() for name in markers):
-            return candidate
-    looked_for = ", ".join(str(candidate / name) for candidate in candidates for name in markers)
+    for markers in (train, test):
+        for candidate in candidates:
+            if any((candidate / name).is_dir() for name in markers):
+                return candidate
+    looked_for = ", ".join(str(candidate / name) for candidate in candidates for name in train)
     raise DataError(
-        f"no data set below {root}: looked for {looked_for}; {_contents(root)}. "
-        f"Give the folder that holds {'/ or '.join(markers)}/, or its parent."
+        f"no data set below {root}: looked for {looked_for}; {_found(root)}. "
+        f"Give the folder that holds {'/ or '.join(train)}/, or its parent; without training triples, the folder of "
+        f"{'/ or '.join(dict.fromkeys(test))}/."
     )
+
+
+def present_folders(base: Path, split_folders: SplitFolders) -> dict[str, Path]:
+    """The folder of each split there is, by whichever of its names; DataError if two of them are there.
+
+    Train may be lacking; of the others one that is lacking is an error if another is there.
+    """
+    found = {
+        split: only_folder(base, *_names(names))
+        for split, names in split_folders.items()
+        if any((base / name).is_dir() for name in _names(names))
+    }
+    _, *test = split_folders
+    lacking = [split for split in test if split not in found]
+    if lacking != test:
+        for split in lacking:
+            first_folder(base, *_names(split_folders[split]))  # says what is there instead
+    return found
 
 
 def first_folder(base: Path, *names: str) -> Path:
@@ -36,7 +63,7 @@ def first_folder(base: Path, *names: str) -> Path:
                     f"move one away"
                 )
             return base / name
-    raise DataError(f"{base} has no folder {' or '.join(names)}; {_contents(base)}")
+    raise DataError(f"{base} has no folder {' or '.join(names)}; {_found(base)}")
 
 
 def only_folder(base: Path, *names: str) -> Path:
@@ -95,8 +122,16 @@ def shortlist(names: Sequence[object], limit: int = 10) -> str:
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
 
 
-def _contents(folder: Path) -> str:
+def contents(folder: Path) -> str:
+    """The names in `folder`, cut after a few; empty if there are none."""
+    return shortlist(sorted(path.name + ("/" if path.is_dir() else "") for path in folder.iterdir()))
+
+
+def _found(folder: Path) -> str:
     if not folder.is_dir():
         return f"{folder} is not a folder" if folder.exists() else f"{folder} does not exist"
-    names = sorted(path.name + ("/" if path.is_dir() else "") for path in folder.iterdir())
-    return f"{folder} holds {shortlist(names)}" if names else f"{folder} is empty"
+    return f"{folder} holds {names}" if (names := contents(folder)) else f"{folder} is empty"
+
+
+def _names(names: str | Sequence[str]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)

@@ -2,11 +2,11 @@
 
     python -m data_pipelines.prepare --dataset wmveid863 --source /data/WMVeID863 --out data/prepared
 
-With `--check-only` nothing is written. The exit status is 0 if the data can be trained on, warnings or not, and 1 if
-not. Training prepares by itself; prepared by this command with the same size, it finds the work done.
+With `--check-only` nothing is written. The exit status is 0 if the data can be used, warnings or not, and 1 if not; a
+warning says what cannot be done with a set that lacks splits or identities. Training prepares by itself; prepared by
+this command with the same size, it finds the work done.
 """
 
-import re
 import sys
 from pathlib import Path
 
@@ -15,8 +15,9 @@ from absl import app, flags, logging
 from data_pipelines import builders
 from data_pipelines.checks import check_queries, gathered_warnings
 from data_pipelines.datasets import FACTS, READERS, read
-from data_pipelines.examination import count_table, count_warnings, image_warnings
+from data_pipelines.examination import count_table, count_warnings, image_warnings, name_option
 from data_pipelines.images import DEEP_RANGE, check_deep_range
+from data_pipelines.number_pairs import number_pair
 from data_pipelines.printable import escape_on_streams, printable
 from data_pipelines.records import MODALITIES, DataError
 from data_pipelines.room import check_image_size
@@ -69,7 +70,7 @@ def run(
     reports = builders.verify_once(dataset, out, image_size, deep_range) if out else verify(dataset)
     warnings += image_warnings(dataset, reports, deep_range)
     for warning in warnings:
-        print(f"warning: {warning}")
+        print(f"warning: {name_option(warning, '--deep_range')}")
     num_faults = sum(1 for report in reports if report.fault)
     print(f"{len(reports):,} files verified, {num_faults:,} cannot be used, {len(warnings)} warnings")
     raise_faults(dataset, reports)
@@ -83,28 +84,19 @@ def main(argv: list[str]) -> None:
     escape_on_streams()
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument {argv[1]!r}; every option begins with --")
-    out = Path(OUT.value).expanduser()
+    out = Path(OUT.value).expanduser().absolute()
     logging.set_verbosity(logging.WARNING)  # TFDS tells of every shard
-    height, width = _numbers("size", SIZE.value, "256x128", least=1)
-    low, high = _numbers("deep_range", DEEP.value, "0,65535", least=0)
     try:
+        size = number_pair("size", SIZE.value, "256x128", least=1)
+        deep_range = number_pair("deep_range", DEEP.value, "0,65535", least=0)
         if CHECK_ONLY.value:
             # A place that nobody named is not held against the data.
             later_out = out if flags.FLAGS["out"].present else None
-            run(DATASET.value, SOURCE.value, None, (height, width), (low, high), later_out=later_out)
+            run(DATASET.value, SOURCE.value, None, size, deep_range, later_out=later_out)
         else:
-            run(DATASET.value, SOURCE.value, out, (height, width), (low, high))
+            run(DATASET.value, SOURCE.value, out, size, deep_range)
     except DataError as error:
         sys.exit(f"error: {error}")
-
-
-def _numbers(flag: str, text: str, example: str, *, least: int) -> tuple[int, int]:
-    match = re.fullmatch(r"\(?(\d+)\s*[x,]\s*(\d+)\)?", text.strip())
-    if match is None or min(int(match[1]), int(match[2])) < least:
-        raise app.UsageError(
-            f"--{flag} is {text!r}; write it as in --{flag}={example}, with whole numbers of at least {least}"
-        )
-    return int(match[1]), int(match[2])
 
 
 if __name__ == "__main__":

@@ -90,7 +90,10 @@ class PreparedSplit:
 
 @dataclass(frozen=True, eq=False)
 class PreparedDataset:
-    """The three splits of a data set at one image size (H, W), and the removal rule of its protocol."""
+    """The splits of a data set at one image size (H, W), and the removal rule of its protocol.
+
+    A split that the set lacks has no triple.
+    """
 
     name: str
     removal: Removal
@@ -149,7 +152,11 @@ def _split(
     prepared_dir: Path, split: str, table: dict[str, Any], modalities: Sequence[int] | None
 ) -> PreparedSplit:
     columns = table["splits"][split]
-    images = StoredImages(prepared_dir, split, modalities)
+    if not columns["pid"]:  # a split that the set lacks has no shards
+        num_modalities = len(table["modalities"] if modalities is None else modalities)
+        images = np.empty((0, num_modalities, *table["image_size"], 3), np.uint8)
+    else:
+        images = StoredImages(prepared_dir, split, modalities)
     if len(images) != len(columns["pid"]):
         raise DataError(
             f"{prepared_dir}: the shards of {split} hold {len(images)} triples, the table "

@@ -14,7 +14,7 @@ MODALITIES = ("R", "N", "T")
 SPLITS = ("train", "query", "gallery")
 
 UNLABELLED = -1
-"""The pid of a training triple whose identity is not known."""
+"""The pid of a triple whose identity is not known; it is nobody's match, not even another such triple's."""
 
 Removal = Literal["camid", "scene"]
 """A gallery triple is removed from a query's list if it shows the same pid and the same camid (or scene)."""
@@ -76,6 +76,7 @@ class Dataset:
     name: str
     root: Path
     splits: Mapping[str, tuple[Record, ...]]
+    """All of `SPLITS`; one that the set lacks is empty."""
     removal: Removal
     warnings: tuple[str, ...] = field(default=())
     modalities: tuple[str, ...] = MODALITIES

@@ -73,7 +73,7 @@ class Triples(tfds.core.ShardBasedBuilder, skip_registration=True):
         self, dl_manager: Any
     ) -> Mapping[str, Sequence[Callable[[], Iterator[Example]]]]:
         del dl_manager  # nothing is downloaded
-        return {split: self._shards(split) for split in self.dataset.splits}
+        return {split: self._shards(split) for split, records in self.dataset.splits.items() if records}
 
     def _shards(self, split: str) -> list[Callable[[], Iterator[Example]]]:
         # All shards of a split draw from one iterator, so that the threads decode on where a shard ends.

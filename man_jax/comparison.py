@@ -8,8 +8,9 @@ from flax.traverse_util import flatten_dict
 
 from configs import variants
 from data_pipelines.datasets import read
-from data_pipelines.records import DataError, Dataset
+from data_pipelines.records import UNLABELLED, DataError, Dataset
 from man_jax.config import Config, ConfigError, check_config, check_counts
+from man_jax.engine.domains import check_domains
 from man_jax.engine.workdir import check_workdir
 
 SHARED = ("seed", "data.image_size", "data.source", "data.target", "model", "pretrain")
@@ -97,22 +98,23 @@ def check_comparison(
                 _check_data(run.config, *data)
             except ConfigError as error:
                 raise ConfigError(f"--rows {name}: {error}" if name in rows else str(error)) from None
-            check_workdir(run.workdir, run.config)
+            check_workdir(run.workdir.absolute(), run.config)
 
 
 def _check_data(config: Config, source: Dataset, target: Dataset) -> None:
+    check_domains(config, source, target)
     pids = [record.pid for record in target.splits["train"]]
-    check_counts(
-        config,
-        num_identities=len({record.pid for record in source.splits["train"]}),
-        num_samples=len(pids),
-        num_target_identities=len(set(pids)),
-    )
-    if config.adapt.labels == "truth" and min(pids) < 0:
+    if config.adapt.labels == "truth" and UNLABELLED in pids:
         raise DataError(
             f"{target.root}: training triples without an identity, which the oracle learns from; label them, or "
             f"train without an oracle by python -m man_jax.train"
         )
+    check_counts(
+        config,
+        num_identities=len({record.pid for record in source.splits["train"]}),
+        num_samples=len(pids),
+        num_target_identities=len(set(pids) - {UNLABELLED}),
+    )
 
 
 def _is_shared(key: str) -> bool:

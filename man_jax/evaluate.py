@@ -4,7 +4,8 @@
     python -m man_jax.evaluate --run runs/demo --dataset folder --source /data/mine --out evaluated
 
 Trains nothing, and reads of a run its configuration and its weights only. Without `--dataset` it is the run's own
-target; images of more than 8 bits are scaled as that one's were.
+target; images of more than 8 bits are scaled as that one's were, or from `--deep_range`. The data set needs a query and
+a gallery with identities, and no training triples.
 """
 
 import json
@@ -14,8 +15,11 @@ import jax
 from absl import flags
 
 from configs import default
-from data_pipelines.builders import prepare_dataset
-from data_pipelines.datasets import READERS, read
+from data_pipelines.builders import prepare_read
+from data_pipelines.datasets import READERS, check_queries, read
+from data_pipelines.images import check_deep_range
+from data_pipelines.number_pairs import number_pair
+from data_pipelines.roles import require_scores
 from man_jax.command import run_command
 from man_jax.config import Config, ConfigError, check_config
 from man_jax.engine.evaluation import extract_query_gallery, rank, retrieval_distances
@@ -33,29 +37,38 @@ PRETRAINED = flags.DEFINE_bool(
 MODALITIES = flags.DEFINE_list("modalities", [], "A row each, e.g. RNT,RN,R; all there are if not given.")
 DATASET = flags.DEFINE_enum("dataset", None, sorted(READERS), "Another data set than the run's target.")
 SOURCE = flags.DEFINE_string("source", None, "Its folder or table; the target's if that has moved.")
+DEEP = flags.DEFINE_string(
+    "deep_range",
+    None,
+    "Raw values that become 0 and 255, of images of more than 8 bits, e.g. 0,16383; the target's if not given.",
+)
 OUT = flags.DEFINE_string("out", None, "Where evaluation.json and ranking.png go; not written if not given.")
 
 
 def main() -> None:
     """Flags → features → table."""
-    run, mesh = Path(RUN.value), make_mesh()
+    run, mesh = Path(RUN.value).expanduser().absolute(), make_mesh()
     config = run_config(run)
     check_config(config, num_devices=mesh.size)
+    deep_range = named_range(config)
     name, root = named_dataset(config)
-    present = tuple(each for each in config.model.modalities if each in read(name, root).modalities)
+    dataset = read(name, root)
+    require_scores(dataset)
+    check_queries(dataset)  # its warnings come when the set is prepared
+    present = tuple(each for each in config.model.modalities if each in dataset.modalities)
     if not present:
         raise ConfigError(
             f"{name} in {root} has none of the modalities {', '.join(config.model.modalities)} of {run}"
         )
     subsets = [chosen(row, present) for row in MODALITIES.value or ["".join(present)]]
     trained = open_trained(run, config, pretrained=PRETRAINED.value, present=present, mesh=mesh)
-    data = prepare_dataset(
-        name,
-        root,
+    data = prepare_read(
+        dataset,
         config.data.prepared,
         tuple(config.data.image_size),
-        tuple(config.data.target.deep_range),
+        deep_range,
         modalities=present,
+        deep_range_option="--deep_range",
     )
     features = extract_query_gallery(
         trained.extract, trained.variables, data, batch_size=config.evaluation.batch_size, mesh=mesh
@@ -68,7 +81,7 @@ def main() -> None:
     print(f"{run}, {trained.description}, on {name} in {root}")
     print(results_table(figures))
     if OUT.value and jax.process_index() == 0:
-        out = Path(OUT.value)
+        out = Path(OUT.value).expanduser()
         draw_rankings(next(iter(distances.values())), data, out / "ranking.png", seed=config.seed)
         about = {"run": str(run), "weights": trained.description, "dataset": name, "root": root}
         replace_file(out / "evaluation.json", json.dumps(about | {"figures": figures}, indent=2) + "\n")
@@ -93,6 +106,16 @@ def named_dataset(config: Config) -> tuple[str, str]:
     if DATASET.value and not SOURCE.value:
         raise ConfigError(f"--dataset is {DATASET.value} and --source is missing; give its folder or table")
     return DATASET.value or target.name, SOURCE.value or target.root
+
+
+def named_range(config: Config) -> tuple[int, int]:
+    """The raw values that become 0 and 255: those of the flag, or those of the run's target."""
+    if DEEP.value is None:
+        low, high = config.data.target.deep_range
+        return low, high
+    deep_range = number_pair("deep_range", DEEP.value, "0,16383", least=0)
+    check_deep_range(deep_range)
+    return deep_range
 
 
 def chosen(row: str, present: tuple[str, ...]) -> tuple[str, ...]:

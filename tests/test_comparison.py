@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -187,6 +188,28 @@ def test_a_target_without_identities_has_no_oracle(data, tmp_path, monkeypatch):
         DataError, match=r"training triples without an identity, which the oracle learns from"
     ):
         check(config, tmp_path)
+
+
+def test_a_source_of_training_triples_alone_is_compared(data, tmp_path):
+    base = write_rgbnt100(tmp_path / "RGBNT100")
+    for folder in ("query", "bounding_box_test"):
+        shutil.rmtree(base / folder)
+    check(config_of(data | {"data.source.root": str(base)}), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("folders", "message"),
+    [
+        (["train"], r"config\.data\.target: wmveid863 in .* has no training triple"),
+        (["query", "test"], r"config\.data\.target, which training scores: .* no query and no gallery"),
+    ],
+)
+def test_a_target_that_lacks_a_split_is_refused_at_once(data, tmp_path, folders, message):
+    base = write_wmveid863(tmp_path / "WMVeID863")
+    for folder in folders:
+        shutil.rmtree(base / folder)
+    with pytest.raises(DataError, match=message):
+        check(config_of(data | {"data.target.root": str(base)}), tmp_path)
 
 
 def test_a_folder_that_holds_another_run_is_refused_at_once(data, tmp_path):

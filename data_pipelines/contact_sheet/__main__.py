@@ -26,7 +26,7 @@ def main(argv: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)  # TFDS tells of every table it opens
     try:
         write_page(
-            Path(PREPARED.value).expanduser(),
+            Path(PREPARED.value).expanduser().absolute(),
             Path(OUT.value).expanduser(),
             triples=TRIPLES.value,
             identities=IDENTITIES.value,

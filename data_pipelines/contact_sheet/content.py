@@ -53,9 +53,10 @@ class SplitContent:
 
 
 def describe(data: PreparedDataset, *, triples: int, identities: int, seed: int) -> list[SplitContent]:
-    """The content of each split, with so many triples and identities, chosen by `seed`."""
+    """The content of each split there is, with so many triples and identities, chosen by `seed`."""
     rng = np.random.default_rng(seed)
-    return [_split(name, getattr(data, name), triples, identities, rng) for name in SPLITS]
+    present = {name: split for name in SPLITS if len(split := getattr(data, name))}
+    return [_split(name, split, triples, identities, rng) for name, split in present.items()]
 
 
 def _split(

@@ -2,9 +2,9 @@
 
 Columns: `split` (train, query, gallery), `R`, `N`, `T` (paths, relative to the table's folder or absolute; a set that
 lacks a modality has no such column, or an empty one), `pid` and `camid` (whole numbers from 0), and, if the rule is to
-be that of scenes, `scene`. An empty `pid` is a training triple
-without an identity. The removal rule is 'same pid and same scene' if `scene` is filled, 'same pid and same camid' if
-the column is absent or empty.
+be that of scenes, `scene`. An empty `pid` is a triple
+without an identity, in any split. The removal rule is 'same pid and same scene' if `scene` is filled, 'same pid and
+same camid' if the column is absent or empty.
 """
 
 import os
@@ -47,7 +47,8 @@ def read(root: Path) -> Dataset:
             splits[_split(path, row)].append(_record(path, row, modalities, by_scene=by_scene))
         _check_files(path, rows, splits, modalities)
         facts = replace(FACTS, removal="scene" if by_scene else "camid")
-        return checked_dataset(facts, path, splits, warnings, modalities)
+        present = {split: records for split, records in splits.items() if records}
+        return checked_dataset(facts, path, present, warnings, modalities)
 
 
 def _find(root: Path) -> Path:
@@ -95,13 +96,13 @@ def _record(path: Path, row: Row, modalities: Sequence[str], *, by_scene: bool) 
     images = tuple(ImageRef(_file(path, cells[name])) for name in modalities)
     if len({image.path for image in images}) < len(images):
         raise DataError(f"{where}: one file stands for two modalities; give each its own")
-    may_lack_pid = cells["split"] == "train"
+    # Training triples and those of unknown identity are never removed from a list, so their scene may be unknown.
+    may_lack_scene = cells["split"] == "train" or not cells["pid"]
     return numbered_record(
         images,
-        pid=_digits(where, cells, "pid", may_be_empty=may_lack_pid),
+        pid=_digits(where, cells, "pid", may_be_empty=True),
         camid=_digits(where, cells, "camid", may_be_empty=False),
-        # Training triples are never removed from a list, so their scene may be unknown.
-        scene=_digits(where, cells, "scene", may_be_empty=may_lack_pid) if by_scene else "",
+        scene=_digits(where, cells, "scene", may_be_empty=may_lack_scene) if by_scene else "",
         where=where,
     )
 
@@ -122,10 +123,8 @@ def _digits(where: str, cells: Mapping[str, str], column: str, *, may_be_empty: 
             f"write the digits only"
         )
     if not re.fullmatch(r"[0-9]+(\.0*)?", cell):
-        hint = ""
-        if column == "pid" and not cell:
-            hint = " (only in the split train it may be empty)"
-        elif re.fullmatch(r"[0-9.]+[eE][+-]?[0-9]+", cell):
+        hint = ", or leave it empty if the identity is not known" if column == "pid" else ""
+        if re.fullmatch(r"[0-9.]+[eE][+-]?[0-9]+", cell):
             hint = ", with all its digits; a spreadsheet or data frame has shortened this one"
         elif re.fullmatch(r"[0-9]{1,3}([,.'\s][0-9]{3})+", cell):
             hint = ", without separators"

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from data_pipelines.checks import checked_dataset, gathered_warnings, junk_warnings
-from data_pipelines.folders import find_base, only_folder
+from data_pipelines.folders import find_base, present_folders
 from data_pipelines.numbers import numbered_record
 from data_pipelines.pairing import Images, check_paired, orphan_warnings, paired_images
 from data_pipelines.records import DataError, Dataset, Facts, Record
@@ -39,11 +39,10 @@ def read(root: Path) -> Dataset:
 
     A file without two companions of its name is an orphan: left out, counted and named in the warnings.
     """
-    base = find_base(root, root_names=FACTS.root_names, marker=SPLIT_FOLDERS["train"])
+    base = find_base(root, root_names=FACTS.root_names, split_folders=SPLIT_FOLDERS)
     splits: dict[str, list[Record]] = {}
     with gathered_warnings() as warnings:
-        for split, names in SPLIT_FOLDERS.items():
-            folder = only_folder(base, *names)
+        for split, folder in present_folders(base, SPLIT_FOLDERS).items():
             triples, orphans = paired_images(folder, MODALITY_FOLDERS)
             check_paired(split, folder, MODALITY_FOLDERS, triples, orphans)
             warnings.extend(orphan_warnings(FACTS.name, split, orphans, base))

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 
 from data_pipelines.checks import checked_dataset, gathered_warnings
-from data_pipelines.folders import find_base, first_folder, shortlist
+from data_pipelines.folders import find_base, present_folders, shortlist
 from data_pipelines.numbers import numbered_record, only_field
 from data_pipelines.pairing import Images, check_paired, orphan_warnings, paired_identities
 from data_pipelines.records import DataError, Dataset, Facts, Record
@@ -41,12 +41,13 @@ def read(root: Path) -> Dataset:
 
     A file without two companions of its name is an orphan: left out, counted and named in the warnings.
     """
-    base = find_base(root, root_names=FACTS.root_names, marker=SPLIT_FOLDERS["train"])
-    pid_in_name = first_folder(base, *SPLIT_FOLDERS["train"]).name == SPLIT_FOLDERS["train"][0]
+    base = find_base(root, root_names=FACTS.root_names, split_folders=SPLIT_FOLDERS)
+    folders = present_folders(base, SPLIT_FOLDERS)
+    telling = "train" if "train" in folders else "gallery"
+    pid_in_name = folders[telling].name == SPLIT_FOLDERS[telling][0]
     splits: dict[str, list[Record]] = {}
     with gathered_warnings() as warnings:
-        for split, names in SPLIT_FOLDERS.items():
-            folder = first_folder(base, *names)
+        for split, folder in folders.items():
             found, orphans = paired_identities(folder, MODALITY_FOLDERS, FACTS.example)
             check_paired(split, folder, MODALITY_FOLDERS, found, orphans)
             warnings.extend(orphan_warnings(FACTS.name, split, orphans, base))

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from data_pipelines.checks import checked_dataset, gathered_warnings, junk_warnings
-from data_pipelines.folders import find_base, first_folder, image_files
+from data_pipelines.folders import find_base, image_files, present_folders
 from data_pipelines.numbers import numbered_record
 from data_pipelines.records import DataError, Dataset, Facts, ImageRef, Record
 
@@ -33,13 +33,13 @@ def read(root: Path) -> Dataset:
     base = find_base(
         root,
         root_names=FACTS.root_names,
-        marker=SPLIT_FOLDERS["train"],
+        split_folders=SPLIT_FOLDERS,
         inside=("", "rgbir", "rgbirt"),
     )
     splits: dict[str, list[Record]] = {}
     with gathered_warnings() as warnings:
-        for split, folder in SPLIT_FOLDERS.items():
-            records = [_record(path) for path in image_files(first_folder(base, folder))]
+        for split, folder in present_folders(base, SPLIT_FOLDERS).items():
+            records = [_record(path) for path in image_files(folder)]
             splits[split] = [record for record in records if record.pid != JUNK_PID]
             warnings.extend(junk_warnings(FACTS.name, split, len(records) - len(splits[split])))
         return checked_dataset(FACTS, base, splits, warnings)

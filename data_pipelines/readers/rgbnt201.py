@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 from data_pipelines.checks import checked_dataset, gathered_warnings
-from data_pipelines.folders import find_base, first_folder
+from data_pipelines.folders import find_base, present_folders
 from data_pipelines.numbers import numbered_record
 from data_pipelines.pairing import Images, check_paired, orphan_warnings, paired_images
 from data_pipelines.records import DataError, Dataset, Facts, Record
@@ -34,16 +34,16 @@ def read(root: Path) -> Dataset:
 
     A file without two companions of its name is an orphan: left out, counted and named in the warnings.
     """
-    base = find_base(root, root_names=FACTS.root_names, marker=SPLIT_FOLDERS["train"])
+    base = find_base(root, root_names=FACTS.root_names, split_folders=SPLIT_FOLDERS)
     found: dict[str, list[Record]] = {}
     with gathered_warnings() as warnings:
-        for split, name in SPLIT_FOLDERS.items():
-            folder = first_folder(base, name)
+        for split, folder in present_folders(base, SPLIT_FOLDERS).items():
             triples, orphans = paired_images(folder, MODALITY_FOLDERS)
             check_paired(split, folder, MODALITY_FOLDERS, triples, orphans)
             warnings.extend(orphan_warnings(FACTS.name, split, orphans, base))
             found[split] = [_record(images) for images in triples]
-        splits = {"train": found["train"], "query": found["test"], "gallery": found["test"]}
+        places = {"train": "train", "query": "test", "gallery": "test"}
+        splits = {split: found[place] for split, place in places.items() if place in found}
         return checked_dataset(FACTS, base, splits, warnings)
 
 

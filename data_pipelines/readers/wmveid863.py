@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_pipelines.checks import checked_dataset, gathered_warnings
-from data_pipelines.folders import find_base, only_folder, subfolders
+from data_pipelines.folders import find_base, present_folders, subfolders
 from data_pipelines.numbers import numbered_record, only_field
 from data_pipelines.pairing import Images, check_paired, orphan_warnings, paired_identities, paired_images
 from data_pipelines.records import DataError, Dataset, Facts, Record
@@ -41,8 +41,8 @@ def read(root: Path) -> Dataset:
     A file without two companions of its name is an orphan: left out, counted and named in the warnings. Raises
     DataError if both layouts are there, or both kinds of flat names.
     """
-    base = find_base(root, root_names=FACTS.root_names, marker="train")
-    folders = {split: only_folder(base, *names) for split, names in SPLIT_FOLDERS.items()}
+    base = find_base(root, root_names=FACTS.root_names, split_folders=SPLIT_FOLDERS)
+    folders = present_folders(base, SPLIT_FOLDERS)
     is_flat = _is_flat(list(folders.values()))
     splits: dict[str, list[Record]] = {}
     with gathered_warnings() as warnings:

@@ -1,17 +1,19 @@
 """The two data sets of a run, ready to train on."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
 from absl import logging
 from jaxtyping import Int32
 
-from data_pipelines.builders import prepare_dataset
-from data_pipelines.datasets import FACTS
+from data_pipelines.builders import prepare_read
+from data_pipelines.datasets import FACTS, check_queries, read
 from data_pipelines.overlap import overlap_warnings
-from data_pipelines.prepared import PreparedDataset
-from data_pipelines.records import DataError
+from data_pipelines.prepared import PreparedDataset, check_modalities
+from data_pipelines.records import DataError, Dataset
+from data_pipelines.roles import require_scores, require_training
 from data_pipelines.storage import store
 from man_jax.config import Config
 
@@ -29,32 +31,35 @@ class Domain:
     @property
     def num_identities(self) -> int:
         """C."""
-        return int(self.identities.max()) + 1
+        return int(self.identities.max(initial=-1)) + 1
 
 
-def open_domain(domain: Config, data: Config, *, modalities: Sequence[str]) -> Domain:
-    """Read, verify and prepare (once) `config.data.source` or `.target`, of whose images `modalities` are loaded."""
-    prepared = prepare_dataset(
-        domain.name,
-        domain.root,
+def open_domain(config: Config, side: str, dataset: Dataset) -> Domain:
+    """Verify and prepare (once) `config.data.<side>`, read as `dataset`; the modalities of the model are loaded."""
+    data, domain = config.data, config.data[side]
+    prepared = prepare_read(
+        dataset,
         data.prepared,
         tuple(data.image_size),
         tuple(domain.deep_range),
-        modalities=modalities,
+        modalities=config.model.modalities,
+        deep_range_option=f"--config.data.{side}.deep_range",
     )
     prepared = replace(prepared, train=store(prepared.train, data.storage, workers=data.workers))
     return Domain(prepared, number_identities(prepared.train.pids))
 
 
 def open_domains(config: Config) -> tuple[Domain, Domain]:
-    """Source and target of a configuration, with labels where they are needed; warn of what both hold."""
-    source, target = (
-        open_domain(config.data[side], config.data, modalities=config.model.modalities)
-        for side in ("source", "target")
-    )
-    require_labels(source, key="data.source", why="the source is what identities are learnt from")
+    """Source and target of a configuration, with labels where they are needed; warn of what both hold.
+
+    Raises DataError if either lacks what its part in training needs, before any of them is verified or prepared.
+    """
+    datasets = {side: read(config.data[side].name, config.data[side].root) for side in ("source", "target")}
+    check_domains(config, **datasets)
     if config.adapt.labels == "truth":
-        require_labels(target, key="data.target", why="config.adapt.labels is 'truth'")
+        with _said_of("config.data.target"):
+            require_training(datasets["target"], labels_because="config.adapt.labels is 'truth'")
+    source, target = (open_domain(config, side, dataset) for side, dataset in datasets.items())
     names = {source.data.name, target.data.name}
     same_numbering = len(names) == 1 and bool(FACTS[source.data.name].published)
     for warning in overlap_warnings(source.data, target.data, same_numbering=same_numbering):
@@ -68,10 +73,26 @@ def number_identities(pids: np.ndarray) -> Int32[np.ndarray, " N"]:
     return np.where(pids >= 0, np.searchsorted(known, pids), -1).astype(np.int32)
 
 
-def require_labels(domain: Domain, *, key: str, why: str) -> None:
-    """Raise DataError if a training triple of the domain `config.<key>` has no identity."""
-    if num_missing := int(np.sum(domain.identities < 0)):
-        raise DataError(
-            f"config.{key}: {num_missing} of {len(domain.identities)} training triples of {domain.data.name} have "
-            f"no identity, and {why}; label them, or leave them out"
-        )
+def check_domains(config: Config, source: Dataset, target: Dataset) -> None:
+    """Raise DataError unless the source has labelled training triples, and the target some, and a test to score.
+
+    The modalities that are trained on must be there in both. The source needs no query and no gallery.
+    """
+    for dataset in (source, target):
+        place = f"{dataset.name} in {dataset.root}"
+        check_modalities(place, dataset.modalities, config.model.modalities)
+    with _said_of("config.data.source"):
+        require_training(source, labels_because="the source is what identities are learnt from")
+    with _said_of("config.data.target"):
+        require_training(target)
+    with _said_of("config.data.target, which training scores"):
+        require_scores(target)
+        check_queries(target)  # its warnings come when the target is prepared
+
+
+@contextmanager
+def _said_of(key: str) -> Iterator[None]:
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{key}: {error}") from error

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, UInt8
 from data_pipelines.loader import evaluation_batches
 from data_pipelines.prepared import PreparedSplit
 from data_pipelines.progress import track
+from data_pipelines.records import DataError
 from man_jax.engine.augment import Normalization, normalize
 from man_jax.engine.sharding import local_rows, put_batch, replicated
 from man_jax.networks.three_branch import ThreeBranch, Variables
@@ -45,7 +46,12 @@ def extract_table(
     mesh: Mesh,
     description: str,
 ) -> FeatureTable:
-    """Features of every triple of a split; `batch_size` is global and divisible by the number of devices."""
+    """Features of every triple of a split; `batch_size` is global and divisible by the number of devices.
+
+    Raises DataError if it has none, as one that its data set lacks.
+    """
+    if not len(split):
+        raise DataError(f"{description}: the split has no triple; extract those of a split that the set has")
     batches = evaluation_batches(split, batch_size)
     progress = track(
         batches,

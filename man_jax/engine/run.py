@@ -17,7 +17,7 @@ def run(config: Config, workdir: Path) -> dict[str, Any]:
         ConfigError, DataError, WorkdirError: before any training, if something does not fit.
         FloatingPointError: if training diverges.
     """
-    setting = open_setting(config, workdir)
+    setting = open_setting(config, workdir.absolute())  # what is said of it names the whole path
     with setting.claim:
         state = first_state(setting)
         setting = replace(setting, backbone=None)  # what a file gave is in the state now

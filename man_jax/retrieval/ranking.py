@@ -2,7 +2,8 @@
 
 A gallery entry is *removed* from a query's list if it shows the query's pid under the query's own group: the
 camid or the scene, whichever the data set's protocol names. The same object seen by the same camera is no
-evidence of re-identification. Queries are ranked in blocks, so that memory follows the block and not Q x G.
+evidence of re-identification. A negative pid is nobody's: it matches nothing, not even its like. Queries are ranked
+in blocks, so that memory follows the block and not Q x G.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -178,7 +179,8 @@ def _ranked_blocks(distances: NDArray, labels: _Labels, block_size: int | None) 
     for start in range(0, num_queries, size):
         block = slice(start, start + size)
         order = rank_gallery(distances[block])
-        same_pid = labels.gallery_pids[order] == labels.query_pids[block, None]
+        known = labels.query_pids[block, None] >= 0
+        same_pid = known & (labels.gallery_pids[order] == labels.query_pids[block, None])
         kept = ~(same_pid & (labels.gallery_groups[order] == labels.query_groups[block, None]))
         yield _RankedBlock(start, order, kept, same_pid & kept, kept.cumsum(axis=1, dtype=np.int32))
 
@@ -197,7 +199,8 @@ def _squared_norms(features: NDArray, side: str) -> NDArray:
 
 def _why_no_query_is_valid(labels: _Labels, group: str) -> str:
     num_queries = len(labels.query_pids)
-    strangers = int((~np.isin(labels.query_pids, labels.gallery_pids)).sum())
+    known = np.isin(labels.query_pids, labels.gallery_pids) & (labels.query_pids >= 0)
+    strangers = num_queries - int(known.sum())
     return (
         f"none of the {num_queries} queries has a match left in the gallery of {len(labels.gallery_pids)}: "
         f"for {num_queries - strangers} the rule 'same pid and same {group}' removed every match, "

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from data_pipelines import datasets, readers
+from data_pipelines import builders, datasets, readers
 from data_pipelines.records import DataError, Dataset, ImageRef, Record, Removal
+from tests.data_pipelines.test_own_data import write_folders
 from tests.data_pipelines.trees import TREES, write_rgbnt100, write_triples, write_wmveid863
 
 
@@ -103,3 +104,42 @@ def test_the_order_does_not_follow_the_hash_seed(tmp_path):
         for seed in ("1", "2")
     }
     assert len(outputs) == 1
+
+
+# --- paths that count from the current folder
+
+
+@pytest.mark.parametrize("name", ["folder", "wmveid863", "manifest"])
+@pytest.mark.parametrize("root", ["data/mine", "data/mine.csv", "."])
+def test_a_relative_root_that_cannot_be_read_is_told_in_full(tmp_path, monkeypatch, name, root):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError) as error:
+        datasets.read(name, root)
+    assert str((tmp_path / root).absolute()) in str(error.value)
+    assert f"({root} counts from the current folder, {tmp_path})" in str(error.value)
+
+
+def test_an_absolute_root_is_not_explained(tmp_path):
+    with pytest.raises(DataError) as error:
+        datasets.read("folder", tmp_path)
+    assert "current folder" not in str(error.value)
+
+
+def test_a_root_that_was_left_empty_is_not_the_current_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(write_folders(tmp_path))
+    with pytest.raises(DataError, match="no folder or table of folder is named"):
+        datasets.read("folder", "")
+
+
+def test_a_relative_root_is_the_same_preparation_as_the_absolute_one(tree, monkeypatch):
+    first = builders.prepare(datasets.read("wmveid863", tree), tree.parent / "out", image_size=(8, 8))
+    monkeypatch.chdir(tree.parent)
+    again = builders.prepare(datasets.read("wmveid863", tree.name), tree.parent / "out", image_size=(8, 8))
+    assert first == again
+
+
+def test_a_relative_folder_of_preparations_is_told_in_full(tree, monkeypatch):
+    monkeypatch.chdir(tree.parent)
+    (tree.parent / "out").write_text("in the way")
+    with pytest.raises(DataError, match=f"{tree.parent}/out: cannot be written"):
+        builders.prepare_dataset("wmveid863", tree, "out", (8, 8))

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from data_pipelines.examination import count_table, count_warnings, image_warnings
+from data_pipelines.examination import count_table, count_warnings, image_warnings, name_option
 from data_pipelines.images import DEEP_RANGE
 from data_pipelines.records import Dataset, Facts, ImageRef, Record
 from data_pipelines.verification import FileReport
@@ -93,6 +93,37 @@ def test_a_range_much_wider_than_the_values_is_answered_with_a_better_one():
 
 def test_values_outside_the_range_are_said_to_be_cut():
     assert deep((900, 1500), deep_range=(1000, 2000)).endswith("; what lies outside is cut")
+
+
+def test_the_advice_on_a_range_is_given_for_the_flag_or_key_of_the_command_at_hand():
+    advice = deep((28000, 30000), (27500, 29000))
+    for option in ("--deep_range", "--config.data.target.deep_range"):
+        assert name_option(advice, option).endswith(f"; {option}=27500,30000 would tell them apart better")
+
+
+def test_nothing_but_the_advice_is_reworded():
+    for text in (
+        "drawn: 2 files: CMYK: a deep_range=1.png",
+        "deep_range is 5, 0",
+        "see x/deep_range=1,2.png",
+    ):
+        assert name_option(text, "--deep_range") == text
+
+
+def test_of_an_unlabelled_triple_nobody_says_that_it_shows_another_identity():
+    whole = dataset([record("a b c", -1)], [record("q r s", 3), record("k l m", 4)], [record("g h i", -1)])
+    found = [FileReport(ROOT / name, digest={"g": "q", "k": "a"}.get(name, name)) for name in "abcqrsklmghi"]
+    (warning,) = image_warnings(whole, found, DEEP_RANGE)
+    assert warning == "drawn: 1 files of train have the very bytes of files of query or gallery: a = k"
+
+
+def test_a_double_of_two_identities_is_named_though_an_unlabelled_triple_shows_it_first():
+    whole = dataset([record("a b c", -1)], [record("q r s", 3)], [record("g h i", 4)])
+    found = [FileReport(ROOT / name, digest={"a": "q", "g": "q"}.get(name, name)) for name in "abcqrsghi"]
+    assert any(
+        text.endswith("of another identity: g = q") or text.endswith("of another identity: q = g")
+        for text in image_warnings(whole, found, DEEP_RANGE)
+    )
 
 
 def test_counts_other_than_the_published_ones_are_named():

@@ -156,7 +156,8 @@ def test_warnings_gathered_before_an_error_are_shown_with_it(tmp_path):
     for modality, suffix in zip("RNT", (".jpg", ".jpg", ".png"), strict=True):
         (base / f"query/{modality}/12_c3_1{suffix}").rename(base / f"query/{modality}/IMG_1{suffix}")
     said = refusal("folder", base)
-    assert "query/R/IMG_1.jpg: expected an identity and a camera" in said
+    assert "1 of 2 names have no identity and camera" in said
+    assert "query/R/IMG_1.jpg" in said
     assert "(noticed before: folder: 2 files of train lack a companion" in said
 
 

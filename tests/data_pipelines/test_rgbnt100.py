@@ -86,8 +86,8 @@ def test_a_missing_root_is_said_to_be_missing(tmp_path):
 
 
 def test_a_missing_split_folder_is_named(tmp_path):
-    (tmp_path / "bounding_box_train").mkdir()
-    with pytest.raises(DataError, match=r"has no folder query; .* holds bounding_box_train/"):
+    (tmp_path / "bounding_box_test").mkdir()
+    with pytest.raises(DataError, match=r"has no folder query; .* holds bounding_box_test/"):
         rgbnt100.read(tmp_path)
 
 

@@ -103,7 +103,7 @@ def test_the_command_holds_no_place_against_the_data_that_nobody_named(tree, tmp
     assert subprocess.run(command, **settings).returncode == 0
     result = subprocess.run([*command, "--out", "data/prepared"], **settings)
     assert result.returncode == 1
-    assert result.stderr.splitlines()[-1].startswith("error: data/prepared: cannot be written")
+    assert result.stderr.splitlines()[-1].startswith(f"error: {tmp_path}/data/prepared: cannot be written")
 
 
 @pytest.mark.parametrize("change", ["another picture", "gone", "touched"])

@@ -21,7 +21,7 @@ def new_split(pids, *, image_size: tuple[int, int] = (4, 4), camids=None, seed: 
 
 
 def new_dataset(train: PreparedSplit, query: PreparedSplit, gallery: PreparedSplit) -> PreparedDataset:
-    height, width = train.images[0].shape[1:3]
+    height, width = train.images.shape[2:4]
     return PreparedDataset("drawn", "camid", ("R", "N", "T"), (height, width), train, query, gallery)
 
 

@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 from absl import logging
@@ -5,7 +7,7 @@ from PIL import Image
 
 from configs import default
 from data_pipelines.records import DataError
-from man_jax.engine.domains import number_identities, open_domains, require_labels
+from man_jax.engine.domains import number_identities, open_domains
 from tests.data_pipelines.trees import MODALITY_COLOURS, write_triples, write_wmveid863
 from tests.engine.splits import new_domain
 
@@ -24,15 +26,8 @@ def test_a_domain_without_any_label_has_no_identities():
     assert new_domain([-1, -1]).num_identities == 0
 
 
-def test_labels_that_are_needed_and_missing_are_counted_with_key_and_reason():
-    with pytest.raises(
-        DataError, match=r"config\.data\.source: 1 of 3 training triples of drawn .*, and because;"
-    ):
-        require_labels(new_domain([5, -1, 6]), key="data.source", why="because")
-
-
-def test_a_labelled_domain_passes():
-    require_labels(new_domain([5, 6]), key="data.source", why="because")
+def test_a_domain_without_training_triples_has_no_identities():
+    assert new_domain([]).num_identities == 0
 
 
 def write_unlabelled(base, modalities):
@@ -72,7 +67,9 @@ def test_each_domain_s_deep_images_are_scaled_from_its_own_range(tmp_path):
 def test_an_unlabelled_source_is_refused(tmp_path):
     config = config_of(tmp_path)
     config.data.source.update(name="folder", root=config.data.target.root)
-    with pytest.raises(DataError, match=r"config\.data\.source: 4 of 4 training triples of folder"):
+    with pytest.raises(
+        DataError, match=r"config\.data\.source: folder in .*own: 4 of 4 training triples have"
+    ):
         open_domains(config)
 
 
@@ -96,8 +93,57 @@ def test_a_modality_that_a_set_lacks_is_refused_before_anything_is_prepared(tmp_
     assert not (tmp_path / "out").exists()
 
 
+def without(tmp_path, config, *folders):
+    for folder in folders:
+        shutil.rmtree(tmp_path / folder)
+    return config
+
+
+def test_a_source_needs_no_query_and_no_gallery(tmp_path):
+    config = without(tmp_path, config_of(tmp_path), "source/query", "source/test")
+    source, _ = open_domains(config)
+    assert [len(split) for split in (source.data.train, source.data.query, source.data.gallery)] == [3, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("folders", "message"),
+    [
+        (["source/train"], r"config\.data\.source: wmveid863 in .*source has no training triple"),
+        (["own/unlabelled"], r"config\.data\.target: folder in .*own has no training triple"),
+        (
+            ["own/query", "own/gallery"],
+            r"config\.data\.target, which training scores: folder in .*own cannot be scored: it has no query",
+        ),
+    ],
+)
+def test_a_domain_that_lacks_a_split_it_needs_is_refused_before_anything_is_prepared(
+    tmp_path, folders, message
+):
+    config = without(tmp_path, config_of(tmp_path), *folders)
+    with pytest.raises(DataError, match=message):
+        open_domains(config)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("frame1.jpg", "frame2.jpg"), "2 of 2 query triples have no identity .*features extracted"),
+        (("8_c1.jpg",), "1 of 1 queries have no match in the gallery"),
+    ],
+)
+def test_a_target_that_cannot_be_scored_is_refused_before_anything_is_prepared(tmp_path, names, message):
+    config = without(tmp_path, config_of(tmp_path), "own/query")
+    write_triples(tmp_path / "own/query", names, ("R", "N", "T"))
+    with pytest.raises(DataError, match=f"config.data.target, which training scores: .*{message}"):
+        open_domains(config)
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_oracle_needs_a_labelled_target(tmp_path):
-    with pytest.raises(DataError, match=r"config\.data\.target: 4 of 4 .* config\.adapt\.labels is 'truth'"):
+    with pytest.raises(
+        DataError, match=r"config\.data\.target: .*: 4 of 4 .* config\.adapt\.labels is 'truth'"
+    ):
         open_domains(config_of(tmp_path, **{"adapt.labels": "truth"}))
 
 

@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pytest
 
+from data_pipelines.records import DataError
 from man_jax.engine.augment import Normalization, normalize
 from man_jax.engine.extract import extract_table, make_extract
 from man_jax.engine.optimizer import make_optimizer
@@ -73,3 +76,13 @@ def test_a_split_is_a_table_of_its_own_length_even_below_one_batch(extract, vari
     np.testing.assert_allclose(
         _table(extract, variables, few, batch_size=8).fused, table.fused[:3], rtol=1e-4, atol=1e-5
     )
+
+
+def test_a_split_that_its_set_lacks_has_no_features_and_says_so(extract, variables):
+    with pytest.raises(DataError, match="features: the split has no triple"):
+        _table(extract, variables, new_split([], image_size=IMAGE_SIZE), batch_size=8)
+
+
+def test_triples_without_an_identity_have_features_as_any_others(extract, variables, split, table):
+    unlabelled = replace(split, pids=np.full(N, -1))
+    np.testing.assert_array_equal(_table(extract, variables, unlabelled, batch_size=8).fused, table.fused)

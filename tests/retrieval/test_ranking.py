@@ -215,3 +215,32 @@ def test_features_of_different_widths_are_refused():
 def test_a_distance_that_is_not_finite_is_refused():
     with pytest.raises(ValueError, match="1 distances are not finite, the first is nan at gallery entry 1"):
         rank_gallery([[0.0, np.nan]])
+
+
+# --- triples of nobody
+
+
+def test_a_query_without_an_identity_matches_nothing_and_is_skipped_and_removes_nothing():
+    labels = {
+        "query_pids": np.array([-1, 5]),
+        "gallery_pids": np.array([-1, -1, 5]),
+        "query_groups": np.array([0, 0]),
+        "gallery_groups": np.array([0, 1, 1]),
+    }
+    distances = np.array([[0.0, 1.0, 2.0], [0.0, 1.0, 2.0]])
+    result = evaluate_ranking(distances, **labels)
+    assert (result.num_valid, result.num_skipped) == (1, 1)
+    assert result.mAP == pytest.approx(1 / 3)  # two strangers stand before the one match
+    assert top_matches(distances, **labels, k=3).tolist() == [[0, 1, 2], [0, 1, 2]]
+
+
+def test_only_queries_without_an_identity_are_an_error_that_counts_them_as_strangers():
+    nobody = np.array([-1, -1])
+    with pytest.raises(ValueError, match=r"for 0 the rule .*, for 2 the gallery has no entry of their pid"):
+        evaluate_ranking(
+            np.zeros((2, 2)),
+            query_pids=nobody,
+            gallery_pids=nobody,
+            query_groups=np.array([0, 1]),
+            gallery_groups=np.array([1, 0]),
+        )

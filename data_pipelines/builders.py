@@ -40,7 +40,15 @@ _DISK_REFUSES = (
 )
 """Failures of the place that is written to, which the user can put right; anything else is a traceback."""
 
-__all__ = ["PreparedDataset", "PreparedSplit", "load", "prepare", "prepare_dataset", "verify_once"]
+__all__ = [
+    "PreparedDataset",
+    "PreparedSplit",
+    "load",
+    "prepare",
+    "prepare_dataset",
+    "prepare_read",
+    "verify_once",
+]
 
 
 def prepare_dataset(

@@ -52,6 +52,7 @@ __all__ = [
     "place_warnings",
     "prepare",
     "prepare_dataset",
+    "prepare_read",
     "verify_once",
 ]
 

@@ -16,7 +16,7 @@ from data_pipelines import builders
 from data_pipelines.checks import check_queries
 from data_pipelines.datasets import FACTS, READERS, read
 from data_pipelines.examination import count_table, count_warnings, image_warnings
-from data_pipelines.images import DEEP_RANGE, check_deep_range
+from data_pipelines.images import DEEP_RANGE, FILTER, FILTERS, check_deep_range
 from data_pipelines.records import DataError
 from data_pipelines.verification import raise_faults, verify
 
@@ -31,12 +31,23 @@ DEEP = flags.DEFINE_string(
     ",".join(map(str, DEEP_RANGE)),
     "Raw values that become 0 and 255, of images of more than 8 bits.",
 )
+TRAIN_FILTER = flags.DEFINE_enum(
+    "train_filter",
+    FILTER,
+    sorted(FILTERS),
+    "How images of train are resized (config.data.train_filter); those of query and gallery are bilinear.",
+)
 CHECK_ONLY = flags.DEFINE_bool("check_only", False, "Report as ever, write nothing.")
 flags.DEFINE_alias("check-only", "check_only")
 
 
 def run(
-    name: str, source: str, out: Path | None, image_size: tuple[int, int], deep_range: tuple[int, int]
+    name: str,
+    source: str,
+    out: Path | None,
+    image_size: tuple[int, int],
+    deep_range: tuple[int, int],
+    train_filter: str = FILTER,
 ) -> None:
     """Verify, report on stdout, and prepare below `out`, unless it is None; DataError if the set cannot be used."""
     check_deep_range(deep_range)
@@ -44,7 +55,10 @@ def run(
     print(f"{name} in {dataset.root}; the rule is 'same pid and same {dataset.removal}'")
     print(count_table(dataset, FACTS[name]))
     warnings = [*dataset.warnings, *check_queries(dataset), *count_warnings(dataset, FACTS[name])]
-    reports = builders.verify_once(dataset, out, image_size, deep_range) if out else verify(dataset)
+    if out:
+        reports = builders.verify_once(dataset, out, image_size, deep_range, train_filter)
+    else:
+        reports = verify(dataset, deep_range=deep_range)
     warnings += image_warnings(dataset, reports, deep_range)
     for warning in warnings:
         print(f"warning: {warning}")
@@ -52,7 +66,10 @@ def run(
     print(f"{len(reports):,} files verified, {num_faults:,} cannot be used, {len(warnings)} warnings")
     raise_faults(dataset, reports)
     if out:
-        print(f"prepared in {builders.prepare(dataset, out, image_size=image_size, deep_range=deep_range)}")
+        folder = builders.prepare(
+            dataset, out, image_size=image_size, deep_range=deep_range, train_filter=train_filter
+        )
+        print(f"prepared in {folder}")
 
 
 def main(argv: list[str]) -> None:
@@ -64,7 +81,7 @@ def main(argv: list[str]) -> None:
     height, width = _numbers("size", SIZE.value, "256x128", least=1)
     low, high = _numbers("deep_range", DEEP.value, "0,65535", least=0)
     try:
-        run(DATASET.value, SOURCE.value, out, (height, width), (low, high))
+        run(DATASET.value, SOURCE.value, out, (height, width), (low, high), TRAIN_FILTER.value)
     except DataError as error:
         sys.exit(f"error: {error}")
 

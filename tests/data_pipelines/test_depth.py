@@ -25,7 +25,7 @@ def scaled(raw: np.ndarray) -> np.ndarray:
     return np.rint(255 * (raw.astype(np.float64) - RANGE[0]) / (RANGE[1] - RANGE[0])).astype(np.uint8)
 
 
-def file_of(path: Path, content: bytes) -> ImageRef:
+def file_of(path: Path, content: bytes | bytearray) -> ImageRef:
     path.write_bytes(content)
     return ImageRef(path)
 

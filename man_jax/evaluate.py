@@ -55,6 +55,7 @@ def main() -> None:
         config.data.prepared,
         tuple(config.data.image_size),
         tuple(config.data.target.deep_range),
+        train_filter=config.data.train_filter,  # so that what training prepared is found
         modalities=present,
     )
     features = extract_query_gallery(

@@ -40,6 +40,7 @@ def open_domain(domain: Config, data: Config, *, modalities: Sequence[str]) -> D
         data.prepared,
         tuple(data.image_size),
         tuple(domain.deep_range),
+        train_filter=data.train_filter,
         modalities=modalities,
     )
     prepared = replace(prepared, train=store(prepared.train, data.storage, workers=data.workers))

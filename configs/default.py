@@ -34,6 +34,7 @@ def _data() -> ConfigDict:
             "target": dict(domain),
             "prepared": "data/prepared",  # where images, resized once, are kept
             "image_size": (256, 128),  # H, W in pixels; paper §4.2
+            "train_filter": "bilinear",  # bilinear | bicubic (released): of resizing images of train; others: bilinear
             "workers": 0,  # loader processes; 0 reads in threads
             "storage": "auto",  # memory | mapped | shards | auto: of training images, 288 KiB a triple at 256×128
         }

@@ -13,6 +13,7 @@ PAPER: dict[str, object] = {}
 """The defaults of configs/default.py are our reading of the paper; it has a name so that a command can say so."""
 
 RELEASED = {
+    "data.train_filter": "bicubic",
     "augment.per_modality": True,
     "augment.mean": (0.5, 0.5, 0.5),
     "augment.std": (0.5, 0.5, 0.5),

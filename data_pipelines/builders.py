@@ -12,10 +12,12 @@ from pathlib import Path
 from absl import logging
 
 from data_pipelines.checks import check_queries, gathered_warnings
+from data_pipelines.contents import FILE as CONTENTS_FILE
+from data_pipelines.contents import write_contents
 from data_pipelines.datasets import read
 from data_pipelines.examination import image_warnings, name_option
 from data_pipelines.folders import shortlist
-from data_pipelines.images import DEEP_RANGE, check_deep_range
+from data_pipelines.images import DEEP_RANGE, FILTER, check_deep_range
 from data_pipelines.locks import exclusive
 from data_pipelines.prepared import (
     PreparedDataset,
@@ -64,13 +66,23 @@ def prepare_dataset(
     image_size: tuple[int, int],
     deep_range: tuple[int, int] = DEEP_RANGE,
     *,
+    train_filter: str = FILTER,
     modalities: Sequence[str] | None = None,
 ) -> PreparedDataset:
     """Read, check, prepare (once) and load the data set `name` at `image_size` = (H, W); log the warnings.
 
-    `modalities`: which images of a triple to load, of all that are prepared; None loads them all.
+    `train_filter`: by which of `images.FILTERS` the images of train are resized; those of query and gallery are
+    resized by `images.FILTER` always. `modalities`: which images of a triple to load, of all that are prepared; None
+    loads them all.
     """
-    return prepare_read(read(name, root), prepared_root, image_size, deep_range, modalities=modalities)
+    return prepare_read(
+        read(name, root),
+        prepared_root,
+        image_size,
+        deep_range,
+        train_filter=train_filter,
+        modalities=modalities,
+    )
 
 
 def prepare_read(
@@ -79,6 +91,7 @@ def prepare_read(
     image_size: tuple[int, int],
     deep_range: tuple[int, int] = DEEP_RANGE,
     *,
+    train_filter: str = FILTER,
     modalities: Sequence[str] | None = None,
     deep_range_option: str = "deep_range",
 ) -> PreparedDataset:
@@ -87,20 +100,28 @@ def prepare_read(
     out_dir = Path(prepared_root).expanduser().absolute()
     with gathered_warnings(dataset.warnings) as warnings:
         warnings += check_queries(dataset)
-    for warning in (*warnings, *place_warnings(dataset, out_dir, image_size, deep_range)):
+    for warning in (*warnings, *place_warnings(dataset, out_dir, image_size, deep_range, train_filter)):
         logging.warning("%s", warning)
-    prepared_dir = prepare(dataset, out_dir, image_size=image_size, deep_range=deep_range)
+    prepared_dir = prepare(
+        dataset, out_dir, image_size=image_size, deep_range=deep_range, train_filter=train_filter
+    )
     for warning in (read_table(prepared_dir) or {}).get("warnings", ()):
         logging.warning("%s", name_option(warning, deep_range_option))
     return load(prepared_dir, modalities=modalities)
 
 
 def prepare(
-    dataset: Dataset, out_dir: Path, *, image_size: tuple[int, int], deep_range: tuple[int, int] = DEEP_RANGE
+    dataset: Dataset,
+    out_dir: Path,
+    *,
+    image_size: tuple[int, int],
+    deep_range: tuple[int, int] = DEEP_RANGE,
+    train_filter: str = FILTER,
 ) -> Path:
     """Write the data set at `image_size` = (H, W) below `out_dir`; return the folder to `load`.
 
-    Images of more than 8 bits are scaled from `deep_range` = (low, high) to 0 … 255.
+    Images of more than 8 bits are scaled from `deep_range` = (low, high) to 0 … 255. Those of train are resized by
+    `train_filter`.
 
     Does nothing if that was done before from the same files (names, sizes and modification times); starts
     anew if they changed. What is written gets its final name only when it is complete, so an interruption
@@ -110,22 +131,27 @@ def prepare(
     check_deep_range(deep_range)
     check_image_size(image_size)
     check_name(out_dir)
-    data_dir = preparation_folder(dataset, out_dir, image_size, deep_range)
+    data_dir = preparation_folder(dataset, out_dir, image_size, deep_range, train_filter)
     prepared_dir = data_dir / Triples.name / str(Triples.VERSION)
-    if _is_finished(prepared_dir, dataset, deep_range):
+    if _is_finished(prepared_dir, dataset, deep_range, train_filter):
         return prepared_dir  # without the lock: the disk may be one that is only read
     with _workshop(dataset, data_dir, image_size):
-        if _is_finished(prepared_dir, dataset, deep_range):  # another process was first
+        if _is_finished(prepared_dir, dataset, deep_range, train_filter):  # another process was first
             return prepared_dir
         if prepared_dir.exists():
             logging.info(
                 "the files of %s changed since %s was written; preparing anew", dataset.name, prepared_dir
             )
-        reports = verify(dataset, ledger=data_dir / LEDGER)
+        reports = verify(dataset, ledger=data_dir / LEDGER, deep_range=deep_range)
         raise_faults(dataset, reports)
         _remove_leftovers(prepared_dir)
         warnings = image_warnings(dataset, reports, deep_range)
-        builder = Triples(dataset, image_size, deep_range, data_dir, warnings=warnings)
+        builder = Triples(
+            dataset, image_size, deep_range, data_dir, train_filter=train_filter, warnings=warnings
+        )
+        # Before the shards, whose name says that all is there.
+        found_by = fingerprint(dataset, deep_range, train_filter)
+        write_contents(data_dir / CONTENTS_FILE, dataset, reports, found_by)
         # TFDS announces a download; ours is the progress bar of `_generate_examples`.
         with contextlib.redirect_stdout(io.StringIO()):
             builder.download_and_prepare()
@@ -139,7 +165,11 @@ def prepare(
 
 
 def place_warnings(
-    dataset: Dataset, out_dir: Path, image_size: tuple[int, int], deep_range: tuple[int, int] = DEEP_RANGE
+    dataset: Dataset,
+    out_dir: Path,
+    image_size: tuple[int, int],
+    deep_range: tuple[int, int] = DEEP_RANGE,
+    train_filter: str = FILTER,
 ) -> tuple[str, ...]:
     """What may keep `prepare` from writing below `out_dir`: DataError if that is certain, a warning of little room.
 
@@ -147,27 +177,33 @@ def place_warnings(
     """
     check_image_size(image_size)
     check_name(out_dir)
-    data_dir = preparation_folder(dataset, out_dir, image_size, deep_range)
-    if _is_finished(data_dir / Triples.name / str(Triples.VERSION), dataset, deep_range):
+    data_dir = preparation_folder(dataset, out_dir, image_size, deep_range, train_filter)
+    if _is_finished(data_dir / Triples.name / str(Triples.VERSION), dataset, deep_range, train_filter):
         return ()
     check_place(out_dir)
     return room_warnings(dataset, out_dir, image_size)
 
 
 def verify_once(
-    dataset: Dataset, out_dir: Path, image_size: tuple[int, int], deep_range: tuple[int, int] = DEEP_RANGE
+    dataset: Dataset,
+    out_dir: Path,
+    image_size: tuple[int, int],
+    deep_range: tuple[int, int] = DEEP_RANGE,
+    train_filter: str = FILTER,
 ) -> list[FileReport]:
     """Verify ahead of `prepare`, which will find the work done; an interrupted pass is resumed."""
     check_image_size(image_size)
     check_name(out_dir)
-    data_dir = preparation_folder(dataset, out_dir, image_size, deep_range)
+    data_dir = preparation_folder(dataset, out_dir, image_size, deep_range, train_filter)
     with _workshop(dataset, data_dir, image_size):
-        return verify(dataset, ledger=data_dir / LEDGER)
+        return verify(dataset, ledger=data_dir / LEDGER, deep_range=deep_range)
 
 
-def _is_finished(prepared_dir: Path, dataset: Dataset, deep_range: tuple[int, int]) -> bool:
+def _is_finished(
+    prepared_dir: Path, dataset: Dataset, deep_range: tuple[int, int], train_filter: str
+) -> bool:
     stored = read_fingerprint(prepared_dir)
-    return stored is not None and stored == fingerprint(dataset, deep_range)
+    return stored is not None and stored == fingerprint(dataset, deep_range, train_filter)
 
 
 @contextlib.contextmanager
@@ -204,13 +240,19 @@ def _refusal(error: Exception) -> str | None:
 
 
 def preparation_folder(
-    dataset: Dataset, out_dir: Path, image_size: tuple[int, int], deep_range: tuple[int, int]
+    dataset: Dataset,
+    out_dir: Path,
+    image_size: tuple[int, int],
+    deep_range: tuple[int, int],
+    train_filter: str = FILTER,
 ) -> Path:
-    """Where this is prepared: named by set, size, root and range, so that runs which differ in them do not collide."""
+    """Where this is prepared: named by set, size, root, range and filter, so that runs which differ do not collide."""
     height, width = image_size
     source = os.fsencode(dataset.root.resolve())
     if tuple(deep_range) != DEEP_RANGE:
         source += f" deep_range={tuple(deep_range)}".encode()
+    if train_filter != FILTER:
+        source += f" train_filter={train_filter}".encode()
     return out_dir / f"{dataset.name}_{height}x{width}_{hashlib.sha256(source).hexdigest()[:8]}"
 
 

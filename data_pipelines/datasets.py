@@ -4,10 +4,12 @@ import difflib
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from data_pipelines import readers
 from data_pipelines.checks import check_queries
+from data_pipelines.passed_over import passed_over_hint, passed_over_warnings
 from data_pipelines.records import DataError, Dataset, Facts
 
 __all__ = ["FACTS", "READERS", "check_queries", "read"]
@@ -42,6 +44,7 @@ def read(name: str, root: Path | str) -> Dataset:
     except DataError as error:
         fitting = [other for other in READERS if other != name and _can_read(other, folder)]
         hint = f" The folder does read as {' or '.join(fitting)}: is that the set?" if fitting else ""
+        hint += passed_over_hint(folder)
         stop = "" if not hint or str(error).endswith((".", "?")) else "."
         counted = "" if given.is_absolute() else f" ({root} counts from the current folder, {Path.cwd()})"
         raise DataError(f"{error}{counted}{stop}{hint}") from error
@@ -50,7 +53,7 @@ def read(name: str, root: Path | str) -> Dataset:
             f"{error.filename}: cannot be read ({error.strerror}); give yourself access to it"
         ) from error
     _check_root_name(dataset)
-    return dataset
+    return replace(dataset, warnings=(*dataset.warnings, *passed_over_warnings(dataset)))
 
 
 def _check_root_name(dataset: Dataset) -> None:

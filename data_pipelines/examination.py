@@ -8,20 +8,24 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
+from data_pipelines.copies import Pair, copy_warnings, equation, short_name
+from data_pipelines.depth_advice import SHARES, TAIL, advised_range, blank_files, odd_groups, share_outside
 from data_pipelines.folders import shortlist
 from data_pipelines.records import SPLITS, UNLABELLED, Dataset, Facts, Record
 from data_pipelines.verification import FileReport
-
-Pair = tuple[Path, Path]
 
 
 def image_warnings(
     dataset: Dataset, reports: Sequence[FileReport], deep_range: tuple[int, int]
 ) -> tuple[str, ...]:
-    """Conversions by kind, scaled images, and files of identical bytes where there should be none."""
+    """Copies the rule does not cover, conversions by kind, scaled images, and files of equal bytes elsewhere."""
     return (
+        *copy_warnings(dataset, reports),
         *_conversions(dataset, reports),
         *_deep_images(dataset, reports, deep_range),
+        *_blank_files(dataset, reports),
         *_doubles(dataset, reports),
     )
 
@@ -64,28 +68,90 @@ def _conversions(dataset: Dataset, reports: Sequence[FileReport]) -> tuple[str, 
     files: defaultdict[str, list[str]] = defaultdict(list)
     for report in reports:
         for note in report.notes:
-            files[note].append(_short(dataset, report.path))
+            files[note].append(short_name(dataset, report.path))
     return tuple(
         f"{dataset.name}: {len(names)} files: {note}: {shortlist(names)}"
         for note, names in sorted(files.items())
     )
 
 
+def _blank_files(dataset: Dataset, reports: Sequence[FileReport]) -> tuple[str, ...]:
+    blank = [short_name(dataset, report.path) for report in reports if report.look == ""]
+    if not blank:
+        return ()
+    return (
+        f"{dataset.name}: {len(blank)} files show one value throughout, as a dead camera or a placeholder does: "
+        f"{shortlist(blank)}",
+    )
+
+
 def _deep_images(
     dataset: Dataset, reports: Sequence[FileReport], deep_range: tuple[int, int]
 ) -> tuple[str, ...]:
-    values = [report.deep_values for report in reports if report.deep_values]
-    if not values:
+    deep = [report for report in reports if report.deep_values]
+    if not deep:
         return ()
-    (low, high), lowest, highest = deep_range, min(v[0] for v in values), max(v[1] for v in values)
-    hint = ""
+    values = np.array([report.deep_values for report in deep])
+    quantiles = np.array([_quantiles(report) for report in deep])
+    (low, high), lowest, highest = deep_range, values.min(), values.max()
+    hints = []
+    share_cut = float(np.mean([report.share_cut for report in deep]))
     if lowest < low or highest > high:
-        hint = "; what lies outside is cut"
-    elif highest - lowest < (high - low) / 2 and highest > lowest:
-        hint = f"; deep_range={lowest},{highest} would tell them apart better"
+        share = f", {_percent(share_cut)} of the values" if share_cut else ""
+        hints.append(f"; what lies outside is cut{share}")
+    better = advised_range(quantiles)
+    if better and (better[1] - better[0] < (high - low) / 2 or share_cut > 2 * TAIL):
+        hints.append(f"; deep_range={better[0]},{better[1]} would tell them apart better")
+        if better[0] > lowest or better[1] < highest:
+            outside = _percent(share_outside(quantiles, better))
+            hints.append(f" (at most {outside} of the values lie outside it, blank files left out)")
+    scaled = (
+        f"{dataset.name}: {len(deep)} files of more than 8 bits hold values from {lowest} to {highest}, scaled "
+        f"from {low} … {high} to 0 … 255{''.join(hints)}"
+    )
+    return (scaled, *_blank_deep_files(dataset, deep, quantiles), *_odd_ranges(dataset, deep))
+
+
+def _quantiles(report: FileReport) -> Sequence[int]:
+    # A report that somebody made without them is taken for one of evenly spread values.
+    return report.deep_quantiles or [int(v) for v in np.interp(SHARES, (0, 1), report.deep_values or (0, 0))]
+
+
+def _percent(share: float) -> str:
+    return "less than 0.001 %" if share < 1e-5 else f"{100 * share:.2g} %"
+
+
+def _blank_deep_files(dataset: Dataset, deep: Sequence[FileReport], quantiles: np.ndarray) -> tuple[str, ...]:
+    # Those of one single value are counted among the blank files of any depth.
+    blank = [
+        short_name(dataset, report.path)
+        for report, is_blank in zip(deep, blank_files(quantiles), strict=True)
+        if is_blank and report.look != ""
+    ]
+    if not blank:
+        return ()
     return (
-        f"{dataset.name}: {len(values)} files of more than 8 bits hold values from {lowest} to {highest}, scaled "
-        f"from {low} … {high} to 0 … 255{hint}",
+        f"{dataset.name}: {len(blank)} files of more than 8 bits hold next to one value only, as blank frames do: "
+        f"{shortlist(blank)}",
+    )
+
+
+def _odd_ranges(dataset: Dataset, deep: Sequence[FileReport]) -> tuple[str, ...]:
+    """Cameras and modalities whose raw values lie elsewhere, which one range for all cannot suit."""
+    quantiles = {report.path: _quantiles(report) for report in deep}
+    by_camera: defaultdict[str, dict[Path, Sequence[int]]] = defaultdict(dict)
+    by_modality: defaultdict[str, dict[Path, Sequence[int]]] = defaultdict(dict)
+    for records in dataset.splits.values():
+        for record in records:
+            for modality, image in zip(dataset.modalities, record.images, strict=False):
+                if image.path in quantiles:
+                    by_camera[f"camera {record.camid}"][image.path] = quantiles[image.path]
+                    by_modality[f"modality {modality}"][image.path] = quantiles[image.path]
+    return tuple(
+        f"{dataset.name}: the images of {group} of more than 8 bits hold values from {low} to {high}, the others' "
+        f"from {rest[0]} to {rest[1]}: one deep_range does not suit both; bring them to one scale first"
+        for groups in (by_camera, by_modality)
+        for group, (low, high), rest in odd_groups({k: list(v.values()) for k, v in groups.items()})
     )
 
 
@@ -100,7 +166,7 @@ def _doubles(dataset: Dataset, reports: Sequence[FileReport]) -> tuple[str, ...]
         "triples hold one image twice": _within_triples(dataset, digests),
     }
     return tuple(
-        f"{dataset.name}: {len(pairs)} {what}: {shortlist([_equation(dataset, pair) for pair in pairs])}"
+        f"{dataset.name}: {len(pairs)} {what}: {shortlist([equation(dataset, pair) for pair in pairs])}"
         for what, pairs in sentences.items()
         if pairs
     )
@@ -132,7 +198,7 @@ def _across_identities(dataset: Dataset, digests: Mapping[Path, str]) -> list[Pa
         for image in record.images
         if image.path in digests
         for original, pid in [first[digests[image.path]]]
-        if pid != record.pid and original != image.path
+        if pid != record.pid
     }
     return sorted(pairs)
 
@@ -147,15 +213,3 @@ def _within_triples(dataset: Dataset, digests: Mapping[Path, str]) -> list[Pair]
                 if digest and seen.setdefault(digest, image.path) != image.path:
                     pairs.add((seen[digest], image.path))
     return sorted(pairs)
-
-
-def _equation(dataset: Dataset, pair: Pair) -> str:
-    return " = ".join(_short(dataset, path) for path in pair)
-
-
-def _short(dataset: Dataset, path: Path) -> str:
-    # A manifest's root is the table; its images lie beside it.
-    for base in (dataset.root, dataset.root.parent):
-        if path.is_relative_to(base):
-            return path.relative_to(base).as_posix()
-    return str(path)

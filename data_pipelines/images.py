@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageCms
 
+from data_pipelines.depth import deep_pixels, depth_notes, fractions_of, orientation
 from data_pipelines.records import DataError, ImageRef, Record
 
 DEEP_RANGE = (0, 65535)
@@ -26,14 +27,39 @@ FORMATS = {
 }
 """What is read, by Pillow's name, and how such files are called."""
 
+FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+"""How images are resized; Pillow's, whose support grows with the reduction, so that they do not alias."""
+FILTER = "bilinear"
+"""Of query and gallery always, and of train unless another is asked for."""
+
 MIN_SIDE = 8
 """Pixels; what is smaller shows no object and is most likely a placeholder."""
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 500_000_000
 """Per file: a decoding bomb or a misplaced video must not take the memory of the machine."""
 
-_DEEP_MODES = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N"})
+_UNREAD = {
+    b"\xff\xd8\xff": "a JPEG of more than 8 bits or another rare kind",
+    b"II*\0": "a TIFF of a rare kind",
+    b"MM\0*": "a TIFF of a rare kind",
+    b"II+\0": "a TIFF of a rare kind",
+    b"MM\0+": "a TIFF of a rare kind",
+    b"GIF8": "GIF",
+    b"P2": "PGM",
+    b"P3": "PPM",
+    b"P5": "PGM",
+    b"P6": "PPM",
+    b"\0\0\0\x0cjP": "JPEG 2000",
+    b"\xff\x4f\xff\x51": "JPEG 2000",
+    b"\x93NUMPY": "a NumPy array",
+    b"\x89HDF": "HDF5",
+    b"\x76\x2f\x31\x01": "OpenEXR",
+}
+"""First bytes of files that are not read, and what to call them."""
+
 _ORIENTATION = 0x0112
+_PALETTE = 320
+_USUAL_GAMMA = 1 / 2.2
 
 
 @dataclass(frozen=True)
@@ -47,15 +73,18 @@ class Picture:
     """What people should know of the file, such as "CMYK, converted to RGB"."""
     deep_values: tuple[int, int] | None = None
     """The least and the greatest raw value, if there were more than 8 bits."""
+    raw: np.ndarray | None = None
+    """All the raw values then, int [H, W] or [H, W, 3]."""
 
 
 def read_triple(
-    record: Record, image_size: tuple[int, int], deep_range: tuple[int, int] = DEEP_RANGE
+    record: Record,
+    image_size: tuple[int, int],
+    deep_range: tuple[int, int] = DEEP_RANGE,
+    *,
+    filter_name: str = FILTER,
 ) -> np.ndarray:
-    """The triple as uint8 [M, H, W, 3], resized to `image_size` = (H, W).
-
-    The filter is Pillow's BILINEAR, whose support grows with the reduction, so it does not alias.
-    """
+    """The triple as uint8 [M, H, W, 3], resized to `image_size` = (H, W) by one of `FILTERS`."""
     pictures: dict[Path, Image.Image] = {}  # RGBNT100 keeps three images in one file: decode it once
     height, width = image_size
     triple = np.empty((len(record.images), height, width, 3), np.uint8)
@@ -65,22 +94,25 @@ def read_triple(
         picture = pictures[ref.path]
         # Crop first: `resize(box=...)` would let the neighbouring modality bleed in at the seam.
         image = picture if ref.box is None else picture.crop(ref.box)
-        triple[m] = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
+        triple[m] = np.asarray(image.resize((width, height), FILTERS[filter_name]))
     return triple
 
 
 def open_picture(ref: ImageRef, deep_range: tuple[int, int] = DEEP_RANGE) -> Picture:
     """The whole file of `ref` as 8-bit RGB; DataError names the file, the limit it breaks and the remedy."""
     path = ref.path
+    content = b""
     try:
         if (num_bytes := path.stat().st_size) > MAX_BYTES:
             raise DataError(f"{path}: has {num_bytes:,} bytes, at most {MAX_BYTES:,} are read; remove it")
         content = path.read_bytes()
         with Image.open(io.BytesIO(content), formats=list(FORMATS)) as image:
             _check_size(ref, image)
+            turned = orientation(image)
             image.load()
-            notes = _notes(path, image)
-            picture, deep_values = _as_rgb(path, image, deep_range)
+            notes = (*_notes(path, image), *depth_notes(content, image))
+            raw = deep_pixels(str(path), content, image, turned)
+            picture = image.convert("RGB") if raw is None else _scaled(raw, deep_range)
     except DataError:
         raise
     # Pillow has no error class of its own: broken PNGs, for one, raise SyntaxError.
@@ -93,9 +125,10 @@ def open_picture(ref: ImageRef, deep_range: tuple[int, int] = DEEP_RANGE) -> Pic
         Image.DecompressionBombWarning,
     ) as error:
         raise DataError(
-            f"{path}: cannot be read as an image ({_reason(error)}); restore or remove it"
+            f"{path}: cannot be read as an image ({_reason(error, content)}); restore or remove it"
         ) from error
-    return Picture(picture, hashlib.blake2b(content, digest_size=16).hexdigest(), notes, deep_values)
+    deep_values = None if raw is None else (int(raw.min()), int(raw.max()))
+    return Picture(picture, hashlib.blake2b(content, digest_size=16).hexdigest(), notes, deep_values, raw)
 
 
 def _check_size(ref: ImageRef, image: Image.Image) -> None:
@@ -114,8 +147,10 @@ def _check_size(ref: ImageRef, image: Image.Image) -> None:
 
 def _notes(path: Path, image: Image.Image) -> tuple[str, ...]:
     notes = []
-    if path.suffix.lower() not in FORMATS[image.format or ""]:
-        notes.append(f"{image.format} by content, another format by name; read by content")
+    # A JPEG of several frames, as many phones and some stereo cameras write it, has a name of its own in Pillow.
+    format_name = "JPEG" if image.format == "MPO" else image.format or ""
+    if path.suffix.lower() not in FORMATS[format_name]:
+        notes.append(f"{format_name} by content, another format by name; read by content")
     if image.mode == "CMYK":
         notes.append("CMYK, converted to RGB without a colour profile")
     if "A" in image.getbands() or "transparency" in image.info:
@@ -124,21 +159,34 @@ def _notes(path: Path, image: Image.Image) -> tuple[str, ...]:
         notes.append("several frames, only the first read")
     if image.getexif().get(_ORIENTATION, 1) != 1:
         notes.append("an EXIF orientation, not applied")
+    return (*notes, *_colour_notes(image))
+
+
+def _colour_notes(image: Image.Image) -> tuple[str, ...]:
+    """What a file says of its colours that is not applied to them."""
+    notes = []
+    if profile := image.info.get("icc_profile"):
+        name = _profile_name(profile)
+        if "sRGB" not in name:
+            notes.append(f"a colour profile ({name}), not applied")
+    gamma = image.info.get("gamma")
+    if gamma and "srgb" not in image.info and abs(gamma - _USUAL_GAMMA) > 0.01:
+        notes.append(f"a gamma of {gamma:.3g}, not applied")
+    # 8 bits are widened to 16 by 257 or by 256; anything else has more than 8.
+    if any(value % 257 and value % 256 for value in getattr(image, "tag_v2", {}).get(_PALETTE, ())):
+        notes.append("a palette of 16-bit colours, reduced to 8 bits")
     return tuple(notes)
 
 
-def _as_rgb(
-    path: Path, image: Image.Image, deep_range: tuple[int, int]
-) -> tuple[Image.Image, tuple[int, int] | None]:
-    if image.mode == "F":
-        raise DataError(f"{path}: holds fractions (mode F); store it as integers of 8 or 16 bits")
-    if image.mode not in _DEEP_MODES:
-        return image.convert("RGB"), None
-    raw = np.asarray(image)
-    low, high = int(raw.min()), int(raw.max())
-    if low < 0 or high > 65535:
-        raise DataError(f"{path}: holds values from {low} to {high}; at most 16 bits, 0 to 65535, are read")
-    return Image.fromarray(scale_deep(raw, deep_range)).convert("RGB"), (low, high)
+def _profile_name(profile: bytes) -> str:
+    try:
+        return ImageCms.getProfileDescription(io.BytesIO(profile)).strip() or "without a name"
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return "of a kind that cannot be read"
+
+
+def _scaled(raw: np.ndarray, deep_range: tuple[int, int]) -> Image.Image:
+    return Image.fromarray(scale_deep(raw, deep_range)).convert("RGB")
 
 
 def scale_deep(raw: np.ndarray, deep_range: tuple[int, int]) -> np.ndarray:
@@ -155,7 +203,19 @@ def check_deep_range(deep_range: tuple[int, int]) -> None:
         raise DataError(f"deep_range is {low}, {high}; it must be two rising values within 0 and 65535")
 
 
-def _reason(error: BaseException) -> str:
+def _reason(error: BaseException, content: bytes) -> str:
     # Pillow names the buffer it read from; the path stands before.
     text = str(error)
-    return "no image format that is read" if "cannot identify image file" in text else text
+    if "cannot identify image file" not in text:
+        return text
+    if kind := fractions_of(content):
+        return f"it holds fractions, {kind}; store it as integers of 8 or 16 bits"
+    return f"no image format that is read{_what_it_is(content)}"
+
+
+def _what_it_is(content: bytes) -> str:
+    """The format of a file that is not read, if its first bytes tell."""
+    for start, name in _UNREAD.items():
+        if content.startswith(start):
+            return f": {name}; store it as PNG of 8 or 16 bits"
+    return ": HEIC or AVIF; store it as PNG" if content[4:8] == b"ftyp" else ""

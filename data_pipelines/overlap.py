@@ -1,6 +1,11 @@
-"""Whether a source's training set shows what a target's test set asks for, as far as names can tell."""
+"""Whether a source's training set shows what a target's test set asks for: by names, by bytes, and by looks."""
+
+from collections.abc import Iterator
+
+import numpy as np
 
 from data_pipelines.folders import shortlist
+from data_pipelines.looks import near_pairs
 from data_pipelines.prepared import PreparedDataset, PreparedSplit
 
 
@@ -20,9 +25,57 @@ def overlap_warnings(
         shared = sorted(_triples(source.train) & (_triples(target.query) | _triples(target.gallery)))
         shared = [f"{name} (pid {pid})" for pid, name in shared]
         what = "triples of the source's train, by pid and file name,"
-    if not shared:
-        return ()
-    return (f"{transfer}: {len(shared)} {what} occur in the target's test: {shortlist(shared, 50)}",)
+    sentences = []
+    if shared:
+        sentences.append(
+            f"{transfer}: {len(shared)} {what} occur in the target's test: {shortlist(shared, 50)}"
+        )
+    return (*sentences, *_shared_pictures(transfer, source, target))
+
+
+def _shared_pictures(transfer: str, source: PreparedDataset, target: PreparedDataset) -> Iterator[str]:
+    """Sentences on files of the source's train that the target's test holds too, under whatever name."""
+    equal: dict[int, str] = {}
+    near: dict[int, str] = {}
+    for split in (target.query, target.gallery):
+        for i, j in _equal_triples(source.train, split):
+            equal.setdefault(i, f"{source.train.names[i]} = {split.names[j]}")
+        for i, j in _near_triples(source.train, split):
+            near.setdefault(i, f"{source.train.names[i]} ≈ {split.names[j]}")
+    near = {i: names for i, names in near.items() if i not in equal}
+    for found, how in ((equal, "have the very bytes"), (near, "are near-copies (encoded anew or rescaled)")):
+        if found:
+            names = [found[i] for i in sorted(found)]
+            yield (
+                f"{transfer}: files of {len(names)} triples of the source's train {how} of files of the target's "
+                f"test: {shortlist(names)}"
+            )
+
+
+def _equal_triples(train: PreparedSplit, test: PreparedSplit) -> Iterator[tuple[int, int]]:
+    """Triples (of train, of test) that share a file; blank files are left out, which are equal anywhere."""
+    if train.contents is None or test.contents is None:
+        return
+    of_digest: dict[bytes, int] = {}
+    for j, m in np.argwhere(test.contents.looks.any(axis=-1)):
+        of_digest.setdefault(test.contents.digests[j, m].tobytes(), int(j))
+    for i, m in np.argwhere(train.contents.looks.any(axis=-1)):
+        if (j := of_digest.get(train.contents.digests[i, m].tobytes())) is not None:
+            yield int(i), j
+
+
+def _near_triples(train: PreparedSplit, test: PreparedSplit) -> Iterator[tuple[int, int]]:
+    """Triples (of train, of test) whose files of one modality look alike."""
+    if train.contents is None or test.contents is None:
+        return
+    for m in range(min(train.contents.looks.shape[1], test.contents.looks.shape[1])):
+        ones, others = (
+            np.flatnonzero(split.contents.looks[:, m].any(axis=-1))
+            for split in (train, test)
+            if split.contents
+        )
+        pairs = near_pairs(train.contents.looks[ones, m], test.contents.looks[others, m])
+        yield from ((int(ones[i]), int(others[j])) for i, j in pairs)
 
 
 def _pids(split: PreparedSplit) -> set[int]:

@@ -16,7 +16,7 @@ from data_pipelines import builders
 from data_pipelines.checks import check_queries, gathered_warnings
 from data_pipelines.datasets import FACTS, READERS, read
 from data_pipelines.examination import count_table, count_warnings, image_warnings, name_option
-from data_pipelines.images import DEEP_RANGE, check_deep_range
+from data_pipelines.images import DEEP_RANGE, FILTER, FILTERS, check_deep_range
 from data_pipelines.number_pairs import number_pair
 from data_pipelines.printable import escape_on_streams, printable
 from data_pipelines.records import MODALITIES, DataError
@@ -34,6 +34,12 @@ DEEP = flags.DEFINE_string(
     ",".join(map(str, DEEP_RANGE)),
     "Raw values that become 0 and 255, of images of more than 8 bits.",
 )
+TRAIN_FILTER = flags.DEFINE_enum(
+    "train_filter",
+    FILTER,
+    sorted(FILTERS),
+    "How images of train are resized (config.data.train_filter); those of query and gallery are bilinear.",
+)
 CHECK_ONLY = flags.DEFINE_bool(
     "check_only", False, "Report as ever, write nothing; with --out, say if there is room."
 )
@@ -46,6 +52,7 @@ def run(
     out: Path | None,
     image_size: tuple[int, int],
     deep_range: tuple[int, int],
+    train_filter: str = FILTER,
     *,
     later_out: Path | None = None,
 ) -> None:
@@ -66,8 +73,11 @@ def run(
     with gathered_warnings(dataset.warnings) as warnings:
         warnings += [*check_queries(dataset), *count_warnings(dataset, FACTS[name])]
     if place := out or later_out:
-        warnings += builders.place_warnings(dataset, place, image_size, deep_range)
-    reports = builders.verify_once(dataset, out, image_size, deep_range) if out else verify(dataset)
+        warnings += builders.place_warnings(dataset, place, image_size, deep_range, train_filter)
+    if out:
+        reports = builders.verify_once(dataset, out, image_size, deep_range, train_filter)
+    else:
+        reports = verify(dataset, deep_range=deep_range)
     warnings += image_warnings(dataset, reports, deep_range)
     for warning in warnings:
         print(f"warning: {name_option(warning, '--deep_range')}")
@@ -75,8 +85,10 @@ def run(
     print(f"{len(reports):,} files verified, {num_faults:,} cannot be used, {len(warnings)} warnings")
     raise_faults(dataset, reports)
     if out:
-        prepared_dir = builders.prepare(dataset, out, image_size=image_size, deep_range=deep_range)
-        print(f"prepared in {printable(prepared_dir)}")
+        folder = builders.prepare(
+            dataset, out, image_size=image_size, deep_range=deep_range, train_filter=train_filter
+        )
+        print(f"prepared in {printable(folder)}")
 
 
 def main(argv: list[str]) -> None:
@@ -89,12 +101,13 @@ def main(argv: list[str]) -> None:
     try:
         size = number_pair("size", SIZE.value, "256x128", least=1)
         deep_range = number_pair("deep_range", DEEP.value, "0,65535", least=0)
+        what = (DATASET.value, SOURCE.value)
+        how = (size, deep_range, TRAIN_FILTER.value)
         if CHECK_ONLY.value:
             # A place that nobody named is not held against the data.
-            later_out = out if flags.FLAGS["out"].present else None
-            run(DATASET.value, SOURCE.value, None, size, deep_range, later_out=later_out)
+            run(*what, None, *how, later_out=out if flags.FLAGS["out"].present else None)
         else:
-            run(DATASET.value, SOURCE.value, out, size, deep_range)
+            run(*what, out, *how)
     except DataError as error:
         sys.exit(f"error: {error}")
 

@@ -13,6 +13,8 @@ from typing import Any, Protocol, SupportsIndex
 import numpy as np
 import tensorflow_datasets as tfds
 
+from data_pipelines.contents import FILE as CONTENTS_FILE
+from data_pipelines.contents import Contents, read_contents
 from data_pipelines.records import SPLITS, DataError, Removal
 
 
@@ -61,6 +63,8 @@ class PreparedSplit:
     names: list[str]
     removal: Removal
     images: ImageSource
+    contents: Contents | None = None
+    """What the files contain, if that was kept."""
 
     @property
     def groups(self) -> np.ndarray:
@@ -169,4 +173,7 @@ def _split(
         names=list(columns["name"]),
         removal=table["removal"],
         images=images,
+        contents=read_contents(
+            prepared_dir.parents[1] / CONTENTS_FILE, split, table["fingerprint"], modalities
+        ),
     )

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from data_pipelines.images import read_triple
+from data_pipelines.images import FILTER, read_triple
 from data_pipelines.parallel import map_in_order
 from data_pipelines.progress import track
 from data_pipelines.records import DataError, Dataset, Record
@@ -43,12 +43,14 @@ class Triples(tfds.core.ShardBasedBuilder, skip_registration=True):
         deep_range: tuple[int, int],
         data_dir: Path,
         *,
+        train_filter: str = FILTER,
         warnings: Sequence[str] = (),
     ):
         self.dataset = dataset
         self.image_size = image_size
         self.deep_range = deep_range
-        self.table = _table(dataset, image_size, deep_range) | {"warnings": list(warnings)}
+        self.train_filter = train_filter
+        self.table = _table(dataset, image_size, deep_range, train_filter) | {"warnings": list(warnings)}
         super().__init__(data_dir=data_dir, file_format="array_record")
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -87,7 +89,13 @@ class Triples(tfds.core.ShardBasedBuilder, skip_registration=True):
         records = self.dataset.splits[split]
         decoded = track(
             map_in_order(
-                partial(read_triple, image_size=self.image_size, deep_range=self.deep_range), records
+                partial(
+                    read_triple,
+                    image_size=self.image_size,
+                    deep_range=self.deep_range,
+                    filter_name=self.train_filter if split == "train" else FILTER,
+                ),
+                records,
             ),
             total=len(records),
             description=f"preparing {self.dataset.name} {split}",
@@ -107,7 +115,9 @@ def _row(record: Record) -> dict[str, int | str]:
     return {"pid": record.pid, "camid": record.camid, "scene": record.scene, "name": record.name}
 
 
-def _table(dataset: Dataset, image_size: tuple[int, int], deep_range: tuple[int, int]) -> dict[str, Any]:
+def _table(
+    dataset: Dataset, image_size: tuple[int, int], deep_range: tuple[int, int], train_filter: str
+) -> dict[str, Any]:
     rows = {split: [_row(record) for record in records] for split, records in dataset.splits.items()}
     columns = ("pid", "camid", "scene", "name")
     return {
@@ -115,14 +125,16 @@ def _table(dataset: Dataset, image_size: tuple[int, int], deep_range: tuple[int,
         "removal": dataset.removal,
         "modalities": list(dataset.modalities),
         "image_size": list(image_size),
-        "fingerprint": fingerprint(dataset, deep_range),
+        "train_filter": train_filter,
+        "fingerprint": fingerprint(dataset, deep_range, train_filter),
         "splits": {split: {c: [row[c] for row in table] for c in columns} for split, table in rows.items()},
     }
 
 
-def fingerprint(dataset: Dataset, deep_range: tuple[int, int]) -> str:
-    """A digest of what was read of the names and of every file's size and modification time."""
-    digest = hashlib.sha256(json.dumps([deep_range, dataset.modalities]).encode())
+def fingerprint(dataset: Dataset, deep_range: tuple[int, int], train_filter: str = FILTER) -> str:
+    """A digest of what was read of the names, of every file's size and modification time, and of the settings."""
+    settings = [deep_range, dataset.modalities, *([train_filter] if train_filter != FILTER else [])]
+    digest = hashlib.sha256(json.dumps(settings).encode())
     for split, records in dataset.splits.items():
         for record in records:
             digest.update(json.dumps([split, *_row(record).values()]).encode())

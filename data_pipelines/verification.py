@@ -10,7 +10,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
-from data_pipelines.images import open_picture
+from data_pipelines.depth_advice import measure_depth
+from data_pipelines.images import DEEP_RANGE, open_picture
+from data_pipelines.looks import look
 from data_pipelines.parallel import map_in_order
 from data_pipelines.printable import printable
 from data_pipelines.progress import track
@@ -19,7 +21,7 @@ from data_pipelines.records import DataError, Dataset, ImageRef
 LEDGER = "verified.jsonl"
 MOST_SHOWN = 20
 """Faults that an error lists."""
-VERSION = 1
+VERSION = 2
 """Raise it when files would be judged otherwise; older lines are then passed over."""
 
 
@@ -33,21 +35,31 @@ class FileReport:
     digest: str = ""
     notes: tuple[str, ...] = ()
     deep_values: tuple[int, int] | None = None
+    """The least and the greatest raw value, of an image of more than 8 bits; the next two are of such images too."""
+    deep_quantiles: tuple[int, ...] | None = None
+    """The raw values at `depth_advice.SHARES`."""
+    share_cut: float = 0.0
+    """Of the raw values, those outside of `deep_range`."""
+    look: str | None = None
+    """What `looks.look` found, in hexadecimal digits; empty if the picture is blank, None if it was not asked."""
     fault: str = ""
 
 
-def verify(dataset: Dataset, *, ledger: Path | None = None) -> list[FileReport]:
+def verify(
+    dataset: Dataset, *, ledger: Path | None = None, deep_range: tuple[int, int] = DEEP_RANGE
+) -> list[FileReport]:
     """A report on every file of the data set, each once, in the order of the records.
 
     With `ledger`, files that it knows are not opened, and what is found is added to it at once. Faults are reported,
-    not raised, and never remembered: a file may become readable without being changed.
+    not raised, and never remembered: a file may become readable without being changed. `deep_range` is what is
+    counted as cut; a ledger of another range counts as none.
     """
     refs = list({image.path: image for record in _records(dataset) for image in record.images}.values())
-    known = _read_ledger(ledger) if ledger else {}
+    known = _read_ledger(ledger, deep_range) if ledger else {}
     if ledger is None:
-        return list(_reports(dataset, refs, known, None))
+        return list(_reports(dataset, refs, known, None, deep_range))
     with ledger.open("a", encoding="utf-8") as file:
-        return list(_reports(dataset, refs, known, file))
+        return list(_reports(dataset, refs, known, file, deep_range))
 
 
 def raise_faults(dataset: Dataset, reports: Sequence[FileReport]) -> None:
@@ -65,22 +77,26 @@ def _records(dataset: Dataset):
 
 
 def _reports(
-    dataset: Dataset, refs: Sequence[ImageRef], known: dict[str, FileReport], ledger: TextIO | None
+    dataset: Dataset,
+    refs: Sequence[ImageRef],
+    known: dict[str, FileReport],
+    ledger: TextIO | None,
+    deep_range: tuple[int, int],
 ) -> Iterator[FileReport]:
     def report(ref: ImageRef) -> tuple[FileReport, bool]:
-        return _report(ref, known.get(str(ref.path)))
+        return _report(ref, known.get(str(ref.path)), deep_range)
 
     found = track(
         map_in_order(report, refs), total=len(refs), description=f"verifying {dataset.name}", unit="file"
     )
     for file_report, is_new in found:
         if ledger and is_new and not file_report.fault:
-            ledger.write(_line(file_report))
+            ledger.write(_line(file_report, deep_range))
             ledger.flush()  # so that a kill costs the files of this moment only
         yield file_report
 
 
-def _report(ref: ImageRef, known: FileReport | None) -> tuple[FileReport, bool]:
+def _report(ref: ImageRef, known: FileReport | None, deep_range: tuple[int, int]) -> tuple[FileReport, bool]:
     """The report on one file, and whether it was opened for it."""
     try:
         os.fsencode(ref.path.name).decode()  # of its folders nothing is kept
@@ -97,14 +113,22 @@ def _report(ref: ImageRef, known: FileReport | None) -> tuple[FileReport, bool]:
     except DataError as error:
         return FileReport(ref.path, fault=str(error)), True
     report = FileReport(ref.path, status.st_size, status.st_mtime_ns, picture.digest)
-    return replace(report, notes=picture.notes, deep_values=picture.deep_values), True
+    found = look(picture.image, picture.raw)
+    report = replace(report, notes=picture.notes, look="" if found is None else found.tobytes().hex())
+    if picture.raw is not None:
+        quantiles, share_cut = measure_depth(picture.raw, deep_range)
+        report = replace(
+            report, deep_values=picture.deep_values, deep_quantiles=quantiles, share_cut=share_cut
+        )
+    return report, True
 
 
-def _line(report: FileReport) -> str:
-    return json.dumps({**asdict(report), "path": str(report.path), "version": VERSION}) + "\n"
+def _line(report: FileReport, deep_range: tuple[int, int]) -> str:
+    stamp = {"version": VERSION, "deep_range": list(deep_range)}
+    return json.dumps({**asdict(report), "path": str(report.path), **stamp}) + "\n"
 
 
-def _read_ledger(path: Path) -> dict[str, FileReport]:
+def _read_ledger(path: Path, deep_range: tuple[int, int]) -> dict[str, FileReport]:
     """The reports by path; a torn or foreign line counts as none."""
     if not path.exists():
         return {}
@@ -115,10 +139,11 @@ def _read_ledger(path: Path) -> dict[str, FileReport]:
     for line in content.splitlines():
         try:
             row = json.loads(line)
-            if row.pop("version") != VERSION:
+            if row.pop("version") != VERSION or row.pop("deep_range") != list(deep_range):
                 continue
             row |= {"path": Path(row["path"]), "notes": tuple(row["notes"])}
-            row["deep_values"] = row["deep_values"] and tuple(row["deep_values"])
+            for column in ("deep_values", "deep_quantiles"):
+                row[column] = row[column] and tuple(row[column])
             known[str(row["path"])] = FileReport(**row)
         except (ValueError, KeyError, TypeError, AttributeError):
             continue

@@ -9,6 +9,7 @@ Config = Any
 
 CHOICES = {
     "data.storage": ("auto", "memory", "mapped", "shards"),
+    "data.train_filter": ("bilinear", "bicubic"),
     "model.backbone": ("resnet", "vit", "clip"),
     "model.block": ("bottleneck", "basic"),
     "model.fusion_neck": ("shared", "own"),

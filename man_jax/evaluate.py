@@ -67,6 +67,7 @@ def main() -> None:
         config.data.prepared,
         tuple(config.data.image_size),
         deep_range,
+        train_filter=config.data.train_filter,  # so that what training prepared is found
         modalities=present,
         deep_range_option="--deep_range",
     )

@@ -59,6 +59,7 @@ OURS = {  # docs/DECISIONS.md says why
     "loss.smoothing": 0.1,
     "loss.triplet_margin": 0.3,
     "loss.modality_reduction": "sum",
+    "data.train_filter": "bilinear",
     "augment.flip": 0.5,
     "augment.pad": 10,
     "augment.erase": 0.5,
@@ -71,6 +72,7 @@ OURS = {  # docs/DECISIONS.md says why
 ROWS = {
     "paper": {},
     "released": {
+        "data.train_filter": "bicubic",
         "augment.per_modality": True,
         "augment.mean": (0.5, 0.5, 0.5),
         "augment.std": (0.5, 0.5, 0.5),

@@ -42,6 +42,7 @@ def open_domain(config: Config, side: str, dataset: Dataset) -> Domain:
         data.prepared,
         tuple(data.image_size),
         tuple(domain.deep_range),
+        train_filter=data.train_filter,
         modalities=config.model.modalities,
         deep_range_option=f"--config.data.{side}.deep_range",
     )

@@ -37,8 +37,18 @@ def test_train_images_among_the_test_images_are_named():
     assert others == ["drawn: 1 files have the very bytes of a file of another identity: a = g"]
 
 
-def test_a_query_among_the_gallery_is_the_protocol_of_many_sets():
-    assert image_warnings(PLAIN, reports(q="g", r="h", s="i"), DEEP_RANGE) == ()
+def test_a_query_among_the_gallery_is_the_protocol_of_many_sets_where_the_rule_removes_it():
+    removed = dataset([record("a b c")], [record("q r s", 3)], [record("g h i", 3), record("d e f", 3, 4)])
+    assert image_warnings(removed, reports(q="g", r="h", s="i"), DEEP_RANGE) == ()
+
+
+def test_a_query_among_the_gallery_that_the_rule_leaves_in_place_is_named():
+    meaning, counted = image_warnings(PLAIN, reports(q="g", r="h", s="i"), DEEP_RANGE)
+    assert "R1 would be measured on copies" in meaning
+    assert counted == (
+        "drawn: 1 of 1 queries have a copy, byte for byte, in the gallery under the same pid, which the rule 'same "
+        "pid and same camid' leaves in place: q = g, r = h, s = i"
+    )
 
 
 def test_one_image_under_two_identities_is_named():

@@ -64,6 +64,18 @@ def test_each_domain_s_deep_images_are_scaled_from_its_own_range(tmp_path):
     assert (target.data.train[0][2] == 64).all()
 
 
+def test_training_images_of_both_domains_are_resized_by_the_filter_of_the_configuration(tmp_path):
+    config = config_of(tmp_path)
+    noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3)).astype(np.uint8)
+    for path in (tmp_path / "source/train/0007/th/v1_n1_s001_001.jpg", *tmp_path.glob("own/unlabelled/T/*")):
+        Image.fromarray(noise).save(path, format="PNG")
+    config.data.train_filter = "bicubic"
+    height, width = config.data.image_size
+    expected = np.asarray(Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC))
+    for domain in open_domains(config):
+        np.testing.assert_array_equal(domain.data.train[0][2], expected)
+
+
 def test_an_unlabelled_source_is_refused(tmp_path):
     config = config_of(tmp_path)
     config.data.source.update(name="folder", root=config.data.target.root)

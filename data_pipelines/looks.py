@@ -1,0 +1,70 @@
+"""Tell copies of a picture that were encoded anew or rescaled: what is left of it on a coarse grid, compared.
+
+Two descriptions, because each fails where the other holds: the pHash fails on smooth pictures, whose fine
+frequencies are rounding noise, and the coarse grid on noisy ones, whose contrast averages out on it.
+docs/DECISIONS.md has the distances that were measured.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from PIL import Image
+from scipy.fft import dctn
+
+HASH_BYTES = 32
+GRID_BYTES = 64
+LOOK_BYTES = HASH_BYTES + GRID_BYTES
+"""A look: 256 bits of pHash, then an 8 × 8 grid of int8, as uint8."""
+
+HASH_LIMIT = 24
+"""Bits of 256 that may differ; copies of JPEG quality 50 differ by up to 16, other pictures by 32 and more."""
+GRID_LIMIT = 0.07
+"""Of the contrast that the grids may differ; copies of quality 30 by 0.05, other pictures by 0.08 and more."""
+
+_SIDE = 32
+_STEP = 32.0
+"""Steps of the grid's int8 in one standard deviation."""
+_BLOCK = 512
+
+
+def look(image: Image.Image, raw: np.ndarray | None = None) -> np.ndarray | None:
+    """Describe a picture by uint8 [LOOK_BYTES]; None if it is blank, that is one value throughout.
+
+    `raw` [H, W] or [H, W, 3] takes the place of the 8-bit `image` where there are deeper values. Brightness and
+    contrast do not matter.
+    """
+    if raw is None:
+        grey = image.convert("L")
+    else:
+        grey = Image.fromarray((raw if raw.ndim == 2 else raw.mean(axis=-1)).astype(np.float32))
+    lowest, highest = grey.getextrema()
+    if lowest == highest:
+        return None
+    # As fractions, because rounding would be much of a faint picture's contrast.
+    pixels = np.asarray(grey.convert("F").resize((_SIDE, _SIDE), Image.Resampling.BOX))
+    waves = np.asarray(dctn(pixels))[:16, :16].ravel()
+    bits = waves > np.partition(waves, 127)[127]
+    cells = pixels.reshape(8, 4, 8, 4).mean(axis=(1, 3)).ravel()
+    grid = (cells - cells.mean()) / max(float(cells.std()), 1e-6)
+    steps = np.rint(_STEP * grid).clip(-127, 127).astype(np.int8)
+    return np.concatenate([np.packbits(bits), steps.view(np.uint8)])
+
+
+def near_pairs(first: np.ndarray, second: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Pairs (i, j) of looks, uint8 [N, LOOK_BYTES] and [P, LOOK_BYTES], that show one picture; in rising order of i."""
+    hashes, grids = _parts(second)
+    for start in range(0, len(first), _BLOCK):
+        block_hashes, block_grids = _parts(first[start : start + _BLOCK])
+        # Signs of ±1: the product is 256 less twice the bits that differ.
+        alike = block_hashes @ hashes.T >= 256 - 2 * HASH_LIMIT
+        # Grids have mean 0 and a mean square of 1.
+        alike |= block_grids @ grids.T >= 64 * (1 - GRID_LIMIT**2 / 2)
+        for i, j in np.argwhere(alike):
+            yield start + int(i), int(j)
+
+
+def _parts(looks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Signs of the hash, float32 [N, 256], and the grid, float32 [N, 64] with a mean square of 1."""
+    signs = 2 * np.unpackbits(looks[:, :HASH_BYTES], axis=1).astype(np.float32) - 1
+    grids = np.ascontiguousarray(looks[:, HASH_BYTES:]).view(np.int8).astype(np.float32)
+    return signs, grids / np.sqrt((grids**2).mean(axis=1, keepdims=True)).clip(1e-6)

@@ -57,8 +57,8 @@ def _equal_triples(train: PreparedSplit, test: PreparedSplit) -> Iterator[tuple[
     if train.contents is None or test.contents is None:
         return
     of_digest: dict[bytes, int] = {}
-    for j, m in np.argwhere(test.contents.looks.any(axis=-1)):
-        of_digest.setdefault(test.contents.digests[j, m].tobytes(), int(j))
+    for j, m in np.ndindex(test.contents.digests.shape[:2]):
+        of_digest.setdefault(test.contents.digests[j, m].tobytes(), j)
     for i, m in np.argwhere(train.contents.looks.any(axis=-1)):
         if (j := of_digest.get(train.contents.digests[i, m].tobytes())) is not None:
             yield int(i), j

@@ -21,7 +21,7 @@ from data_pipelines.prepared import (
     PreparedSplit,
     check_modalities,
     load,
-    read_fingerprint,
+    read_description,
     read_table,
 )
 from data_pipelines.records import DataError, Dataset
@@ -81,20 +81,18 @@ def prepare(
     check_deep_range(deep_range)
     data_dir = preparation_folder(dataset, out_dir, image_size, deep_range)
     prepared_dir = data_dir / Triples.name / str(Triples.VERSION)
-    if _is_finished(prepared_dir, dataset, deep_range):
+    if _is_finished(prepared_dir, dataset, image_size, deep_range):
         return prepared_dir  # without the lock: the disk may be one that is only read
     with _workshop(dataset, data_dir, image_size):
-        if _is_finished(prepared_dir, dataset, deep_range):  # another process was first
+        if _is_finished(prepared_dir, dataset, image_size, deep_range):  # another process was first
             return prepared_dir
-        if prepared_dir.exists():
-            logging.info(
-                "the files of %s changed since %s was written; preparing anew", dataset.name, prepared_dir
-            )
+        _say_why_anew(prepared_dir, dataset)
         reports = verify(dataset, ledger=data_dir / LEDGER)
         raise_faults(dataset, reports)
         _remove_leftovers(prepared_dir)
         warnings = image_warnings(dataset, reports, deep_range)
-        builder = Triples(dataset, image_size, deep_range, data_dir, warnings=warnings)
+        digests = {report.path: report.digest for report in reports}
+        builder = Triples(dataset, image_size, deep_range, data_dir, digests=digests, warnings=warnings)
         # TFDS announces a download; ours is the progress bar of `_generate_examples`.
         with contextlib.redirect_stdout(io.StringIO()):
             builder.download_and_prepare()
@@ -110,9 +108,11 @@ def verify_once(
         return verify(dataset, ledger=data_dir / LEDGER)
 
 
-def _is_finished(prepared_dir: Path, dataset: Dataset, deep_range: tuple[int, int]) -> bool:
-    stored = read_fingerprint(prepared_dir)
-    return stored is not None and stored == fingerprint(dataset, deep_range)
+def _is_finished(
+    prepared_dir: Path, dataset: Dataset, image_size: tuple[int, int], deep_range: tuple[int, int]
+) -> bool:
+    wanted = (dataset.name, tuple(image_size), fingerprint(dataset, deep_range))
+    return read_description(prepared_dir) == wanted
 
 
 @contextlib.contextmanager
@@ -152,6 +152,18 @@ def preparation_folder(
     if tuple(deep_range) != DEEP_RANGE:
         source += f" deep_range={tuple(deep_range)}".encode()
     return out_dir / f"{dataset.name}_{height}x{width}_{hashlib.sha256(source).hexdigest()[:8]}"
+
+
+def _say_why_anew(prepared_dir: Path, dataset: Dataset) -> None:
+    if prepared_dir.exists():
+        logging.info(
+            "%s was written from other files than those of %s now; preparing anew", prepared_dir, dataset.name
+        )
+    elif older := sorted(path.name for path in prepared_dir.parent.glob("[0-9]*")):
+        logging.info(
+            "%s is of the older form %s, which has no fingerprint of its content; preparing %s anew as %s",
+            *(prepared_dir.parent, older[-1], dataset.name, prepared_dir.name),
+        )
 
 
 def _remove_leftovers(prepared_dir: Path) -> None:

@@ -5,6 +5,33 @@
 
 from ml_collections import ConfigDict
 
+# A run that goes on may have other values of the following keys, and of no other: the result would be another.
+
+PLACES = ("experiment", "data.source.root", "data.target.root", "data.prepared")
+"""Keys that say where something is or what it is called; that the data are the same is seen by their content."""
+
+EFFORT = (
+    "data.workers",
+    "data.storage",
+    "evaluation.batch_size",
+    "evaluation.every",
+    "model.application",
+    "model.convolution",
+    "model.remat",
+)
+"""Keys that trade memory for time, or say how often is looked: what is computed is the same, but for rounding."""
+
+WEIGHTS = ("model.pretrained", "pretrain.init_from", "adapt.init_from")
+"""Keys that name the weights a run began from; they may name another place only if the same weights are there."""
+
+BEFORE = {
+    "0.1.0": {"adapt": {"head_norm": "unit", "statistics": "shared"}, "loss": {"triplet_fused": "pooled"}}
+}
+"""By version: what runs of earlier ones did that lack a key, where its default is another by now."""
+
+GONE = {"data.in_memory": (True, False)}
+"""Keys that there were once, and the values under which a run does the same without them."""
+
 
 def get_config() -> ConfigDict:
     """Our reading of the paper's setting, full size; names and roots of `config.data` are an experiment's to say."""
@@ -120,6 +147,7 @@ def _pretrain() -> ConfigDict:
 def _adapt() -> ConfigDict:
     return ConfigDict(
         {
+            "init_from": "",  # a work directory whose adapted weights to go on from, without pre-training
             "epochs": 40,  # released; 0: source only
             "iterations": 400,  # an epoch; released
             "optimizer": "adam",  # this and the next five as in pre-training, begun anew; paper §4.2, released

@@ -24,7 +24,7 @@ from data_pipelines.prepared import (
     PreparedSplit,
     check_modalities,
     load,
-    read_fingerprint,
+    read_description,
     read_table,
 )
 from data_pipelines.records import DataError, Dataset
@@ -133,21 +133,24 @@ def prepare(
     check_name(out_dir)
     data_dir = preparation_folder(dataset, out_dir, image_size, deep_range, train_filter)
     prepared_dir = data_dir / Triples.name / str(Triples.VERSION)
-    if _is_finished(prepared_dir, dataset, deep_range, train_filter):
+    if _is_finished(prepared_dir, dataset, image_size, deep_range, train_filter):
         return prepared_dir  # without the lock: the disk may be one that is only read
     with _workshop(dataset, data_dir, image_size):
-        if _is_finished(prepared_dir, dataset, deep_range, train_filter):  # another process was first
+        # Another process may have been first.
+        if _is_finished(prepared_dir, dataset, image_size, deep_range, train_filter):
             return prepared_dir
-        if prepared_dir.exists():
-            logging.info(
-                "the files of %s changed since %s was written; preparing anew", dataset.name, prepared_dir
-            )
+        _say_why_anew(prepared_dir, dataset)
         reports = verify(dataset, ledger=data_dir / LEDGER, deep_range=deep_range)
         raise_faults(dataset, reports)
         _remove_leftovers(prepared_dir)
-        warnings = image_warnings(dataset, reports, deep_range)
         builder = Triples(
-            dataset, image_size, deep_range, data_dir, train_filter=train_filter, warnings=warnings
+            dataset,
+            image_size,
+            deep_range,
+            data_dir,
+            train_filter=train_filter,
+            digests={report.path: report.digest for report in reports},
+            warnings=image_warnings(dataset, reports, deep_range),
         )
         # Before the shards, whose name says that all is there.
         found_by = fingerprint(dataset, deep_range, train_filter)
@@ -178,7 +181,8 @@ def place_warnings(
     check_image_size(image_size)
     check_name(out_dir)
     data_dir = preparation_folder(dataset, out_dir, image_size, deep_range, train_filter)
-    if _is_finished(data_dir / Triples.name / str(Triples.VERSION), dataset, deep_range, train_filter):
+    prepared_dir = data_dir / Triples.name / str(Triples.VERSION)
+    if _is_finished(prepared_dir, dataset, image_size, deep_range, train_filter):
         return ()
     check_place(out_dir)
     return room_warnings(dataset, out_dir, image_size)
@@ -200,10 +204,14 @@ def verify_once(
 
 
 def _is_finished(
-    prepared_dir: Path, dataset: Dataset, deep_range: tuple[int, int], train_filter: str
+    prepared_dir: Path,
+    dataset: Dataset,
+    image_size: tuple[int, int],
+    deep_range: tuple[int, int],
+    train_filter: str,
 ) -> bool:
-    stored = read_fingerprint(prepared_dir)
-    return stored is not None and stored == fingerprint(dataset, deep_range, train_filter)
+    wanted = (dataset.name, tuple(image_size), fingerprint(dataset, deep_range, train_filter))
+    return read_description(prepared_dir) == wanted
 
 
 @contextlib.contextmanager
@@ -254,6 +262,18 @@ def preparation_folder(
     if train_filter != FILTER:
         source += f" train_filter={train_filter}".encode()
     return out_dir / f"{dataset.name}_{height}x{width}_{hashlib.sha256(source).hexdigest()[:8]}"
+
+
+def _say_why_anew(prepared_dir: Path, dataset: Dataset) -> None:
+    if prepared_dir.exists():
+        logging.info(
+            "%s was written from other files than those of %s now; preparing anew", prepared_dir, dataset.name
+        )
+    elif older := sorted(path.name for path in prepared_dir.parent.glob("[0-9]*")):
+        logging.info(
+            "%s is of the older form %s, which has no fingerprint of its content; preparing %s anew as %s",
+            *(prepared_dir.parent, older[-1], dataset.name, prepared_dir.name),
+        )
 
 
 def _remove_leftovers(prepared_dir: Path) -> None:

@@ -4,8 +4,8 @@ M is the number of modalities that are loaded, in the order R, N, T.
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, SupportsIndex
@@ -16,6 +16,12 @@ import tensorflow_datasets as tfds
 from data_pipelines.contents import FILE as CONTENTS_FILE
 from data_pipelines.contents import Contents, read_contents
 from data_pipelines.records import SPLITS, DataError, Removal
+
+ROW = ("pid", "camid", "scene", "name")
+"""What is stored of a triple besides its images, in the table and in the shards."""
+
+CHECKED_ROWS = 5
+"""So many triples of a split are compared between the table and the shards each time they are opened."""
 
 
 class ImageSource(Protocol):
@@ -43,6 +49,13 @@ class StoredImages:
         images = self._source[index]["images"]
         return images if self.columns is None else images[self.columns]
 
+    def row(self, index: int) -> dict[str, int | str]:
+        """What the shards say of a triple besides its images: pid, camid, scene and name."""
+        stored = self._source[index]
+        name = stored["name"]
+        row = {column: int(stored[column]) for column in ROW if column != "name"}
+        return row | {"name": name.decode() if isinstance(name, bytes) else str(name)}
+
     def __getstate__(self) -> dict[str, object]:
         return {"directory": self.directory, "split": self.split, "columns": self.columns}
 
@@ -65,6 +78,8 @@ class PreparedSplit:
     images: ImageSource
     contents: Contents | None = None
     """What the files contain, if that was kept."""
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+    """What `split_fingerprint` found when it was prepared: of the labels, and of each stored modality."""
 
     @property
     def groups(self) -> np.ndarray:
@@ -142,14 +157,43 @@ def read_table(prepared_dir: Path) -> dict[str, Any] | None:
     return dict(tfds.builder_from_directory(prepared_dir).info.metadata or {}) or None
 
 
-def read_fingerprint(prepared_dir: Path) -> str | None:
-    """The fingerprint in that table, or None; may be asked while another process writes or removes the folder."""
+def read_description(prepared_dir: Path) -> tuple[Any, ...] | None:
+    """The name, the image size and the fingerprint in that table, or None if there is none that can be read.
+
+    May be asked while another process writes or removes the folder.
+    """
     if not (prepared_dir / "dataset_info.json").is_file():
         return None
     try:
-        return json.loads((prepared_dir / "metadata.json").read_text(encoding="utf-8")).get("fingerprint")
-    except (OSError, ValueError):
+        table = json.loads((prepared_dir / "metadata.json").read_text(encoding="utf-8"))
+        return table["name"], tuple(table["image_size"]), table["fingerprint"]
+    except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _check_rows(prepared_dir: Path, split: str, columns: dict[str, Any], images: StoredImages) -> None:
+    """Refuse shards of other triples than the table's, as a copy of single files leaves them; reads a few of them."""
+    for index in sorted({int(place) for place in np.linspace(0, len(images) - 1, CHECKED_ROWS)}):
+        stored = images.row(index)
+        if wrong := [name for name in ROW if stored[name] != columns[name][index]]:
+            raise DataError(
+                f"{prepared_dir}: triple {index} of {split} has the {wrong[0]} {stored[wrong[0]]!r} in the shards and "
+                f"{columns[wrong[0]][index]!r} in the table, so they are of two data sets; delete the folder and "
+                f"prepare it again"
+            )
+
+
+def _stored_images(
+    prepared_dir: Path, split: str, columns: dict[str, Any], modalities: Sequence[int] | None
+) -> StoredImages:
+    images = StoredImages(prepared_dir, split, modalities)
+    if len(images) != len(columns["pid"]):
+        raise DataError(
+            f"{prepared_dir}: the shards of {split} hold {len(images)} triples, the table "
+            f"{len(columns['pid'])}; delete the folder and prepare it again"
+        )
+    _check_rows(prepared_dir, split, columns, images)
+    return images
 
 
 def _split(
@@ -160,12 +204,7 @@ def _split(
         num_modalities = len(table["modalities"] if modalities is None else modalities)
         images = np.empty((0, num_modalities, *table["image_size"], 3), np.uint8)
     else:
-        images = StoredImages(prepared_dir, split, modalities)
-    if len(images) != len(columns["pid"]):
-        raise DataError(
-            f"{prepared_dir}: the shards of {split} hold {len(images)} triples, the table "
-            f"{len(columns['pid'])}; delete the folder and prepare it again"
-        )
+        images = _stored_images(prepared_dir, split, columns, modalities)
     return PreparedSplit(
         pids=np.asarray(columns["pid"], np.int64),
         camids=np.asarray(columns["camid"], np.int64),
@@ -176,4 +215,5 @@ def _split(
         contents=read_contents(
             prepared_dir.parents[1] / CONTENTS_FILE, split, table["fingerprint"], modalities
         ),
+        fingerprints=table["fingerprints"][split],
     )

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
+from data_pipelines.fingerprints import split_fingerprint
 from data_pipelines.images import FILTER, read_triple
 from data_pipelines.parallel import map_in_order
 from data_pipelines.progress import track
@@ -31,7 +32,7 @@ Example = tuple[int, dict[str, Any]]
 class Triples(tfds.core.ShardBasedBuilder, skip_registration=True):
     """The TFDS builder of a data set that has been read; its metadata is the table of the triples."""
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("1.1.0")  # 1.1.0: with the fingerprint of each split's content
     # There are no downloads, so TFDS need not look for checksums beside this file; it would do so through
     # importlib_resources, which it does not install on Python 3.9 and later.
     code_path = None
@@ -44,13 +45,15 @@ class Triples(tfds.core.ShardBasedBuilder, skip_registration=True):
         data_dir: Path,
         *,
         train_filter: str = FILTER,
+        digests: Mapping[Path, str],
         warnings: Sequence[str] = (),
     ):
         self.dataset = dataset
         self.image_size = image_size
         self.deep_range = deep_range
         self.train_filter = train_filter
-        self.table = _table(dataset, image_size, deep_range, train_filter) | {"warnings": list(warnings)}
+        table = _table(dataset, image_size, deep_range, train_filter, digests)
+        self.table = table | {"warnings": list(warnings)}
         super().__init__(data_dir=data_dir, file_format="array_record")
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -116,7 +119,11 @@ def _row(record: Record) -> dict[str, int | str]:
 
 
 def _table(
-    dataset: Dataset, image_size: tuple[int, int], deep_range: tuple[int, int], train_filter: str
+    dataset: Dataset,
+    image_size: tuple[int, int],
+    deep_range: tuple[int, int],
+    train_filter: str,
+    digests: Mapping[Path, str],
 ) -> dict[str, Any]:
     rows = {split: [_row(record) for record in records] for split, records in dataset.splits.items()}
     columns = ("pid", "camid", "scene", "name")
@@ -127,6 +134,10 @@ def _table(
         "image_size": list(image_size),
         "train_filter": train_filter,
         "fingerprint": fingerprint(dataset, deep_range, train_filter),
+        "fingerprints": {
+            split: split_fingerprint(records, dataset.modalities, digests)
+            for split, records in dataset.splits.items()
+        },
         "splits": {split: {c: [row[c] for row in table] for c in columns} for split, table in rows.items()},
     }
 

@@ -5,6 +5,8 @@ into the system's cache, which all processes share, and may be larger than memor
 are decompressed at each read.
 """
 
+import hashlib
+import json
 import os
 import shutil
 from dataclasses import replace
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from absl import logging
 
 from data_pipelines.locks import exclusive
 from data_pipelines.memory import available_memory
@@ -87,10 +90,10 @@ def _room_for_mapping(images: StoredImages, num_bytes: int) -> int:
 
 def _mapped(split: PreparedSplit, images: StoredImages) -> MappedImages:
     path = _mapped_file(images)
-    if not path.exists():
+    if not _is_mapped(path, split):
         try:
             with exclusive(path.parent):
-                if not path.exists():  # another process may have been first
+                if not _is_mapped(path, split):  # another process may have been first
                     _write_array(path, split)
         except OSError as error:
             raise DataError(
@@ -103,9 +106,48 @@ def _write_array(path: Path, split: PreparedSplit) -> None:
     partial = path.with_suffix(".partial")
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(split), *split[0].shape)}
     indices = track(range(len(split)), total=len(split), description=f"mapping {path.stem}", unit="triple")
+    digest = hashlib.sha256()
     # Written, not mapped: a full disk under a mapping would end the process with a signal instead of an error.
     with partial.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
         for i in indices:
-            file.write(split[i].tobytes())
+            file.write(content := split[i].tobytes())
+            digest.update(content)
     partial.replace(path)
+    _seal_of(path).write_text(json.dumps(_seal(path, split, digest.hexdigest())), encoding="utf-8")
+
+
+def _is_mapped(path: Path, split: PreparedSplit) -> bool:
+    """Whether the file is there and holds the images of this split; one that another wrote or copied is read whole."""
+    if not path.exists():
+        return False
+    try:
+        array = np.load(path, mmap_mode="r")
+        sealed = json.loads(_seal_of(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, EOFError):  # cut short, empty, or without a seal
+        array, sealed = None, {}
+    if array is not None and (array.dtype, array.shape) == (np.uint8, (len(split), *split[0].shape)):
+        if sealed == _seal(path, split, sealed.get("digest")):
+            return True
+        # Copied with other times, or written over: its content says which.
+        if sealed.get("fingerprints") == split.fingerprints and sealed.get("digest") == _digest_of(array):
+            return True
+    logging.warning("%s does not hold the images of the shards beside it; writing it anew", path)
+    return False
+
+
+def _seal(path: Path, split: PreparedSplit, digest: str | None) -> dict[str, Any]:
+    status = path.stat()
+    found = {"fingerprints": dict(split.fingerprints), "size": status.st_size, "modified": status.st_mtime_ns}
+    return found | {"digest": digest}
+
+
+def _seal_of(path: Path) -> Path:
+    return path.with_suffix(".seal.json")
+
+
+def _digest_of(array: np.ndarray) -> str:
+    digest = hashlib.sha256()
+    for triple in array:
+        digest.update(triple.tobytes())
+    return digest.hexdigest()

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from flax.traverse_util import flatten_dict
 
-from configs import variants
+from configs import default, variants
 from data_pipelines.datasets import read
 from data_pipelines.records import UNLABELLED, DataError, Dataset
 from man_jax.config import Config, ConfigError, check_config, check_counts
@@ -16,7 +16,7 @@ from man_jax.engine.workdir import check_workdir
 SHARED = ("seed", "data.image_size", "data.source", "data.target", "model", "pretrain")
 """What no row may change, keys and whole parts: the weights would be other ones, or the figures of another target."""
 
-FREE = ("model.application", "model.convolution", "model.dtype", "model.remat")
+FREE = (*default.EFFORT, "model.dtype")
 """Of these, how the same network is computed."""
 
 
@@ -87,6 +87,11 @@ def check_comparison(
     _refuse_doubles("--rows", rows)
     if "oracle" in rows:
         raise ConfigError("--rows oracle: the oracle is run without being named; leave it out")
+    if config.adapt.init_from:
+        raise ConfigError(
+            f"config.adapt.init_from is {config.adapt.init_from!r}, and what is compared starts from pre-trained "
+            f"weights; empty it, or continue that one run by python -m man_jax.train"
+        )
     data = None
     for seed in seeds:
         for name, run in planned_runs(config, seed, out, rows=rows).items():

@@ -49,6 +49,10 @@ class ConfigError(ValueError):
     """A configuration that cannot run; the message names the key, the value, the limit and the remedy."""
 
 
+class WorkdirError(ValueError):
+    """The work directory belongs to another configuration, or another process is at work in it."""
+
+
 POSITIVE = (
     "adapt.iterations",
     "adapt.kmeans_init",
@@ -130,12 +134,24 @@ def check_config(config: Config, *, num_devices: int) -> None:
     _check_divisible("config.evaluation.batch_size", config.evaluation.batch_size, num_devices)
     if config.model.backbone != "resnet":
         _check_transformer(config)
+    _check_beginning(config)
+
+
+def _check_beginning(config: Config) -> None:
+    """Refuse two beginnings, and none."""
+    if config.adapt.init_from:
+        for key in ("pretrain.init_from", "model.pretrained"):
+            if value := _value(config, key):
+                raise ConfigError(
+                    f"config.adapt.init_from is {config.adapt.init_from!r} and config.{key} is {value!r}: all the "
+                    f"weights would be those of the adapted run; empty one of them"
+                )
     if config.pretrain.init_from and config.model.pretrained:
         raise ConfigError(
             f"config.pretrain.init_from is {config.pretrain.init_from!r} and config.model.pretrained is "
             f"{config.model.pretrained!r}: all the weights would be the run's and none the file's; empty one of them"
         )
-    if config.pretrain.epochs == 0 and not config.pretrain.init_from:
+    if config.pretrain.epochs == 0 and not config.pretrain.init_from and not config.adapt.init_from:
         raise ConfigError(
             "config.pretrain.epochs is 0 and config.pretrain.init_from is empty: there would be no source "
             "model; give either"

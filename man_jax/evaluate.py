@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 
 import jax
-from absl import flags
+from absl import flags, logging
 
 from configs import default
 from data_pipelines.builders import prepare_read
@@ -24,10 +24,10 @@ from man_jax.command import run_command
 from man_jax.config import Config, ConfigError, check_config
 from man_jax.engine.evaluation import extract_query_gallery, rank, retrieval_distances
 from man_jax.engine.metrics import replace_file
+from man_jax.engine.past import read_config
 from man_jax.engine.report import draw_rankings
 from man_jax.engine.sharding import make_mesh
 from man_jax.engine.trained import open_trained
-from man_jax.engine.workdir import read_config
 from man_jax.reporting.tables import results_table
 
 RUN = flags.DEFINE_string("run", None, "The work directory of a run, finished or not.", required=True)
@@ -90,14 +90,17 @@ def main() -> None:
 
 
 def run_config(run: Path) -> Config:
-    """The configuration of a run; keys that are younger than the run have their defaults."""
+    """The configuration of a run, as its version meant it; keys that are gone are named in the log."""
+    past = read_config(run)
+    for key, value in past.gone.items():
+        logging.warning(
+            "config.%s of %s is %r; there is no such key any more, and it is passed over", key, run, value
+        )
     config = default.get_config()
     try:
-        config.update(read_config(run))
-    except KeyError as error:
-        raise ConfigError(
-            f"{run} was made by another version, with a key there is no more: {error}"
-        ) from error
+        config.update_from_flattened_dict(past.values)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"{run / 'config.json'}: {error}; restore that file from a copy") from None
     return config
 
 

@@ -44,7 +44,8 @@ def main() -> None:
     workdir = Path(WORKDIR.value or Path("runs") / config.experiment)
     summary = run(config, workdir)
     if jax.process_index() == 0:
-        print(results_table({name: summary[name] for name in ("source_only", "adapted", "best_on_test")}))
+        rows = ("source_only", "start", "adapted", "best_on_test")
+        print(results_table({name: summary[name] for name in rows if name in summary}))
         print(f"Everything the run left is in {workdir}")
 
 

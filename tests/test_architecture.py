@@ -67,6 +67,7 @@ def test_the_engine_knows_no_door_and_no_experiment():
         *GROUND,
         "man_jax.config",
         "man_jax.engine",
+        "configs.default",  # which keys there are, and which of them a run may go on with other values of
         "data_pipelines",
         *(f"man_jax.{leaf}" for leaf in LEAVES),
     )

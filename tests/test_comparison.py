@@ -162,6 +162,13 @@ def test_a_row_that_could_not_run_is_refused_at_once(data, tmp_path, rows, messa
         check(config_of(data), tmp_path, rows=rows)
 
 
+def test_runs_that_go_on_from_adapted_weights_are_not_compared(data, tmp_path):
+    with pytest.raises(
+        ConfigError, match=r"config\.adapt\.init_from is 'runs/mine', and what is compared starts"
+    ):
+        check(config_of(data, adapt__init_from="runs/mine"), tmp_path)
+
+
 def test_an_oracle_of_fewer_identities_than_a_batch_is_refused_at_once(data, tmp_path):
     names = [f"{pid:04d}_c0001_000.jpg" for pid in range(1, 5)]
     more = {"data.source.root": str(write_rgbnt100(tmp_path / "RGBNT100", {"bounding_box_train": names}))}

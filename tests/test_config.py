@@ -265,7 +265,7 @@ def test_the_defaults_of_the_parts_are_those_of_the_configuration():
 
 
 def test_every_number_of_the_method_has_a_range_and_every_word_its_choices():
-    ruled = {*CHOICES, *POSITIVE, *RANGES}
+    ruled = {*CHOICES, *POSITIVE, *RANGES, "adapt.init_from"}  # a place
     for group in ("adapt", "loss"):
         for key, value in getattr(defaults(), group).items():
             assert isinstance(value, bool) or f"{group}.{key}" in ruled, key
@@ -350,6 +350,11 @@ def test_a_value_out_of_its_range_is_refused_and_the_ends_of_the_range_are_not(k
             {"pretrain__init_from": "runs/other", "model__pretrained": "resnet50.pth"},
             1,
             r"init_from is 'runs/other' and config\.model\.pretrained is 'resnet50\.pth'.*empty one of them",
+        ),
+        (
+            {"adapt__init_from": "runs/other", "pretrain__init_from": "runs/more"},
+            1,
+            r"config\.adapt\.init_from is 'runs/other' and config\.pretrain\.init_from is 'runs/more'.*empty one",
         ),
         ({"adapt__temperature": float("nan")}, 1, r"config\.adapt\.temperature is nan; it must be at least"),
         (

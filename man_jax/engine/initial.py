@@ -9,6 +9,9 @@ import jax.numpy as jnp
 
 from man_jax.config import Config, ConfigError
 from man_jax.engine.build import build_backbone
+from man_jax.engine.checkpoint import CHECKPOINTS, PRETRAINED
+from man_jax.engine.recovery import saved_steps
+from man_jax.engine.seal import content_digest
 from man_jax.engine.state import Statistics, TrainState
 from man_jax.networks.pretrained.errors import WeightsError
 from man_jax.networks.pretrained.files import read_arrays
@@ -58,6 +61,21 @@ def place_backbone(state: TrainState, backbone: InitialBackbone) -> TrainState:
     variables = with_backbone(state.variables("source"), backbone.variables)
     statistics = Statistics(variables["batch_stats"], variables["batch_stats"])
     return state.replace(params=variables["params"], statistics=statistics)
+
+
+def weights_digest(key: str, value: str) -> str:
+    """Of the weights that `key` of default.WEIGHTS names, wherever they are; "" if they cannot be had."""
+    try:
+        if key == "model.pretrained":
+            path = locate(value)
+            return _digest(path) if path.is_file() else ""
+        workdir = Path(value).expanduser()
+        if key == "pretrain.init_from":
+            return content_digest(workdir / PRETRAINED) if (workdir / PRETRAINED).is_dir() else ""
+        steps = saved_steps(workdir / CHECKPOINTS)
+        return content_digest(workdir / CHECKPOINTS / str(steps[0])) if steps else ""
+    except (WeightsError, OSError):
+        return ""
 
 
 def _digest(path: Path) -> str:

@@ -62,10 +62,11 @@ def pretrain(setting: Setting, state: TrainState) -> TrainState:
         )
         if epoch + 1 == setting.pretrain_epochs:
             row |= evaluate(setting, state)
-            save_pretrained(setting.workdir, state)
+            save_pretrained(setting.workdir, state, setting.about)
         _finish_epoch(setting, state, row, epoch=epoch + 1, phase="pretrain")
     if setting.pretrain_epochs == 0 and of_first_process(np.array(not read_history(setting.workdir))):
-        setting.writer.write(evaluate(setting, state), step=0, epoch=0, phase="pretrain")
+        phase = "start" if setting.config.adapt.init_from else "pretrain"
+        setting.writer.write(evaluate(setting, state), step=0, epoch=0, phase=phase)
     return state
 
 
@@ -209,4 +210,4 @@ def _finish_epoch(setting: Setting, state: TrainState, row: Row, *, epoch: int, 
     setting.writer.write(row, step=int(state.step), epoch=epoch, phase=phase)
     figures = ", ".join(f"{name} {row[name]:.3g}" for name in REPORTED if name in row)
     logging.info("%s, epoch %d: %s", phase, epoch, figures)
-    save_state(setting.checkpoints, state)
+    save_state(setting.checkpoints, state, setting.about)

@@ -18,6 +18,9 @@ from man_jax.retrieval.ranking import top_matches
 
 METRICS = ("mAP", "R1", "R5", "R10", "mINP")
 
+BEFORE = {"pretrain": "source_only", "start": "start"}
+"""By phase, what the figures are called of the weights that adaptation begins with."""
+
 NUM_QUERIES, NUM_MATCHES = 6, 10
 
 
@@ -26,7 +29,8 @@ def report(setting: Setting, state: TrainState) -> dict[str, Any]:
     history = read_history(setting.workdir)
     config = setting.config
     # A path or name, as configured; the log has the file's digest.
-    initial = config.pretrain.init_from or config.model.pretrained or "scratch"
+    given = (config.adapt.init_from, config.pretrain.init_from, config.model.pretrained)
+    initial = next(filter(None, given), "scratch")
     summary = {"experiment": config.experiment, "seed": config.seed, "initial_weights": initial}
     summary |= summarize(history)
     # Of this process: a run that only reports has compiled no step.
@@ -47,16 +51,18 @@ def report(setting: Setting, state: TrainState) -> dict[str, Any]:
 def summarize(history: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """source_only, adapted (the last epoch) and best_on_test, as fractions, from the rows of `metrics.jsonl`.
 
+    In the place of source_only, a run that went on from adapted weights has `start`, their figures.
+
     `best_on_test` is the epoch of the highest mAP on the test identities: chosen on test data, for comparison with
     code that reports it, not a result.
     """
     evaluated = [row for row in history if "eval/mAP" in row]
-    source_only = [row for row in evaluated if row["phase"] == "pretrain"][-1]
+    before = [row for row in evaluated if row["phase"] in BEFORE][-1]
     # Without adaptation, the source model is all there is.
-    adapted = [row for row in evaluated if row["phase"] == "adapt"] or [source_only]
+    adapted = [row for row in evaluated if row["phase"] == "adapt"] or [before]
     best = max(adapted, key=lambda row: row["eval/mAP"])
     return {
-        "source_only": _figures(source_only),
+        BEFORE[before["phase"]]: _figures(before),
         "adapted": _figures(adapted[-1]),
         "best_on_test": _figures(best) | {"epoch": best["epoch"]},
     }

@@ -1,6 +1,6 @@
 """What stays the same through a run, and the state it starts from or goes on from."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +14,8 @@ import orbax.checkpoint as ocp
 from absl import logging
 from jax.sharding import Mesh
 
-from man_jax.config import Config, check_config, check_counts
+from man_jax.config import Config, WorkdirError, check_config, check_counts
+from man_jax.engine.beginning import find_beginning, find_moved_weights, keep_data
 from man_jax.engine.build import (
     build_model,
     build_normalization,
@@ -23,22 +24,27 @@ from man_jax.engine.build import (
     build_step,
 )
 from man_jax.engine.checkpoint import (
+    CHECKPOINTS,
     check_pretrained,
-    find_pretrained,
     has_checkpoint,
     open_checkpoints,
+    restore_adapted,
     restore_pretrained,
     restore_state,
 )
 from man_jax.engine.domains import Domain, open_domains
 from man_jax.engine.extract import Extract, make_extract
 from man_jax.engine.initial import InitialBackbone, place_backbone, read_backbone
+from man_jax.engine.meaning import check_source, check_weights_of_run, meaning
 from man_jax.engine.metrics import MetricsWriter
 from man_jax.engine.processes import of_first_process
+from man_jax.engine.recovery import check_rows, move_aside, read_newest, warn_of
 from man_jax.engine.sharding import make_mesh, put_replicated, replicated
 from man_jax.engine.state import TrainState, restart_optimizer
 from man_jax.engine.step import Step
-from man_jax.engine.workdir import WorkdirError, check_workdir, claim_workdir
+from man_jax.engine.used_data import check_data, describe_data
+from man_jax.engine.versions import versions
+from man_jax.engine.workdir import check_workdir, claim_workdir
 from man_jax.networks.three_branch import ThreeBranch
 
 QUICK_COMPILATION = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
@@ -71,11 +77,14 @@ class Setting:
     writer: MetricsWriter
     backbone: InitialBackbone | None
     """What every branch of a new state starts from; None: drawn, or another run's weights."""
+    about: Mapping[str, Any]
+    """What the weights are for; it is kept beside them."""
 
     @property
     def pretrain_epochs(self) -> int:
-        """0 where another run's pre-trained weights are taken."""
-        return 0 if self.config.pretrain.init_from else self.config.pretrain.epochs
+        """0 where another run's weights are taken."""
+        begun = self.config.pretrain.init_from or self.config.adapt.init_from
+        return 0 if begun else self.config.pretrain.epochs
 
     @property
     def pretrain_steps(self) -> int:
@@ -87,14 +96,18 @@ def open_setting(config: Config, workdir: Path) -> Setting:
     """Check everything that can be checked before the first step, then put the parts together."""
     mesh = make_mesh()
     check_config(config, num_devices=mesh.size)
-    check_workdir(workdir, config)
+    moved = find_moved_weights(workdir, config)
+    check_workdir(workdir, config, same_weights=moved)
     # A run that goes on needs neither the file nor the other run any more.
     fresh = not has_checkpoint(workdir)
+    beginning = find_beginning(config) if fresh else None
     backbone = read_backbone(config.model, config.data.image_size) if fresh else None
-    init_from = Path(config.pretrain.init_from) if fresh and config.pretrain.init_from else None
-    if init_from:
-        find_pretrained(init_from)
     source, target = open_domains(config)
+    used = describe_data(source.data, target.data)
+    if beginning:
+        check_source(beginning.key, beginning.workdir, used)
+    if not fresh:
+        check_data(workdir, used, config.data)
     check_counts(
         config,
         num_identities=source.num_identities,
@@ -110,10 +123,11 @@ def open_setting(config: Config, workdir: Path) -> Setting:
     pretrain_optimizer = build_optimizer(config.pretrain, iterations=pretrain_iterations)
     adapt_optimizer = build_optimizer(config.adapt, iterations=config.adapt.iterations)
     create = _new_state(config, model, pretrain_optimizer, source, target, num_target)
-    if init_from:
-        check_pretrained(init_from, jax.eval_shape(create))
+    if beginning and beginning.key == "pretrain.init_from":
+        check_pretrained(beginning.workdir, jax.eval_shape(create))
     # Claimed only now: what was refused above leaves no work directory that a corrected command would trip over.
-    claim = _claim(workdir, config)
+    claim = _claim(workdir, config, moved)
+    keep_data(workdir, used, config, fresh=fresh)
     return Setting(
         config=config,
         workdir=workdir,
@@ -133,16 +147,17 @@ def open_setting(config: Config, workdir: Path) -> Setting:
         checkpoints=open_checkpoints(workdir),
         writer=MetricsWriter(workdir, process_index=jax.process_index()),
         backbone=backbone,
+        about={"versions": versions(), "keys": meaning(config)},
     )
 
 
-def _claim(workdir: Path, config: Config) -> AbstractContextManager[Any]:
+def _claim(workdir: Path, config: Config, moved: Collection[str]) -> AbstractContextManager[Any]:
     """The claim of process 0, which writes; if it is refused, every process is, and none waits for the others."""
     claim, refusal = nullcontext(), WorkdirError(f"process 0 could not claim {workdir}; see its own message")
     claimed = True
     if jax.process_index() == 0:
         try:
-            claim = claim_workdir(workdir, config)
+            claim = claim_workdir(workdir, config, same_weights=moved)
         except WorkdirError as error:
             claimed, refusal = False, error
     if not of_first_process(np.array(claimed)):
@@ -170,22 +185,46 @@ def _new_state(
 
 
 def first_state(setting: Setting) -> TrainState:
-    """The state of the last checkpoint, or a new one; metrics written after that checkpoint are dropped."""
-    step = setting.checkpoints.latest_step()
-    setting.writer.resume(-1 if step is None else step)
-    if step is not None:
+    """The state of the newest whole checkpoint, or a new one; metrics written after that checkpoint are dropped."""
+    if has_checkpoint(setting.workdir):
+        step, state = _newest_state(setting)
+        check_rows(setting.workdir, step, begun_at=setting.pretrain_steps)
+        setting.writer.resume(step)
         logging.info("going on from the checkpoint of step %d in %s", step, setting.workdir)
-        like = jax.eval_shape(setting.create)
-        if step > setting.pretrain_steps:
-            like = jax.eval_shape(partial(restart_optimizer, optimizer=setting.adapt_optimizer), like)
-        return restore_state(setting.checkpoints, step, like, setting.mesh)
+        return state
+    setting.writer.resume(-1)
     options = QUICK_COMPILATION if jax.default_backend() == "cpu" else None
     state = jax.jit(setting.create, out_shardings=replicated(setting.mesh), compiler_options=options)()
     if init_from := setting.config.pretrain.init_from:
         logging.info("starting from the pre-trained variables of %s", init_from)
-        return restore_pretrained(Path(init_from), state, setting.mesh)
+        return restore_pretrained(Path(init_from).expanduser(), state, setting.mesh)
+    if init_from := setting.config.adapt.init_from:
+        logging.info("going on from the adapted variables of %s, with a new optimiser", init_from)
+        return restore_adapted(Path(init_from).expanduser(), state, setting.mesh)
     if setting.backbone is None:
         logging.info("starting from scratch: config.model.pretrained is empty")
         return state
     logging.info("%s", setting.backbone.description)
     return put_replicated(place_backbone(state, setting.backbone), setting.mesh)
+
+
+def _newest_state(setting: Setting) -> tuple[int, TrainState]:
+    """The state of the newest whole checkpoint; newer ones that are damaged are moved aside, and that is said."""
+    folder = setting.workdir / CHECKPOINTS
+    new = jax.eval_shape(setting.create)
+
+    def read(step: int) -> TrainState:
+        check_weights_of_run(setting.workdir, folder / str(step), setting.config)
+        like = new
+        if step > setting.pretrain_steps:
+            like = jax.eval_shape(partial(restart_optimizer, optimizer=setting.adapt_optimizer), like)
+        return restore_state(setting.checkpoints, step, like, setting.mesh)
+
+    step, state, passed = read_newest(folder, read)
+    warn_of(passed, folder, step)
+    if passed and jax.process_index() == 0:
+        move_aside(passed, folder)
+    if passed:
+        of_first_process(np.array(step))  # none looks before the first has moved them
+        setting.checkpoints.reload()
+    return step, state

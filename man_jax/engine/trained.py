@@ -8,8 +8,9 @@ from jax.sharding import Mesh
 
 from man_jax.config import Config
 from man_jax.engine.build import build_model, build_normalization
-from man_jax.engine.checkpoint import read_last, read_pretrained
+from man_jax.engine.checkpoint import CHECKPOINTS, PRETRAINED, read_last, read_pretrained
 from man_jax.engine.extract import Extract, make_extract
+from man_jax.engine.meaning import check_weights_of_run
 from man_jax.engine.sharding import put_replicated
 from man_jax.networks.three_branch import Variables, only_branches
 
@@ -28,13 +29,14 @@ def open_trained(
     """The network of a run, with the branches of those modalities that are `present`.
 
     Its weights are those of the last checkpoint, with the running statistics of the target, or, if `pretrained`, those
-    with which adaptation began. Raises ConfigError if the run left none.
+    with which adaptation began. Raises ConfigError if the run left none, or they are of another configuration.
     """
     if pretrained:
-        variables, description = read_pretrained(workdir), "pre-trained"
+        variables, description, folder = read_pretrained(workdir), "pre-trained", workdir / PRETRAINED
     else:
         step, variables = read_last(workdir)
-        description = f"step {step}"
+        description, folder = f"step {step}", workdir / CHECKPOINTS / str(step)
+    check_weights_of_run(workdir, folder, config)
     kept = [place for place, name in enumerate(config.model.modalities) if name in present]
     # Features need no head, so its width does not matter.
     model = replace(build_model(config.model, num_classes=0), num_modalities=len(kept))

@@ -2,26 +2,31 @@
 
 import fcntl
 import json
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any, TextIO
 
 from absl import logging
 
+from configs import default
 from data_pipelines.printable import is_utf8, printable
-from man_jax.config import Config
+from man_jax.config import Config, WorkdirError
 from man_jax.engine.metrics import replace_file
+from man_jax.engine.past import CONFIG, PastConfig, flat, read_config, refusing_gone
+from man_jax.engine.versions import versions
 
-CONFIG = "config.json"
+__all__ = ["CONFIG", "LOCK", "WorkdirError", "check_workdir", "claim_workdir", "weights_elsewhere"]
+
 LOCK = ".lock"
+HISTORY = "config_history.jsonl"
+"""What the configuration was before it was started with other places or another effort, a line each time."""
 
 
-class WorkdirError(ValueError):
-    """The work directory belongs to another configuration, or another process is at work in it."""
+def check_workdir(workdir: Path, config: Config, *, same_weights: Iterable[str] = ()) -> None:
+    """Refuse a work directory of another configuration; places and effort (`configs/default.py`) may differ.
 
-
-def check_workdir(workdir: Path, config: Config) -> None:
-    """Refuse a work directory of another configuration, or one whose name no checkpoint can be kept under.
+    `same_weights`: which of default.WEIGHTS name the weights the run began from in another place.
 
     Raises:
         WorkdirError: the message names the keys that differ, both values and the remedies.
@@ -31,19 +36,27 @@ def check_workdir(workdir: Path, config: Config) -> None:
             f"{printable(workdir)}: its name, or the locale, is not UTF-8, which the checkpoints' library needs; "
             f"choose another --workdir (of man_jax.reproduce: --out)"
         )
-    path = workdir / CONFIG
-    if not path.exists():
+    past = _past(workdir, config)
+    if past is None:
         return
-    differences = list(_differences(json.loads(path.read_text()), _plain(config)))
-    if differences:
+    may_differ = {*default.PLACES, *default.EFFORT, *same_weights}
+    changed = {key: values for key, values in _changed(past, config).items() if key not in may_differ}
+    told = [f"config.{key} is {there!r} there and {here!r} here" for key, (there, here) in changed.items()]
+    told += refusing_gone(past)
+    if told:
+        of = f" (by man_jax {past.version})" if past.version else ""
         raise WorkdirError(
-            f"{workdir} holds a run of another configuration: {'; '.join(differences)}. "
-            f"Choose another --workdir (of man_jax.reproduce: --out), or delete this one"
+            f"{workdir} holds a run of another configuration{of}: {'; '.join(told)}. Choose another --workdir "
+            f"(of man_jax.reproduce: --out), or delete this one{_longer(workdir, changed)}"
         )
 
 
-def claim_workdir(workdir: Path, config: Config) -> AbstractContextManager[Any]:
+def claim_workdir(
+    workdir: Path, config: Config, *, same_weights: Iterable[str] = ()
+) -> AbstractContextManager[Any]:
     """Write the resolved configuration, and keep other processes out until the context that is returned is left.
+
+    What may differ and does is named in the log, and its earlier value kept in `config_history.jsonl`.
 
     Raises:
         WorkdirError: another process is at work there, or as `check_workdir` does.
@@ -52,9 +65,71 @@ def claim_workdir(workdir: Path, config: Config) -> AbstractContextManager[Any]:
     with ExitStack() as claim:
         claim.enter_context(_locked(workdir))
         # Again, behind the lock: whoever had it may have claimed the folder since the command was checked.
-        check_workdir(workdir, config)
+        check_workdir(workdir, config, same_weights=same_weights)
+        _keep_history(workdir, config)
         replace_file(workdir / CONFIG, json.dumps(_plain(config), indent=2) + "\n")
         return claim.pop_all()
+
+
+def weights_elsewhere(workdir: Path, config: Config) -> dict[str, str]:
+    """Of default.WEIGHTS, those that name another place than when the run in `workdir` began, with their values."""
+    past = _past(workdir, config)
+    changed = {} if past is None else _changed(past, config)
+    return {key: changed[key][1] for key in default.WEIGHTS if key in changed and all(changed[key])}
+
+
+def _past(workdir: Path, config: Config) -> PastConfig | None:
+    return read_config(workdir, flat(config)) if (workdir / CONFIG).exists() else None
+
+
+def _changed(past: PastConfig, config: Config) -> dict[str, tuple[Any, Any]]:
+    """(there, here) of the keys whose values differ."""
+    here = flat(config)
+    return {
+        key: (past.values.get(key), here[key]) for key in sorted(here) if past.values.get(key) != here[key]
+    }
+
+
+def _longer(workdir: Path, changed: Mapping[str, tuple[Any, Any]]) -> str:
+    """The way to what a change of the number of epochs is meant for."""
+
+    def more(key: str) -> int:
+        there, here = changed.get(key, (0, 0))
+        return here - there if isinstance(there, int) and isinstance(here, int) else 0
+
+    told = ""
+    if (epochs := more("adapt.epochs")) > 0:
+        told += (
+            f". More epochs: the rate falls to 0 at the last one, so a run is not lengthened; start another from its "
+            f"adapted weights, with the same command but for --workdir {workdir}-longer "
+            f"--config.adapt.init_from={workdir} --config.adapt.epochs={epochs}"
+        )
+    if more("pretrain.epochs") > 0:
+        told += (
+            ". Longer pre-training is another run: its rate falls to 0 at the last epoch, so pre-train anew in "
+            "another --workdir"
+        )
+    return told
+
+
+def _keep_history(workdir: Path, config: Config) -> None:
+    past = _past(workdir, config)
+    if past is None:
+        return
+    changed = _changed(past, config)
+    for key, (there, here) in changed.items():
+        logging.info("config.%s was %r and is %r from now on; the run goes on", key, there, here)
+    for key, value in past.gone.items():
+        logging.info(
+            "config.%s was %r; there is no such key any more, and the run goes on without", key, value
+        )
+    if changed or past.gone:
+        line = {
+            "versions": versions(),
+            "was": {key: there for key, (there, _) in changed.items()} | past.gone,
+        }
+        with (workdir / HISTORY).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
 
 
 def _locked(workdir: Path) -> TextIO:
@@ -72,24 +147,6 @@ def _locked(workdir: Path) -> TextIO:
     return lock
 
 
-def read_config(workdir: Path) -> dict[str, Any]:
-    """The resolved configuration of the run in `workdir`; WorkdirError if there is none."""
-    path = workdir / CONFIG
-    if not path.is_file():
-        raise WorkdirError(f"{path} does not exist; name the work directory of a run, e.g. runs/demo")
-    return json.loads(path.read_text())
-
-
 def _plain(config: Config) -> dict[str, Any]:
     """As JSON gives it back: tuples are lists."""
     return json.loads(json.dumps(config.to_dict()))
-
-
-def _differences(found: dict[str, Any], wanted: dict[str, Any], prefix: str = "config"):
-    for key in sorted(found.keys() | wanted.keys()):
-        name = f"{prefix}.{key}"
-        there, here = found.get(key), wanted.get(key)
-        if isinstance(there, dict) and isinstance(here, dict):
-            yield from _differences(there, here, name)
-        elif there != here:
-            yield f"{name} is {there!r} there and {here!r} here"

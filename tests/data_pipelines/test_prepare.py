@@ -181,7 +181,7 @@ def test_two_preparations_at_once_write_one_whole_set(tree):
     (info,) = finished(tree)
     prepared = builders.load(info.parent)
     assert [len(prepared.train), len(prepared.query), len(prepared.gallery)] == [3, 2, 3]
-    assert [path.name for path in info.parent.parent.iterdir()] == ["1.0.0"]
+    assert [path.name for path in info.parent.parent.iterdir()] == [info.parent.name]
 
 
 @pytest.mark.skipif(

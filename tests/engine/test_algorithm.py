@@ -35,6 +35,7 @@ def run(setting, monkeypatch) -> SimpleNamespace:
     setting.config.seed = 7
     setting.config.adapt.update(epochs=2)
     setting.pretrain_epochs, setting.pretrain_iterations = 2, PRETRAIN_ITERATIONS
+    setting.about = {}
     setting.pretrain_steps = 2 * PRETRAIN_ITERATIONS
     setting.pretrain_step, setting.adapt_step = "the step of pre-training", "the step of adaptation"
     setting.adapt_optimizer = make_optimizer("sgd", lambda _: RATE, weight_decay=0.0)
@@ -60,7 +61,7 @@ def run(setting, monkeypatch) -> SimpleNamespace:
         "labelled_batches": labelled_batches,
         "relabel": relabel,
         "evaluate": lambda *_: {"eval/mAP": 0.5},
-        "save_pretrained": lambda _, state: setting.kept.append(int(state.step)),
+        "save_pretrained": lambda _, state, __: setting.kept.append(int(state.step)),
         "_finish_epoch": finish,
     }
     for name, part in parts.items():

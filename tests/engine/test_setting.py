@@ -3,7 +3,6 @@
 A refusal leaves nothing that a corrected command would trip over.
 """
 
-import dataclasses
 from types import SimpleNamespace
 
 import jax
@@ -16,6 +15,7 @@ from configs.variants import turn
 from man_jax.config import Config, ConfigError
 from man_jax.engine import setting
 from man_jax.engine.checkpoint import CHECKPOINTS, save_pretrained
+from man_jax.engine.metrics import MetricsWriter
 from man_jax.engine.optimizer import make_optimizer
 from man_jax.engine.workdir import WorkdirError, claim_workdir
 from tests.engine.splits import new_domain
@@ -157,10 +157,13 @@ def test_the_memory_holds_the_training_triples_of_both_domains(opened, monkeypat
 def test_a_run_goes_on_with_the_optimiser_of_the_phase_it_was_in(tmp_path, monkeypatch, ahead):
     """At the boundary that is still pre-training's: the new one begins with the first epoch of adaptation."""
     made = setting.open_setting(small(pretrain__optimizer="sgd"), tmp_path)
-    checkpoints = SimpleNamespace(latest_step=lambda: made.pretrain_steps + ahead)
+    (tmp_path / CHECKPOINTS / str(made.pretrain_steps + ahead)).mkdir(parents=True)
     monkeypatch.setattr(setting, "restore_state", lambda *arguments: arguments[2])
+    with MetricsWriter(tmp_path) as writer:
+        for step in {made.pretrain_steps, made.pretrain_steps + ahead}:
+            writer.write({"eval/mAP": 0.5}, step=step, epoch=1, phase="pretrain")
     with made.claim:
-        like = setting.first_state(dataclasses.replace(made, checkpoints=checkpoints))
+        like = setting.first_state(made)
     optimizer = (made.pretrain_optimizer, made.adapt_optimizer)[ahead]
     wanted = jax.eval_shape(optimizer.init, like.params)
     assert jax.tree.structure(like.opt_state) == jax.tree.structure(wanted)

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from ml_collections import ConfigDict
 
+from configs import default
 from man_jax.config import Config
-from man_jax.engine.workdir import CONFIG, LOCK, WorkdirError, check_workdir, claim_workdir
+from man_jax.engine.workdir import CONFIG, HISTORY, LOCK, WorkdirError, check_workdir, claim_workdir
 
 
 def config(**changes) -> Config:
@@ -141,3 +142,97 @@ def test_a_name_that_no_checkpoint_can_be_kept_under_is_refused(tmp_path, name):
     workdir = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
     with pytest.raises(WorkdirError, match=r"\\x[0-9a-f]{2}.*: its name, or the locale, is not UTF-8"):
         check_workdir(workdir, config())
+
+
+# --- keys that may differ
+
+
+@pytest.fixture
+def whole(tmp_path):
+    """A work directory of the full configuration."""
+    with claim_workdir(tmp_path / "whole", default.get_config()):
+        pass
+    return tmp_path / "whole"
+
+
+OTHER_VALUES = {
+    "experiment": "named",
+    "data.source.root": "/mnt/source",
+    "data.target.root": "/mnt/target",
+    "data.prepared": "/scratch",
+    "data.workers": 4,
+    "data.storage": "shards",
+    "evaluation.batch_size": 8,
+    "evaluation.every": 5,
+    "model.application": "scan",
+    "model.convolution": "lax",
+    "model.remat": "block",
+}
+
+
+def test_every_key_that_may_differ_is_tried():
+    assert {*default.PLACES, *default.EFFORT} == OTHER_VALUES.keys()
+
+
+@pytest.mark.parametrize("key", OTHER_VALUES)
+def test_a_place_or_an_effort_may_differ_and_is_said_with_both_values(whole, caplog, key):
+    config = default.get_config()
+    before = config.to_json()
+    config.update_from_flattened_dict({key: OTHER_VALUES[key]})
+    with caplog.at_level("INFO", logger="absl"), claim_workdir(whole, config):
+        pass
+    assert f"config.{key} was " in caplog.text
+    assert f" and is {OTHER_VALUES[key]!r} from now on" in caplog.text
+    was = json.loads((whole / HISTORY).read_text())["was"]
+    part = json.loads(before)
+    for name in key.split("."):
+        part = part[name]
+    assert was == {key: part}
+    check_workdir(whole, config)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("seed", "data.image_size", "data.source.name", "data.target.deep_range", "evaluation.modalities"),
+        *("model.dtype", "model.last_stride", "augment.std", "batch.instances", "adapt.momentum"),
+    ],
+)
+def test_a_key_that_changes_the_result_may_not_differ(whole, key):
+    config = default.get_config()
+    value = config
+    for name in key.split("."):
+        value = value[name]
+    others = {"evaluation.modalities": ("R",), "model.dtype": "bfloat16", "data.source.name": "folder"}
+    other = others.get(key) or (
+        tuple(2 * x + 1 for x in value) if isinstance(value, tuple) else value / 2 or 3
+    )
+    with config.unlocked():
+        config.update_from_flattened_dict({key: type(value)(other)})
+    with pytest.raises(WorkdirError, match=rf"config\.{key} is .* there and .* here"):
+        check_workdir(whole, config)
+
+
+def test_more_epochs_are_refused_with_the_way_to_them(whole):
+    config = default.get_config()
+    config.adapt.epochs += 20
+    with pytest.raises(
+        WorkdirError,
+        match=rf"--workdir {whole}-longer --config\.adapt\.init_from={whole} --config\.adapt\.epochs=20$",
+    ):
+        check_workdir(whole, config)
+
+
+def test_longer_pre_training_is_said_to_be_another_run(whole):
+    config = default.get_config()
+    config.pretrain.epochs += 1
+    with pytest.raises(WorkdirError, match="pre-train anew in another --workdir"):
+        check_workdir(whole, config)
+
+
+def test_fewer_epochs_are_refused_without_that_advice(whole):
+    config = default.get_config()
+    config.adapt.epochs -= 1
+    with pytest.raises(WorkdirError) as refusal:
+        check_workdir(whole, config)
+    assert "init_from" not in str(refusal.value)

@@ -8,15 +8,11 @@ from typing import Any, TextIO
 
 from absl import logging
 
-from man_jax.config import Config
+from man_jax.config import Config, WorkdirError
 from man_jax.engine.metrics import replace_file
 
 CONFIG = "config.json"
 LOCK = ".lock"
-
-
-class WorkdirError(ValueError):
-    """The work directory belongs to another configuration, or another process is at work in it."""
 
 
 def check_workdir(workdir: Path, config: Config) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from absl import app, flags, logging
 
-from data_pipelines import builders
 from data_pipelines.checks import check_queries
+from data_pipelines.command_line import define_path, parse_flags, refuse
 from data_pipelines.datasets import FACTS, READERS, read
 from data_pipelines.examination import count_table, count_warnings, image_warnings
 from data_pipelines.images import DEEP_RANGE, check_deep_range
@@ -21,10 +21,8 @@ from data_pipelines.records import DataError
 from data_pipelines.verification import raise_faults, verify
 
 DATASET = flags.DEFINE_string("dataset", None, f"One of {', '.join(READERS)}.", required=True)
-SOURCE = flags.DEFINE_string(
-    "source", None, "The data set's folder, or the table of a manifest.", required=True
-)
-OUT = flags.DEFINE_string("out", "data/prepared", "Where prepared data sets are kept (config.data.prepared).")
+SOURCE = define_path("source", None, "The data set's folder, or the table of a manifest.", required=True)
+OUT = define_path("out", "data/prepared", "Where prepared data sets are kept (config.data.prepared).")
 SIZE = flags.DEFINE_string("size", "256x128", "Height x width in pixels (config.data.image_size).")
 DEEP = flags.DEFINE_string(
     "deep_range",
@@ -39,6 +37,8 @@ def run(
     name: str, source: str, out: Path | None, image_size: tuple[int, int], deep_range: tuple[int, int]
 ) -> None:
     """Verify, report on stdout, and prepare below `out`, unless it is None; DataError if the set cannot be used."""
+    from data_pipelines import builders  # slow to import
+
     check_deep_range(deep_range)
     dataset = read(name, source)
     print(f"{name} in {dataset.root}; the rule is 'same pid and same {dataset.removal}'")
@@ -57,14 +57,13 @@ def run(
 
 def main(argv: list[str]) -> None:
     """Flags → run → exit status."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected argument {argv[1]!r}; every option begins with --")
-    out = None if CHECK_ONLY.value else Path(OUT.value).expanduser()
+    del argv
+    out = None if CHECK_ONLY.value else OUT.value
     logging.set_verbosity(logging.WARNING)  # TFDS tells of every shard
     height, width = _numbers("size", SIZE.value, "256x128", least=1)
     low, high = _numbers("deep_range", DEEP.value, "0,65535", least=0)
     try:
-        run(DATASET.value, SOURCE.value, out, (height, width), (low, high))
+        run(DATASET.value, str(SOURCE.value), out, (height, width), (low, high))
     except DataError as error:
         sys.exit(f"error: {error}")
 
@@ -72,11 +71,13 @@ def main(argv: list[str]) -> None:
 def _numbers(flag: str, text: str, example: str, *, least: int) -> tuple[int, int]:
     match = re.fullmatch(r"\(?(\d+)\s*[x,]\s*(\d+)\)?", text.strip())
     if match is None or min(int(match[1]), int(match[2])) < least:
-        raise app.UsageError(
-            f"--{flag} is {text!r}; write it as in --{flag}={example}, with whole numbers of at least {least}"
+        refuse(
+            [
+                f"--{flag} is {text!r}; write it as in --{flag}={example}, with whole numbers of at least {least}"
+            ]
         )
     return int(match[1]), int(match[2])
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)

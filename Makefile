@@ -4,17 +4,16 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 EXTRA ?= hub,parquet,sheet
 
-# XLA's compiled programs are kept, so that a second run of the same thing starts at once.
-export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.jax_cache
-
 .PHONY: help install demo test lint types clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make install  the environment of a run, in $(VENV)"
-	@echo "make demo     draw two domains, pre-train on one, adapt to the other (about 5 minutes on 2 cores)"
+	@echo "make demo     draw two domains, pre-train on one, adapt to the other; about 5 minutes on two cores"
+	@echo "              of a rented server with nothing else to do; the first steps tell how long it takes here"
 	@echo "make test     lint, format check, type check, tests (about twice as long)"
-	@echo "make clean    remove the environment, compiled programs, the demo's data and its run"
+	@echo "make clean    remove the environment, the demo's data and its run; compiled programs stay, in"
+	@echo "              ~/.cache/man_jax (JAX_COMPILATION_CACHE_DIR names another folder, or none if it is empty)"
 
 install: $(VENV)/complete
 

@@ -2,9 +2,17 @@
 
 Presets name one reading each for all that the paper leaves open; rows are the lines of the paper's tables and its
 second protocol, backbones those of Table 7. All are overrides of keys and nothing else: there is one train step.
+
+The order in which variants are named changes nothing but the name of the experiment. `smoke` is weakest, a preset
+overrides it, and rows and backbones override both: `source_only+smoke` adapts for no epoch, and `released+clip`
+normalises images as CLIP does. Two presets, or two rows or backbones, that want different values of one key
+(`vit+clip`, `oracle+no_cpa`) are refused. Those that set different keys, or the same value (`baseline+no_pda`), are
+joined, even if one leaves another without effect, as `source_only` does with every row of adaptation.
 """
 
 import ast
+import difflib
+from collections.abc import Mapping
 from operator import attrgetter
 
 from ml_collections import ConfigDict
@@ -84,22 +92,55 @@ SMOKE = {
 }
 """Each part of the run, with few steps of a tiny network; the data are prepared and read in full."""
 
-VARIANTS = {"paper": PAPER, "released": RELEASED, **ROWS, **BACKBONES, "smoke": SMOKE}
+PRESETS = {"paper": PAPER, "released": RELEASED}
+VARIANTS = {**PRESETS, **ROWS, **BACKBONES, "smoke": SMOKE}
+STRENGTHS = ({"smoke": SMOKE}, PRESETS, ROWS | BACKBONES)
+"""Which variants override which: those of a later group those of an earlier one."""
 
 
 def vary(config: ConfigDict, variant: str) -> ConfigDict:
-    """The experiment itself for "", otherwise with each named variant's keys set, one after the other.
+    """Set the keys of each named variant, the weakest first; the experiment itself for "".
 
-    The experiment's name takes on those of its variants, so that each has a work directory of its own. Raises
-    ValueError for a name that is none of `VARIANTS`.
+    The experiment's name takes on those of its variants, so that each has a work directory of its own.
+
+    Raises:
+        ValueError: a name that is none of `VARIANTS` or occurs twice, or two variants that contradict each other.
     """
-    for name in variant.split("+") if variant else ():
+    names = variant.split("+") if variant else []
+    for place, name in enumerate(names):
         if name not in VARIANTS:
-            raise ValueError(f"variant {name!r} is none of {', '.join(VARIANTS)}; join several with +")
-        config.experiment += f"-{name}"
-        config.update_from_flattened_dict(VARIANTS[name])
-        config.update_from_flattened_dict(BY_SOURCE.get((name, config.data.source.name), {}))
+            near = difflib.get_close_matches(name, VARIANTS, n=1)
+            hint = f" (did you mean {near[0]}?)" if near else ""
+            raise ValueError(f"variant {name!r} is none of {', '.join(VARIANTS)}; join several with +{hint}")
+        if name in names[:place]:
+            raise ValueError(f"variant {name!r} is named twice in {variant!r}; name it once")
+    groups = [[name for name in names if name in group] for group in STRENGTHS]
+    wanted = [_agreed(config, group) for group in groups]
+    for keys in wanted:
+        config.update_from_flattened_dict(keys)
+    config.experiment = "-".join([config.experiment, *names])
     return config
+
+
+def _agreed(config: ConfigDict, names: list[str]) -> dict[str, object]:
+    """What variants of one strength set together; ValueError if two of them contradict each other."""
+    agreed: dict[str, tuple[str, object]] = {}
+    for name in names:
+        for key, value in _settings(config, name, alone=len(names) == 1).items():
+            other, there = agreed.setdefault(key, (name, value))
+            if there != value:
+                raise ValueError(
+                    f"variants {other!r} and {name!r} contradict each other: config.{key} is {there!r} in the one and "
+                    f"{value!r} in the other; leave one of them out"
+                )
+    return {key: value for key, (_, value) in agreed.items()}
+
+
+def _settings(config: ConfigDict, name: str, *, alone: bool) -> Mapping[str, object]:
+    """The keys a variant sets, which may depend on the source."""
+    if name == "paper" and not alone:  # the one preset that keeps what the experiment has
+        return {key: attrgetter(key)(config) for key in RELEASED}
+    return VARIANTS[name] | BY_SOURCE.get((name, config.data.source.name), {})
 
 
 def turn(config: ConfigDict, row: str) -> ConfigDict:

@@ -12,22 +12,18 @@ from pathlib import Path
 
 from absl import app, flags, logging
 
-from data_pipelines import builders
 from data_pipelines.checks import check_queries, gathered_warnings
+from data_pipelines.command_line import define_path, parse_flags
 from data_pipelines.datasets import FACTS, READERS, read
-from data_pipelines.examination import count_table, count_warnings, image_warnings, name_option
 from data_pipelines.images import DEEP_RANGE, FILTER, FILTERS, check_deep_range
 from data_pipelines.number_pairs import number_pair
 from data_pipelines.printable import escape_on_streams, printable
 from data_pipelines.records import MODALITIES, DataError
 from data_pipelines.room import check_image_size
-from data_pipelines.verification import raise_faults, verify
 
 DATASET = flags.DEFINE_string("dataset", None, f"One of {', '.join(READERS)}.", required=True)
-SOURCE = flags.DEFINE_string(
-    "source", None, "The data set's folder, or the table of a manifest.", required=True
-)
-OUT = flags.DEFINE_string("out", "data/prepared", "Where prepared data sets are kept (config.data.prepared).")
+SOURCE = define_path("source", None, "The data set's folder, or the table of a manifest.", required=True)
+OUT = define_path("out", "data/prepared", "Where prepared data sets are kept (config.data.prepared).")
 SIZE = flags.DEFINE_string("size", "256x128", "Height x width in pixels (config.data.image_size).")
 DEEP = flags.DEFINE_string(
     "deep_range",
@@ -60,6 +56,11 @@ def run(
 
     `later_out` is where the set is to be prepared another time: it is looked at, nothing is written there.
     """
+    # Slow to import.
+    from data_pipelines import builders
+    from data_pipelines.examination import count_table, count_warnings, image_warnings, name_option
+    from data_pipelines.verification import raise_faults, verify
+
     check_deep_range(deep_range)
     check_image_size(image_size)
     dataset = read(name, source)
@@ -93,15 +94,14 @@ def run(
 
 def main(argv: list[str]) -> None:
     """Flags → run → exit status."""
+    del argv
     escape_on_streams()
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected argument {argv[1]!r}; every option begins with --")
-    out = Path(OUT.value).expanduser().absolute()
+    out = OUT.value.absolute()
     logging.set_verbosity(logging.WARNING)  # TFDS tells of every shard
     try:
         size = number_pair("size", SIZE.value, "256x128", least=1)
         deep_range = number_pair("deep_range", DEEP.value, "0,65535", least=0)
-        what = (DATASET.value, SOURCE.value)
+        what = (DATASET.value, str(SOURCE.value))
         how = (size, deep_range, TRAIN_FILTER.value)
         if CHECK_ONLY.value:
             # A place that nobody named is not held against the data.
@@ -113,4 +113,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)

@@ -1,8 +1,14 @@
-"""How far a loop is: a bar on a terminal, a line now and then in a log, nothing on the other processes."""
+"""How far a loop is: a bar on a terminal, a line now and then in a log, nothing on the other processes.
+
+The first item never counts for the rate and the remaining time: it may pay for a compilation.
+"""
 
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+from itertools import islice
 from typing import Any, Generic, Protocol, TextIO, TypeVar
 
 from tqdm import tqdm
@@ -12,6 +18,40 @@ ItemOut = TypeVar("ItemOut", covariant=True)
 
 LOG_INTERVAL = 15.0
 """Seconds between two lines when stderr is a file or a pipe; a shorter loop writes nothing there."""
+
+
+_subject: ContextVar[str] = ContextVar("subject", default="")
+
+
+@contextmanager
+def speaking_of(subject: str) -> Iterator[None]:
+    """Put `subject` before what every loop says inside, e.g. "seed 1, no_cpa"."""
+    token = _subject.set(subject)
+    try:
+        yield
+    finally:
+        _subject.reset(token)
+
+
+def prefixed(text: str) -> str:
+    """The text behind what is spoken of, if anything is."""
+    return f"{_subject.get()}: {text}" if _subject.get() else text
+
+
+def between_bars() -> AbstractContextManager[Any]:
+    """Take the bars away while a line is written; they are drawn again afterwards."""
+    return tqdm.external_write_mode(file=sys.stderr)
+
+
+def time_left(seconds: float) -> str:
+    """Words for a duration, e.g. "about 40 min left"."""
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return "less than a minute left"
+    if minutes < 120:
+        return f"about {minutes} min left"
+    hours = minutes / 60
+    return f"about {hours:.1f} h left" if hours < 10 else f"about {hours:.0f} h left"
 
 
 class Progress(Protocol[ItemOut]):
@@ -36,17 +76,32 @@ def track(
         unit: what one item is, e.g. "step".
         process_index: every process but 0 is silent.
     """
+    description = prefixed(description)
     if process_index == 0 and not sys.stderr.isatty():
         return LoggedProgress(iterable, total=total, description=description, unit=unit)
-    return tqdm(
-        iterable,
-        total=total,
-        desc=description,
-        unit=unit,
-        leave=False,
-        dynamic_ncols=True,
-        disable=process_index != 0,
+    return BarProgress(
+        iterable, total=total, desc=description, unit=unit, leave=False, disable=process_index != 0
     )
+
+
+class BarProgress(Generic[Item]):
+    """A bar that appears when the first item is done, and measures from then on."""
+
+    def __init__(self, iterable: Iterable[Item], **options: Any):
+        self._iterable = iterable
+        self._options = options
+        self._bar: tqdm | None = None
+
+    def __iter__(self) -> Iterator[Item]:
+        items = iter(self._iterable)
+        yield from islice(items, 1)
+        with tqdm(items, initial=1, dynamic_ncols=True, **self._options) as self._bar:
+            yield from self._bar
+
+    def set_postfix(self, *, refresh: bool = True, **values: Any) -> None:
+        """Show `values` behind the rate, once there is a bar."""
+        if self._bar is not None:
+            self._bar.set_postfix(refresh=refresh, **values)
 
 
 class LoggedProgress(Generic[Item]):
@@ -71,12 +126,14 @@ class LoggedProgress(Generic[Item]):
         self._postfix = ""
 
     def __iter__(self) -> Iterator[Item]:
-        start = last = time.monotonic()
+        start = first = last = time.monotonic()
         for count, item in enumerate(self._iterable, start=1):
             yield item
             now = time.monotonic()
-            if now - last >= self._interval:
-                self._write_line(count, now - start)
+            if count == 1:
+                first = last = now
+            elif now - last >= self._interval:
+                self._write_line(count, now - start, rate=(count - 1) / max(now - first, 1e-9))
                 last = now
 
     def set_postfix(self, *, refresh: bool = True, **values: Any) -> None:
@@ -84,11 +141,12 @@ class LoggedProgress(Generic[Item]):
         del refresh
         self._postfix = ", ".join(f"{name}={_short(value)}" for name, value in values.items())
 
-    def _write_line(self, count: int, elapsed: float) -> None:
+    def _write_line(self, count: int, elapsed: float, *, rate: float) -> None:
         meter = tqdm.format_meter(
             count,
             self._total or 0,  # 0 is tqdm's word for unknown here
             elapsed,
+            rate=rate,
             prefix=self._description,
             unit=self._unit,
             postfix=self._postfix,

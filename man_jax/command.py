@@ -1,85 +1,79 @@
 """What all commands share: flags that explain themselves, errors of one line, a log without the libraries' talk."""
 
-import difflib
 import logging as standard_logging
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from absl import app, flags, logging
 
+from data_pipelines.command_line import expand_home, parse_flags, refuse
+from data_pipelines.compilation import keep_compiled_programs
 from data_pipelines.printable import escape_on_streams
+from data_pipelines.progress import prefixed
 from data_pipelines.records import DataError
-from man_jax.config import Config, ConfigError
-from man_jax.engine.workdir import WorkdirError
+from man_jax.config import PATHS, Config, ConfigError, WorkdirError
+from man_jax.experiment import check_experiment
 
 PACKAGES = Path(__file__).parents[1]
+HELP = {"help", "helpfull", "helpshort", "helpxml", "h", "?", "only_check_args"}
 
 
 def run_command(main: Callable[[], None]) -> None:
-    """Parse the flags and run `main`; what a user can put right ends the command with one line, not a traceback."""
+    """Parse the flags and run `main`; what a user can put right ends the command with one line, not a traceback.
+
+    `main` imports what is slow to import, JAX for one, so that help and a mistake in the flags are told at once.
+    """
 
     def guarded(argv: list[str]) -> None:
-        if len(argv) > 1:
-            raise app.UsageError(f"unexpected argument {argv[1]!r}; overrides are written --config.key=value")
+        del argv
+        keep_compiled_programs()
         try:
             main()
         except (ConfigError, DataError, WorkdirError, FloatingPointError) as error:
-            sys.exit(f"error: {error}")
+            refuse(str(error).splitlines())
 
     escape_on_streams()
-    if "config" in flags.FLAGS:
-        flags.mark_flag_as_required("config")
     app.run(guarded, flags_parser=parse_command)
 
 
 def parse_command(argv: list[str]) -> list[str]:
-    """Parse the flags for `app.run`; a misspelt config key ends the command with the nearest right one."""
+    """Parse the flags for `app.run`; what is wrong with an experiment or a key ends the command, one line for each."""
     _show_own_notices_only()
+    asks_for_help = any(word.lstrip("-").partition("=")[0] in HELP for word in argv[1:])
+    if "config" not in flags.FLAGS or asks_for_help:
+        return parse_flags(argv)
     try:
-        return app.parse_flags_with_usage(argv)
-    except (AttributeError, KeyError):
-        known = list(_keys(_named_config(argv)))
-        problems = [problem for arg in argv if (problem := _unknown_key(arg, known))]
-        if not problems:
-            raise
-        sys.exit("\n".join(problems))
+        check_experiment(argv)
+        rest = parse_flags(argv)
+        expand_paths(flags.FLAGS["config"].value)
+    except ConfigError as error:
+        refuse(str(error).splitlines())
+    return rest
 
 
-def _named_config(argv: list[str]) -> Config:
-    """The experiment without its overrides, which are what could not be parsed."""
-    words = " ".join(argv).replace("=", " ").split()
-    return flags.FLAGS["config"].parser.parse(words[words.index("--config") + 1])
-
-
-def _unknown_key(arg: str, known: list[str]) -> str | None:
-    name = arg.lstrip("-").partition("=")[0]
-    if not name.startswith("config.") or name in known:
-        return None
-    nearest = max(known, key=lambda key: (_likeness(_last(key), _last(name)), _likeness(key, name)))
-    return f"error: there is no key {name}; did you mean {nearest}? (all keys: configs/default.py)"
-
-
-def _last(key: str) -> str:
-    return key.rpartition(".")[2]
-
-
-def _likeness(key: str, name: str) -> float:
-    return difflib.SequenceMatcher(None, key, name).ratio()
-
-
-def _keys(config: Config, prefix: str = "config") -> Iterator[str]:
-    for name, value in config.items():
-        if hasattr(value, "items"):
-            yield from _keys(value, f"{prefix}.{name}")
-        else:
-            yield f"{prefix}.{name}"
+def expand_paths(config: Config) -> None:
+    """Put the home folder in the place of ~ in every key that is a path; ConfigError if that is nobody's."""
+    for key in PATHS:
+        *parts, name = key.split(".")
+        part = config
+        for each in parts:
+            part = part[each]
+        try:
+            part[name] = expand_home(part[name])
+        except ValueError as error:
+            raise ConfigError(f"config.{key} is {part[name]!r}: {error}") from None
 
 
 def _show_own_notices_only() -> None:
-    """Of other libraries, warnings only: Orbax, for one, tells of every file it writes."""
+    """Of other libraries, warnings only: Orbax, for one, tells of every file it writes, JAX of every missing TPU."""
     logging.set_verbosity(logging.INFO)
     ours = [str(PACKAGES / name) for name in ("man_jax", "data_pipelines")]
-    logging.get_absl_logger().addFilter(
-        lambda record: record.levelno >= standard_logging.WARNING or record.pathname.startswith(tuple(ours))
-    )
+
+    def passes(record: standard_logging.LogRecord) -> bool:
+        if record.levelno < standard_logging.WARNING and not record.pathname.startswith(tuple(ours)):
+            return False
+        record.msg, record.args = prefixed(record.getMessage()), ()
+        return True
+
+    # On the handler: a filter of a logger does not see what other loggers hand up to it.
+    logging.get_absl_handler().addFilter(passes)

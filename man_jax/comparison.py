@@ -4,14 +4,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from flax.traverse_util import flatten_dict
-
 from configs import default, variants
 from data_pipelines.datasets import read
 from data_pipelines.records import UNLABELLED, DataError, Dataset
-from man_jax.config import Config, ConfigError, check_config, check_counts
-from man_jax.engine.domains import check_domains
-from man_jax.engine.workdir import check_workdir
+from man_jax.config import Config, ConfigError, check_config, check_counts, flat
 
 SHARED = ("seed", "data.image_size", "data.source", "data.target", "model", "pretrain")
 """What no row may change, keys and whole parts: the weights would be other ones, or the figures of another target."""
@@ -64,7 +60,7 @@ def turned(config: Config, row: str) -> Config:
         other = variants.turn(config, row)
     except ValueError as error:
         raise ConfigError(f"--rows {row}: {error}") from None
-    there, here = (flatten_dict(each.to_dict(), sep=".") for each in (config, other))
+    there, here = flat(config), flat(other)
     changed = [key for key in here if here[key] != there[key] and _is_shared(key)]
     if changed:
         key, remedy = changed[0], f"--config.{row}" if "=" in row else f"--config configs/NAME.py:{row}"
@@ -84,6 +80,8 @@ def check_comparison(
     Raises:
         ConfigError, DataError, WorkdirError: as that run would; the message names the row.
     """
+    from man_jax.engine.workdir import check_workdir  # slow to import
+
     _refuse_doubles("--rows", rows)
     if "oracle" in rows:
         raise ConfigError("--rows oracle: the oracle is run without being named; leave it out")
@@ -102,11 +100,14 @@ def check_comparison(
                 ]
                 _check_data(run.config, *data)
             except ConfigError as error:
-                raise ConfigError(f"--rows {name}: {error}" if name in rows else str(error)) from None
+                about = f"--rows {name}: " if name in rows else ""
+                raise ConfigError("\n".join(about + line for line in str(error).splitlines())) from None
             check_workdir(run.workdir.absolute(), run.config)
 
 
 def _check_data(config: Config, source: Dataset, target: Dataset) -> None:
+    from man_jax.engine.domains import check_domains  # slow to import
+
     check_domains(config, source, target)
     pids = [record.pid for record in target.splits["train"]]
     if config.adapt.labels == "truth" and UNLABELLED in pids:

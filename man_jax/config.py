@@ -2,6 +2,7 @@
 
 import math
 import sys
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 Config = Any
@@ -46,11 +47,36 @@ MODALITIES = ("R", "N", "T")
 
 
 class ConfigError(ValueError):
-    """A configuration that cannot run; the message names the key, the value, the limit and the remedy."""
+    """A configuration that cannot run; the message names the key, the value, the limit and the remedy.
+
+    It has a line for each key, if there are several.
+    """
 
 
 class WorkdirError(ValueError):
     """The work directory belongs to another configuration, or another process is at work in it."""
+
+
+PATHS = (
+    "data.source.root",
+    "data.target.root",
+    "data.prepared",
+    "model.pretrained",
+    "pretrain.init_from",
+    "adapt.init_from",
+)
+"""Keys whose value is a path, or may be one."""
+
+
+def flat(config: Config) -> dict[str, Any]:
+    """Every key of a configuration with its value, the names of parts joined by dots."""
+    keys: dict[str, Any] = {}
+    for name, value in config.items():
+        if hasattr(value, "items"):
+            keys |= {f"{name}.{below}": each for below, each in flat(value).items()}
+        else:
+            keys[name] = value
+    return keys
 
 
 POSITIVE = (
@@ -103,99 +129,170 @@ RANGES = {
 single precision tells none apart."""
 
 
+Problem = tuple[str, str]
+"""A key, or a part of the configuration, and what is wrong with it."""
+
+
 def check_config(config: Config, *, num_devices: int) -> None:
-    """Refuse what cannot work, before any data is read."""
+    """Refuse what cannot work, before any data is read: ConfigError, with one line for each key that is wrong."""
+    broken: dict[str, str] = {}
+    for problems in (
+        _choice_problems(config),
+        _range_problems(config),
+        _tuple_problems(config),
+        _modality_problems(config),
+        _weight_problems(config),
+        # These compute with what the others judge.
+        _transformer_problems(config, broken),
+        _batch_problems(config, broken, num_devices),
+    ):
+        for key, message in problems:
+            broken.setdefault(key, message)
+    if broken:
+        raise ConfigError("\n".join(broken.values()))
+
+
+def _choice_problems(config: Config) -> Iterator[Problem]:
     for key, choices in CHOICES.items():
         if (value := _value(config, key)) not in choices:
-            raise ConfigError(f"config.{key} is {value!r}; choose one of {', '.join(choices)}")
+            yield key, f"config.{key} is {value!r}; choose one of {', '.join(choices)}"
+
+
+def _range_problems(config: Config) -> Iterator[Problem]:
     for key in POSITIVE:
         if (value := _value(config, key)) < 1:
-            raise ConfigError(f"config.{key} is {value}; it must be at least 1")
+            yield key, f"config.{key} is {value}; it must be at least 1"
     for key, (least, largest) in RANGES.items():
         if not least <= (value := _value(config, key)) <= largest:
             limits = (
                 f"at least {least} and finite" if largest == ENDLESS else f"between {least} and {largest}"
             )
-            raise ConfigError(f"config.{key} is {value}; it must be {limits}")
-    _check_image_size(tuple(config.data.image_size))
-    _check_augmentation(config.augment)
-    _check_modalities("config.model.modalities", config.model.modalities, MODALITIES)
-    if config.evaluation.modalities:
-        _check_modalities(
-            "config.evaluation.modalities", config.evaluation.modalities, tuple(config.model.modalities)
+            yield key, f"config.{key} is {value}; it must be {limits}"
+
+
+def _tuple_problems(config: Config) -> Iterator[Problem]:
+    size, stages, augment = tuple(config.data.image_size), tuple(config.model.stage_sizes), config.augment
+    if len(size) != 2 or not _whole(size):
+        yield (
+            "data.image_size",
+            f"config.data.image_size is {size}; give height and width in whole pixels, each at least 1, e.g. "
+            f"(256, 128)",
         )
-    if config.batch.identities < 2 or config.batch.instances < 2:
-        raise ConfigError(
-            f"config.batch is {config.batch.identities} identities × {config.batch.instances} instances; a "
-            f"triplet needs at least 2 × 2"
+    if not stages or not _whole(stages):
+        yield (
+            "model.stage_sizes",
+            f"config.model.stage_sizes is {stages}; give the blocks of each stage, whole numbers of at least 1, e.g. "
+            f"(3, 4, 6, 3)",
         )
-    batch_size = config.batch.identities * config.batch.instances
-    _check_divisible("config.batch.identities × config.batch.instances", batch_size, num_devices)
-    _check_divisible("config.evaluation.batch_size", config.evaluation.batch_size, num_devices)
-    if config.model.backbone != "resnet":
-        _check_transformer(config)
-    _check_beginning(config)
-
-
-def _check_beginning(config: Config) -> None:
-    """Refuse two beginnings, and none."""
-    if config.adapt.init_from:
-        for key in ("pretrain.init_from", "model.pretrained"):
-            if value := _value(config, key):
-                raise ConfigError(
-                    f"config.adapt.init_from is {config.adapt.init_from!r} and config.{key} is {value!r}: all the "
-                    f"weights would be those of the adapted run; empty one of them"
-                )
-    if config.pretrain.init_from and config.model.pretrained:
-        raise ConfigError(
-            f"config.pretrain.init_from is {config.pretrain.init_from!r} and config.model.pretrained is "
-            f"{config.model.pretrained!r}: all the weights would be the run's and none the file's; empty one of them"
-        )
-    if config.pretrain.epochs == 0 and not config.pretrain.init_from and not config.adapt.init_from:
-        raise ConfigError(
-            "config.pretrain.epochs is 0 and config.pretrain.init_from is empty: there would be no source "
-            "model; give either"
-        )
-
-
-def _check_image_size(size: tuple[Any, ...]) -> None:
-    if len(size) != 2 or not all(isinstance(pixels, int) and pixels >= 1 for pixels in size):
-        raise ConfigError(
-            f"config.data.image_size is {size}; give height and width in whole pixels, each at least 1, e.g. (256, 128)"
-        )
-
-
-def _check_augmentation(augment: Config) -> None:
     for name, least in (("mean", -math.inf), ("std", 0.0)):
-        if len(values := augment[name]) != 3 or not all(least < value < math.inf for value in values):
-            raise ConfigError(
-                f"config.augment.{name} is {tuple(values)}; give a number for each of the three colour channels"
-                f"{', each above 0' if name == 'std' else ''}"
+        values = tuple(augment[name])
+        if len(values) != 3 or not _numbers(values) or not all(least < value < math.inf for value in values):
+            yield (
+                f"augment.{name}",
+                f"config.augment.{name} is {values}; give a number for each of the three colour channels"
+                f"{', each above 0' if name == 'std' else ''}",
             )
     for name, largest in (("erase_area", 1.0), ("erase_aspect", math.inf)):
-        if len(values := augment[name]) != 2 or not 0 < values[0] <= values[1] <= largest:
-            raise ConfigError(
-                f"config.augment.{name} is {tuple(values)}; give the smallest and the largest, both above 0"
-                f"{' and at most 1' if name == 'erase_area' else ''}"
+        values = tuple(augment[name])
+        if len(values) != 2 or not _numbers(values) or not 0 < values[0] <= values[1] <= largest:
+            yield (
+                f"augment.{name}",
+                f"config.augment.{name} is {values}; give the smallest and the largest, both above 0"
+                f"{' and at most 1' if name == 'erase_area' else ''}",
             )
 
 
-def _check_transformer(config: Config) -> None:
+def _modality_problems(config: Config) -> Iterator[Problem]:
+    trained, tested = tuple(config.model.modalities), tuple(config.evaluation.modalities)
+    allowed = MODALITIES
+    if not _some_in_order(trained, MODALITIES):
+        yield "model.modalities", _name_some("config.model.modalities", trained, MODALITIES)
+    else:
+        allowed = trained
+    if tested and not _some_in_order(tested, allowed):
+        yield "evaluation.modalities", _name_some("config.evaluation.modalities", tested, allowed)
+
+
+def _transformer_problems(config: Config, broken: Mapping[str, str]) -> Iterator[Problem]:
     vit, size = config.model.vit, tuple(config.data.image_size)
-    if vit.width % vit.heads:
-        raise ConfigError(
+    if config.model.backbone == "resnet" or "model.backbone" in broken:
+        return
+    if broken.keys().isdisjoint(("model.vit.width", "model.vit.heads")) and vit.width % vit.heads:
+        yield (
+            "model.vit.width",
             f"config.model.vit.width is {vit.width}, which {vit.heads} heads (config.model.vit.heads) do not divide; "
-            f"ViT-B has 768 and 12, ViT-S 384 and 6"
+            f"ViT-B has 768 and 12, ViT-S 384 and 6",
         )
-    if vit.stride > vit.patch or vit.patch > min(size):
-        raise ConfigError(
+    sized = broken.keys().isdisjoint(("data.image_size", "model.vit.patch", "model.vit.stride"))
+    if sized and (vit.stride > vit.patch or vit.patch > min(size)):
+        yield (
+            "model.vit.patch",
             f"config.model.vit.patch is {vit.patch} and stride {vit.stride}, the images are {size[0]} × {size[1]}; a "
-            f"patch must fit an image, and the stride be no longer than a patch"
+            f"patch must fit an image, and the stride be no longer than a patch",
         )
     if config.model.remat == "stage":
-        raise ConfigError(
-            f"config.model.remat is 'stage', and a {config.model.backbone} has no stages; choose none or block"
+        yield (
+            "model.remat",
+            f"config.model.remat is 'stage', and a {config.model.backbone} has no stages; choose none or block",
         )
+
+
+def _weight_problems(config: Config) -> Iterator[Problem]:
+    """Of two beginnings, and of none."""
+    for key in ("pretrain.init_from", "model.pretrained"):
+        if config.adapt.init_from and (value := _value(config, key)):
+            yield (
+                "adapt.init_from",
+                f"config.adapt.init_from is {config.adapt.init_from!r} and config.{key} is {value!r}: all the weights "
+                f"would be those of the adapted run; empty one of them",
+            )
+    if config.pretrain.init_from and config.model.pretrained:
+        yield (
+            "pretrain.init_from",
+            f"config.pretrain.init_from is {config.pretrain.init_from!r} and config.model.pretrained is "
+            f"{config.model.pretrained!r}: all the weights would be the run's and none the file's; empty one of them",
+        )
+    if config.pretrain.epochs == 0 and not config.pretrain.init_from and not config.adapt.init_from:
+        yield (
+            "pretrain.epochs",
+            "config.pretrain.epochs is 0 and config.pretrain.init_from is empty: there would be no source "
+            "model; give either",
+        )
+
+
+def _batch_problems(config: Config, broken: Mapping[str, str], num_devices: int) -> Iterator[Problem]:
+    batch = config.batch
+    if batch.identities < 2 or batch.instances < 2:
+        yield (
+            "batch",
+            f"config.batch is {batch.identities} identities × {batch.instances} instances; a triplet needs at least "
+            f"2 × 2",
+        )
+    sizes = {
+        "batch": ("config.batch.identities × config.batch.instances", batch.identities * batch.instances),
+        "evaluation.batch_size": ("config.evaluation.batch_size", config.evaluation.batch_size),
+    }
+    for key, (name, size) in sizes.items():
+        if key not in broken and size % num_devices:
+            below, above = size // num_devices * num_devices, math.ceil(size / num_devices) * num_devices
+            remedy = f"{below} or {above}" if below else f"{above}"
+            yield key, f"{name} = {size} is not divisible by {num_devices} devices; make it {remedy}"
+
+
+def _whole(values: tuple[Any, ...]) -> bool:
+    return all(isinstance(value, int) and value >= 1 for value in values)
+
+
+def _numbers(values: tuple[Any, ...]) -> bool:
+    return all(isinstance(value, int | float) for value in values)
+
+
+def _some_in_order(value: tuple[Any, ...], allowed: tuple[str, ...]) -> bool:
+    return bool(value) and list(value) == [each for each in allowed if each in value]
+
+
+def _name_some(name: str, value: tuple[Any, ...], allowed: tuple[str, ...]) -> str:
+    return f"{name} is {value!r}; name some of {allowed!r}, each once and in this order"
 
 
 def _value(config: Config, key: str) -> Any:
@@ -204,46 +301,36 @@ def _value(config: Config, key: str) -> Any:
     return config
 
 
-def _check_modalities(name: str, value: Any, allowed: tuple[str, ...]) -> None:
-    if not value or list(value) != [each for each in allowed if each in value]:
-        raise ConfigError(
-            f"{name} is {tuple(value)!r}; name some of {allowed!r}, each once and in this order"
-        )
-
-
-def _check_divisible(name: str, size: int, num_devices: int) -> None:
-    if size % num_devices:
-        below, above = size // num_devices * num_devices, math.ceil(size / num_devices) * num_devices
-        remedy = f"{below} or {above}" if below else f"{above}"
-        raise ConfigError(f"{name} = {size} is not divisible by {num_devices} devices; make it {remedy}")
-
-
 def check_counts(
     config: Config, *, num_identities: int, num_samples: int, num_target_identities: int
 ) -> None:
     """Refuse a configuration that does not fit the data: source identities, target training triples and identities.
 
-    The target's identities count only where they take the place of clusters (`adapt.labels=truth`).
+    The target's identities count only where they take the place of clusters (`adapt.labels=truth`). The ConfigError has
+    a line for each limit that is passed.
     """
-    if config.batch.identities > num_identities:
-        raise ConfigError(
-            f"config.batch.identities is {config.batch.identities}, but the source has {num_identities} "
-            f"training identities; lower it"
+    batch, clusters = config.batch.identities, config.adapt.num_clusters
+    problems = []
+    if batch > num_identities:
+        problems.append(
+            f"config.batch.identities is {batch}, but the source has {num_identities} training identities; lower it"
         )
     if config.adapt.labels == "truth":
-        if config.batch.identities > num_target_identities:
-            raise ConfigError(
-                f"config.batch.identities is {config.batch.identities}, but the target has {num_target_identities} "
-                f"training identities, which take the place of clusters (config.adapt.labels is 'truth'); lower it"
+        if batch > num_target_identities:
+            problems.append(
+                f"config.batch.identities is {batch}, but the target has {num_target_identities} training identities, "
+                f"which take the place of clusters (config.adapt.labels is 'truth'); lower it"
             )
-        return
-    if config.adapt.num_clusters > num_samples:
-        raise ConfigError(
-            f"config.adapt.num_clusters is {config.adapt.num_clusters}, but the target has {num_samples} "
-            f"training triples; choose k well below that"
-        )
-    if config.batch.identities > config.adapt.num_clusters:
-        raise ConfigError(
-            f"config.batch.identities is {config.batch.identities}, but there are "
-            f"{config.adapt.num_clusters} clusters (config.adapt.num_clusters); lower the one or raise the other"
-        )
+    else:
+        if clusters > num_samples:
+            problems.append(
+                f"config.adapt.num_clusters is {clusters}, but the target has {num_samples} training triples; choose "
+                f"k well below that"
+            )
+        if batch > clusters:
+            problems.append(
+                f"config.batch.identities is {batch}, but there are {clusters} clusters (config.adapt.num_clusters); "
+                f"lower the one or raise the other"
+            )
+    if problems:
+        raise ConfigError("\n".join(problems))

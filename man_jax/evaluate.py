@@ -11,43 +11,46 @@ a gallery with identities, and no training triples.
 import json
 from pathlib import Path
 
-import jax
 from absl import flags, logging
 
 from configs import default
-from data_pipelines.builders import prepare_read
-from data_pipelines.datasets import READERS, check_queries, read
+from data_pipelines.checks import check_queries
+from data_pipelines.command_line import define_path
+from data_pipelines.datasets import READERS, read
 from data_pipelines.images import check_deep_range
 from data_pipelines.number_pairs import number_pair
 from data_pipelines.roles import require_scores
 from man_jax.command import run_command
 from man_jax.config import Config, ConfigError, check_config
-from man_jax.engine.evaluation import extract_query_gallery, rank, retrieval_distances
-from man_jax.engine.metrics import replace_file
-from man_jax.engine.past import read_config
-from man_jax.engine.report import draw_rankings
-from man_jax.engine.sharding import make_mesh
-from man_jax.engine.trained import open_trained
-from man_jax.reporting.tables import results_table
 
-RUN = flags.DEFINE_string("run", None, "The work directory of a run, finished or not.", required=True)
+RUN = define_path("run", None, "The work directory of a run, finished or not.", required=True)
 PRETRAINED = flags.DEFINE_bool(
     "pretrained", False, "The weights before adaptation, not those of the last checkpoint."
 )
 MODALITIES = flags.DEFINE_list("modalities", [], "A row each, e.g. RNT,RN,R; all there are if not given.")
 DATASET = flags.DEFINE_enum("dataset", None, sorted(READERS), "Another data set than the run's target.")
-SOURCE = flags.DEFINE_string("source", None, "Its folder or table; the target's if that has moved.")
+SOURCE = define_path("source", None, "Its folder or table; the target's if that has moved.")
 DEEP = flags.DEFINE_string(
     "deep_range",
     None,
     "Raw values that become 0 and 255, of images of more than 8 bits, e.g. 0,16383; the target's if not given.",
 )
-OUT = flags.DEFINE_string("out", None, "Where evaluation.json and ranking.png go; not written if not given.")
+OUT = define_path("out", None, "Where evaluation.json and ranking.png go; not written if not given.")
 
 
 def main() -> None:
     """Flags → features → table."""
-    run, mesh = Path(RUN.value).expanduser().absolute(), make_mesh()
+    import jax
+
+    from data_pipelines.builders import prepare_read
+    from man_jax.engine.evaluation import extract_query_gallery, rank, retrieval_distances
+    from man_jax.engine.metrics import replace_file
+    from man_jax.engine.report import draw_rankings
+    from man_jax.engine.sharding import make_mesh
+    from man_jax.engine.trained import open_trained
+    from man_jax.reporting.tables import results_table
+
+    run, mesh = RUN.value.absolute(), make_mesh()
     config = run_config(run)
     check_config(config, num_devices=mesh.size)
     deep_range = named_range(config)
@@ -82,7 +85,7 @@ def main() -> None:
     print(f"{run}, {trained.description}, on {name} in {root}")
     print(results_table(figures))
     if OUT.value and jax.process_index() == 0:
-        out = Path(OUT.value).expanduser()
+        out = OUT.value
         draw_rankings(next(iter(distances.values())), data, out / "ranking.png", seed=config.seed)
         about = {"run": str(run), "weights": trained.description, "dataset": name, "root": root}
         replace_file(out / "evaluation.json", json.dumps(about | {"figures": figures}, indent=2) + "\n")
@@ -91,6 +94,8 @@ def main() -> None:
 
 def run_config(run: Path) -> Config:
     """The configuration of a run, as its version meant it; keys that are gone are named in the log."""
+    from man_jax.engine.past import read_config  # slow to import
+
     past = read_config(run)
     for key, value in past.gone.items():
         logging.warning(
@@ -109,7 +114,7 @@ def named_dataset(config: Config) -> tuple[str, str]:
     target = config.data.target
     if DATASET.value and not SOURCE.value:
         raise ConfigError(f"--dataset is {DATASET.value} and --source is missing; give its folder or table")
-    return DATASET.value or target.name, SOURCE.value or target.root
+    return DATASET.value or target.name, str(SOURCE.value or target.root)
 
 
 def named_range(config: Config) -> tuple[int, int]:

@@ -9,34 +9,43 @@ it changes in adaptation only, and one that needs other weights is refused. Star
 """
 
 import json
-from collections.abc import Sequence
-from pathlib import Path
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
-from absl import flags
+from absl import flags, logging
 from ml_collections import config_flags
 
+from data_pipelines.command_line import define_path
+from data_pipelines.progress import speaking_of
 from man_jax.command import run_command
-from man_jax.comparison import check_comparison, parse_seeds, planned_runs
-from man_jax.config import Config
-from man_jax.engine.metrics import replace_file
-from man_jax.engine.run import run
-from man_jax.engine.sharding import make_mesh
-from man_jax.reporting.tables import rows_table, seeds_table
+from man_jax.comparison import Run, check_comparison, parse_seeds, planned_runs
+from man_jax.course import Course, title
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment: configs/NAME.py[:VARIANT].")
 SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2", "3", "4"], "Values of config.seed, separated by commas.")
 ROWS = flags.DEFINE_list("rows", [], "Variants, or KEY=VALUE without the leading config., to compare with.")
-OUT = flags.DEFINE_string("out", "runs/seeds", "Where the runs and table.md are kept.")
+OUT = define_path("out", "runs/seeds", "Where the runs and table.md are kept.")
 
 
 def main() -> None:
     """Flags → runs → table."""
-    config, rows, out = CONFIG.value, ROWS.value, Path(OUT.value)
-    seeds = parse_seeds(SEEDS.value)
+    config, rows, out, seeds = CONFIG.value, ROWS.value, OUT.value, parse_seeds(SEEDS.value)
+
+    import jax
+
+    from man_jax.engine.metrics import replace_file
+    from man_jax.engine.sharding import make_mesh
+    from man_jax.reporting.tables import rows_table, seeds_table
+
     check_comparison(config, seeds, out, rows=rows, num_devices=make_mesh().size)
-    results = [run_seed(config, seed, out, rows=rows) for seed in seeds]
+    planned = {
+        (seed, name): each
+        for seed in seeds
+        for name, each in planned_runs(config, seed, out, rows=rows).items()
+    }
+    summaries = run_all(planned)
+    results = [seed_figures(summaries, seed, rows=rows) for seed in seeds]
     tables = "\n\n".join([seeds_table(results), *([rows_table(results)] if rows else [])])
     if jax.process_index() == 0:
         replace_file(out / "table.md", tables + "\n")
@@ -44,12 +53,29 @@ def main() -> None:
     print(tables)
 
 
-def run_seed(config: Config, seed: int, out: Path, *, rows: Sequence[str] = ()) -> dict[str, Any]:
+def run_all(planned: Mapping[tuple[int, str], Run]) -> dict[tuple[int, str], dict[str, Any]]:
+    """The summary of every run, by seed and name; says before each which it is, and about how long the rest takes."""
+    from man_jax.engine.run import has_begun, is_finished, run
+
+    course = Course(
+        [*planned], finished={each for each, there in planned.items() if is_finished(there.workdir)}
+    )
+    summaries = {}
+    for each, there in planned.items():
+        logging.info("%s", course.announcement(each))
+        begun, start = has_begun(there.workdir), time.monotonic()
+        with speaking_of(title(each)):
+            summaries[each] = run(there.config, there.workdir)
+        course.end(each, None if begun else time.monotonic() - start)
+    return summaries
+
+
+def seed_figures(
+    summaries: Mapping[tuple[int, str], dict[str, Any]], seed: int, *, rows: Sequence[str]
+) -> dict[str, Any]:
     """One seed's figures: {seed, source_only, adapted, best_on_test, oracle, rows: {row: figures}}."""
-    planned = planned_runs(config, seed, out, rows=rows)
-    summaries = {name: run(each.config, each.workdir) for name, each in planned.items()}
-    figures = {name: summary["adapted"] for name, summary in summaries.items()}
-    return summaries["adapted"] | {"oracle": figures["oracle"], "rows": {row: figures[row] for row in rows}}
+    figures = {row: summaries[seed, row]["adapted"] for row in ("oracle", *rows)}
+    return summaries[seed, "adapted"] | {"oracle": figures.pop("oracle"), "rows": figures}
 
 
 if __name__ == "__main__":

@@ -7,17 +7,14 @@ same `--workdir` on a file system they share, and JAX_COORDINATOR_ADDRESS (host:
 and JAX_PROCESS_ID in the environment.
 """
 
+import shlex
 from pathlib import Path
 
-import jax
 from absl import flags
 from ml_collections import config_flags
 
+from data_pipelines.command_line import define_path
 from man_jax.command import run_command
-from man_jax.engine.footprint import step_footprint
-from man_jax.engine.processes import join_processes
-from man_jax.engine.run import run
-from man_jax.reporting.tables import results_table
 
 CONFIG = config_flags.DEFINE_config_file(
     "config", None, "The experiment: configs/NAME.py or configs/NAME.py:VARIANT, several joined by +."
@@ -28,25 +25,40 @@ COMPILE_ONLY = flags.DEFINE_bool(
 DISTRIBUTED = flags.DEFINE_bool(
     "distributed", False, "Train together with other processes, which the environment or the cluster names."
 )
-WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Where the run is kept; runs/<config.experiment> if not given."
-)
+WORKDIR = define_path("workdir", None, "Where the run is kept; runs/<config.experiment> if not given.")
 
 
 def main() -> None:
     """Flags → run → table."""
+    import jax
+
+    from man_jax.engine.footprint import step_footprint
+    from man_jax.engine.processes import join_processes
+    from man_jax.engine.run import run
+    from man_jax.reporting.tables import results_table
+
     config = CONFIG.value
     if DISTRIBUTED.value:
         join_processes()
     if COMPILE_ONLY.value:
         print("\n".join(f"{name:>32} {value:.6g}" for name, value in step_footprint(config).items()))
         return
-    workdir = Path(WORKDIR.value or Path("runs") / config.experiment)
+    workdir = WORKDIR.value or Path("runs") / config.experiment
     summary = run(config, workdir)
     if jax.process_index() == 0:
         rows = ("source_only", "start", "adapted", "best_on_test")
         print(results_table({name: summary[name] for name in rows if name in summary}))
-        print(f"Everything the run left is in {workdir}")
+        print(leftovers(workdir))
+
+
+def leftovers(workdir: Path) -> str:
+    """Say where the pictures and the figures of a run are, and how to look at TensorBoard's events."""
+    events = shlex.quote(str(workdir / "tensorboard"))
+    return f"""Everything the run left is in {workdir}:
+  curves.png     losses, pseudo-labels and retrieval, epoch by epoch
+  ranking.png    some queries, each with its nearest gallery triples
+  metrics.jsonl  every figure of every epoch; summary.json has the last ones
+  tensorboard/   the same figures, for:  pip install tensorboard && tensorboard --logdir {events}"""
 
 
 if __name__ == "__main__":

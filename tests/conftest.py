@@ -8,6 +8,10 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 import hypothesis
 import jax
 
+from data_pipelines.compilation import VARIABLE, keep_compiled_programs
+
+keep_compiled_programs()
+jax.config.update("jax_compilation_cache_dir", os.environ[VARIABLE])
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # Tests compile far longer than they run.
 jax.config.update("jax_disable_most_optimizations", True)

@@ -232,17 +232,20 @@ def test_a_folder_that_holds_another_run_is_refused_at_once(data, tmp_path):
 # --- the command, with runs that only say what they were started with
 
 PROGRAM = """
+import importlib
 import sys
+from absl import logging
 from man_jax import reproduce
 from man_jax.command import run_command
 
 def run(config, workdir):
+    logging.warning("at work")
     assert "--seeds=0,1" in sys.argv, "begun"
     mAP = 0.5 + 0.01 * config.seed + {"cpa": 0.0, "fusion": -0.1, "truth": 0.1}[config.adapt.labels]
     rows = {"source_only": mAP - 0.25, "adapted": mAP, "best_on_test": mAP + 0.05}
     return {"seed": config.seed} | {row: {"mAP": value, "R1": value + 0.1} for row, value in rows.items()}
 
-reproduce.run = run
+importlib.import_module("man_jax.engine.run").run = run
 run_command(reproduce.main)
 """
 
@@ -271,6 +274,36 @@ def test_the_tables_are_written_whole(data, tmp_path):
             assert of["mAP"] == pytest.approx(expected + 0.01 * seed)
             assert of["R1"] == pytest.approx(expected + 0.01 * seed + 0.1)
     assert (tmp_path / "new" / "table.md").read_text() in result.stdout + "\n"
+    assert log(result)[:4] == [
+        "run 1 of 6, seed 0, adapted",
+        "seed 0, adapted: at work",
+        "run 2 of 6, seed 0, oracle, less than a minute left",
+        "seed 0, oracle: at work",
+    ]
+    assert log(result)[-2:] == [
+        "run 6 of 6, seed 1, no_cpa, less than a minute left",
+        "seed 1, no_cpa: at work",
+    ]
+
+
+def log(result: subprocess.CompletedProcess) -> list[str]:
+    """What a command said, without the time and the place in the code."""
+    return [line.partition("] ")[2] for line in result.stderr.splitlines() if "] " in line]
+
+
+def test_runs_that_are_finished_are_named_so(data, tmp_path):
+    planned = planned_runs(config_of(data), 0, tmp_path, rows=[])
+    for name in ("adapted", "oracle"):
+        with claim_workdir(planned[name].workdir, planned[name].config):
+            (planned[name].workdir / "summary.json").write_text("{}")
+    result = reproduce(data, tmp_path, "--seeds=0,1")
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert [line for line in log(result) if line.startswith("run ")] == [
+        "run 1 of 4, seed 0, adapted, finished before",
+        "run 2 of 4, seed 0, oracle, finished before",
+        "run 3 of 4, seed 1, adapted",
+        "run 4 of 4, seed 1, oracle, less than a minute left",
+    ]
 
 
 @pytest.mark.parametrize("words", [["--seeds=0,x"], ["--rows=clip"]])

@@ -40,3 +40,12 @@ def test_only_the_oracle_needs_identities_in_the_target():
 def test_a_configuration_that_does_not_fit_the_data_is_refused(changes, counts, message):
     with pytest.raises(ConfigError, match=message):
         check_counts(changed(**changes), **{**ENOUGH, **counts})
+
+
+def test_all_limits_of_the_data_that_are_passed_are_told_at_once():
+    with pytest.raises(ConfigError) as told:
+        check_counts(defaults(), num_identities=3, num_samples=299, num_target_identities=40)
+    lines = str(told.value).splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("config.batch.identities is 4")
+    assert lines[1].startswith("config.adapt.num_clusters is 300")

@@ -1,7 +1,10 @@
+from itertools import combinations
+from operator import attrgetter
+
 import pytest
 
-from configs import demo
-from configs.variants import turn
+from configs import demo, msvr310_to_wmveid863
+from configs.variants import STRENGTHS, VARIANTS, turn
 
 
 def test_a_row_is_a_variant_or_another_value_of_a_key():
@@ -34,3 +37,94 @@ def test_a_row_leaves_the_experiment_as_it_was():
 def test_a_row_that_does_not_exist_is_refused_by_name(row, message):
     with pytest.raises(ValueError, match=message):
         turn(demo.get_config(), row)
+
+
+# --- several at once
+
+
+def settings(variant: str, experiment=demo) -> dict[str, object]:
+    """All keys but the name."""
+    config = experiment.get_config(variant).to_dict()
+    del config["experiment"]
+    return config
+
+
+CONTRADICTIONS = {
+    frozenset(pair): key
+    for pair, key in {
+        ("paper", "released"): "data.train_filter",
+        ("vit", "clip"): "model.backbone",
+        ("ins_ins", "proto_proto"): "loss.domain_pairs",
+        ("oracle", "baseline"): "adapt.labels",
+        ("oracle", "no_cpa"): "adapt.labels",
+    }.items()
+}
+"""Pairs of variants, and the key that each sets to a value of its own."""
+
+PAIRS = [frozenset(pair) for pair in combinations(VARIANTS, 2)]
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: "+".join(sorted(pair)))
+def test_two_variants_say_the_same_in_either_order_or_are_refused(pair):
+    one, other = sorted(pair)
+    for name in (f"{one}+{other}", f"{other}+{one}"):
+        if pair in CONTRADICTIONS:
+            with pytest.raises(ValueError, match=rf"config\.{CONTRADICTIONS[pair]} is .* in the one and"):
+                settings(name)
+        else:
+            assert settings(name) == settings(f"{one}+{other}")
+
+
+@pytest.mark.parametrize("pair", sorted(set(PAIRS) - set(CONTRADICTIONS), key=sorted), ids="+".join)
+def test_of_two_variants_the_stronger_keeps_all_its_keys(pair):
+    strength = {name: place for place, group in enumerate(STRENGTHS) for name in group}
+    weaker, stronger = sorted(pair, key=lambda name: strength[name])
+    config = demo.get_config(f"{stronger}+{weaker}")
+    for key, value in VARIANTS[stronger].items():
+        assert attrgetter(key)(config) == value, key
+    for key, value in VARIANTS[weaker].items():
+        assert key in VARIANTS[stronger] or attrgetter(key)(config) == value, key
+
+
+def test_a_row_of_no_adaptation_stays_one_in_a_smoke_run():
+    assert demo.get_config("smoke+source_only").adapt.epochs == 0
+    assert demo.get_config("source_only+smoke").adapt.epochs == 0
+    assert demo.get_config("smoke").adapt.epochs == 2
+
+
+def test_clip_is_normalised_as_its_weights_were_whatever_the_preset():
+    assert demo.get_config("clip+released").augment.mean == VARIANTS["clip"]["augment.mean"]
+
+
+def test_a_contradiction_names_both_variants_the_key_and_both_values():
+    with pytest.raises(ValueError, match="contradict") as refusal:
+        demo.get_config("smoke+oracle+no_mma+no_cpa")
+    assert str(refusal.value) == (
+        "variants 'oracle' and 'no_cpa' contradict each other: config.adapt.labels is 'truth' in the one and 'fusion' "
+        "in the other; leave one of them out"
+    )
+
+
+def test_the_released_rate_of_the_source_contradicts_the_paper_s_too():
+    with pytest.raises(ValueError, match=r"'released' and 'paper' contradict"):
+        msvr310_to_wmveid863.get_config("released+paper")
+
+
+@pytest.mark.parametrize("name", ["no_cpa+no_cpa", "smoke+vit+smoke"])
+def test_a_variant_named_twice_is_refused(name):
+    with pytest.raises(ValueError, match=r"variant '(no_cpa|smoke)' is named twice"):
+        demo.get_config(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "near"), [("smok", "smoke"), ("no_cap+smoke", "no_cpa"), ("vit+clp", "clip")]
+)
+def test_a_misspelt_variant_is_answered_with_the_nearest(name, near):
+    with pytest.raises(ValueError, match=rf"did you mean {near}\?"):
+        demo.get_config(name)
+
+
+@pytest.mark.parametrize("name", ["smoke+", "+smoke", "smoke++vit", "smoke,vit", "SMOKE"])
+def test_what_is_no_variant_is_refused_with_the_list(name):
+    with pytest.raises(ValueError, match=r"is none of paper, released, .*; join several with \+"):
+        demo.get_config(name)

@@ -1,16 +1,15 @@
 """Draw the page: `python -m data_pipelines.contact_sheet --prepared data/prepared/wmveid863_256x128_1ac6c067`."""
 
 import sys
-from pathlib import Path
 
 from absl import app, flags, logging
 
-from data_pipelines.contact_sheet.page import write_page
+from data_pipelines.command_line import define_path, parse_flags
 from data_pipelines.printable import escape_on_streams
 from data_pipelines.records import DataError
 
-PREPARED = flags.DEFINE_string("prepared", None, "What data_pipelines.prepare wrote.", required=True)
-OUT = flags.DEFINE_string("out", "contact_sheet.html", "The page; one file, images included.")
+PREPARED = define_path("prepared", None, "What data_pipelines.prepare wrote.", required=True)
+OUT = define_path("out", "contact_sheet.html", "The page; one file, images included.")
 TRIPLES = flags.DEFINE_integer("triples", 12, "Random triples of each split.", lower_bound=0)
 IDENTITIES = flags.DEFINE_integer(
     "identities", 6, "Identities shown by camera, of each split.", lower_bound=0
@@ -20,14 +19,15 @@ SEED = flags.DEFINE_integer("seed", 0, "Of the choice.", lower_bound=0)
 
 def main(argv: list[str]) -> None:
     """Flags → page."""
+    from data_pipelines.contact_sheet.page import write_page  # slow to import
+
+    del argv
     escape_on_streams()
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected argument {argv[1]!r}; every option begins with --")
     logging.set_verbosity(logging.WARNING)  # TFDS tells of every table it opens
     try:
         write_page(
-            Path(PREPARED.value).expanduser().absolute(),
-            Path(OUT.value).expanduser(),
+            PREPARED.value.absolute(),
+            OUT.value,
             triples=TRIPLES.value,
             identities=IDENTITIES.value,
             seed=SEED.value,
@@ -38,4 +38,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)

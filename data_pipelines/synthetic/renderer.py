@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from data_pipelines.compilation import is_compiled
 from data_pipelines.synthetic.geometry import (
     Camera,
     Hits,
@@ -86,6 +87,11 @@ def render(shots: Shot, *, height: int = HEIGHT, width: int = WIDTH) -> tuple[Ar
     reflection = _reflected(hits, light, material, columns, texture, shots.weather)
     heat = _emitted(hits, light, material, columns, shots.finish.spots, shots.weather)
     return _develop(reflection, heat, material, shots.sensor, height=height, width=width)
+
+
+def has_drawn() -> bool:
+    """Whether this process has drawn something already, so that nothing is left to compile."""
+    return is_compiled(_bodies)
 
 
 _bodies = jax.jit(jax.vmap(nearest_bodies))

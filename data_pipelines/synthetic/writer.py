@@ -5,13 +5,16 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from itertools import repeat
 from pathlib import Path
 
+from data_pipelines.compilation import compiling
 from data_pipelines.progress import track
 from data_pipelines.records import DataError
 from data_pipelines.synthetic.domains import Domain
 from data_pipelines.synthetic.layouts import Item, files, plan
+from data_pipelines.synthetic.renderer import has_drawn
 from data_pipelines.synthetic.triples import images, shot
 
 BATCH = 8
@@ -98,7 +101,10 @@ def _write_items(
         return len(batch)
 
     def each_triple(pool: ThreadPoolExecutor) -> Iterator[None]:
-        yield from repeat(None, work(batches[0]))  # compiles once, before the threads would all do it
+        # Compiles once, before the threads would all do it.
+        with nullcontext() if has_drawn() else compiling("the renderer"):
+            first = work(batches[0])
+        yield from repeat(None, first)
         for done in pool.map(work, batches[1:]):
             yield from repeat(None, done)
 

@@ -13,6 +13,8 @@ from jaxtyping import Array, Bool
 from data_pipelines.loader import training_batches
 from data_pipelines.prepared import PreparedSplit
 from data_pipelines.progress import track
+from man_jax.engine.compilation import compiling, say
+from man_jax.engine.remaining import Phase, RunClock
 from man_jax.engine.sharding import local_rows, put_batch
 from man_jax.engine.state import TrainState
 from man_jax.engine.step import Batch, Step
@@ -20,6 +22,8 @@ from man_jax.objectives.total import Terms
 
 RUN_AHEAD = 2
 """Steps that may be under way before the host waits: enough to keep the device busy, few batches in memory."""
+
+STEP_NAMES: dict[Phase, str] = {"pretrain": "the pre-training step", "adapt": "the adaptation step"}
 
 
 def labelled_batches(
@@ -40,11 +44,18 @@ def labelled_batches(
 
 
 def train_epoch(
-    step: Step, state: TrainState, *domains: Iterable[Batch] | None, num_steps: int, description: str
+    step: Step,
+    state: TrainState,
+    *domains: Iterable[Batch] | None,
+    num_steps: int,
+    description: str,
+    phase: Phase = "pretrain",
+    clock: RunClock | None = None,
 ) -> tuple[TrainState, dict[str, float]]:
     """Run the step over the batches of one or two domains; the state after it and the mean of each loss term.
 
-    A domain that is None takes no part: the step is given None in its place.
+    A domain that is None takes no part: the step is given None in its place. The clock measures the steps of the
+    phase, and says once how long the run will take.
 
     Raises FloatingPointError if a term or the state is not finite, which no later step could mend.
     """
@@ -57,7 +68,10 @@ def train_epoch(
     )
     history: list[Terms] = []
     for batches in progress:
-        state, terms = step(state, *batches)
+        with compiling(step, STEP_NAMES[phase]) as seconds:
+            state, terms = step(state, *batches)
+        if clock is not None:
+            clock.compiled(phase, seconds())
         history.append(terms)
         if len(history) > RUN_AHEAD:
             past = history[-1 - RUN_AHEAD]
@@ -65,6 +79,8 @@ def train_epoch(
             if not np.isfinite(loss):
                 _refuse_broken(_broken(_means([past])), description)
             progress.set_postfix(loss=loss)
+            if clock is not None and clock.step(phase, len(history) - RUN_AHEAD):
+                say(f"{clock.words(int(state.step))}, as the first steps went")
     means = _means(history)
     # The terms are of before each update: what the last one did is seen in the state alone.
     _refuse_broken(_broken(means) + ([] if _is_finite(state) else ["the state"]), description)

@@ -13,6 +13,7 @@ from data_pipelines.prepared import PreparedSplit
 from data_pipelines.progress import track
 from data_pipelines.records import DataError
 from man_jax.engine.augment import Normalization, normalize
+from man_jax.engine.compilation import compiling
 from man_jax.engine.sharding import local_rows, put_batch, replicated
 from man_jax.networks.three_branch import ThreeBranch, Variables
 
@@ -62,7 +63,11 @@ def extract_table(
     )
     rows = local_rows(batch_size)
     # Kept on the device until all are under way: fetching each would wait for it.
-    tables = [extract(variables, put_batch(batch["images"][rows], mesh)) for batch in progress]
+    tables = []
+    for batch in progress:
+        images = put_batch(batch["images"][rows], mesh)
+        with compiling(extract, "the network that takes features"):
+            tables.append(extract(variables, images))
     modal, fused = zip(*tables, strict=True)
     return FeatureTable(
         modal=np.concatenate(jax.device_get(modal), axis=1)[:, : len(split)],

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from data_pipelines.datasets import FACTS
 from man_jax.config import Config, ConfigError, check_config
 from man_jax.engine.build import build_model, build_optimizer, build_state, build_step
+from man_jax.engine.compilation import compiling
 from man_jax.engine.sharding import batch_sharding, make_mesh, replicated
 from man_jax.engine.step import Batch
 
@@ -32,7 +33,9 @@ def step_footprint(config: Config) -> dict[str, Any]:
     state, batch = _placed(state, replicated(mesh)), _placed(batch, batch_sharding(mesh))
     batches = (None if config.adapt.protocol == "us" else batch, batch)
     start = time.monotonic()
-    compiled = build_step(config, model, optimizer, mesh).lower(state, *batches).compile()
+    step = build_step(config, model, optimizer, mesh)
+    with compiling(step, "the adaptation step"):
+        compiled = step.lower(state, *batches).compile()
     memory: Any = compiled.memory_analysis()
     held, new, scratch = (
         memory.argument_size_in_bytes,

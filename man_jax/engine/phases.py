@@ -58,7 +58,13 @@ def pretrain(setting: Setting, state: TrainState) -> TrainState:
         batches = _batches(setting, setting.source, plan, setting.source.identities)
         title = f"pre-training, epoch {epoch + 1}/{setting.pretrain_epochs}"
         state, row = train_epoch(
-            setting.pretrain_step, state, batches, num_steps=iterations, description=title
+            setting.pretrain_step,
+            state,
+            batches,
+            num_steps=iterations,
+            description=title,
+            phase="pretrain",
+            clock=setting.clock,
         )
         if epoch + 1 == setting.pretrain_epochs:
             row |= evaluate(setting, state)
@@ -89,7 +95,13 @@ def adapt(setting: Setting, state: TrainState) -> TrainState:
         )
         title = f"adaptation, epoch {epoch + 1}/{config.epochs}"
         state, losses = train_epoch(
-            setting.adapt_step, state, *batches, num_steps=config.iterations, description=title
+            setting.adapt_step,
+            state,
+            *batches,
+            num_steps=config.iterations,
+            description=title,
+            phase="adapt",
+            clock=setting.clock,
         )
         row |= losses
         if (epoch + 1) % setting.config.evaluation.every == 0 or epoch + 1 == config.epochs:
@@ -208,6 +220,7 @@ def _batches(setting: Setting, domain: Domain, plan, labels, reliable=None):
 def _finish_epoch(setting: Setting, state: TrainState, row: Row, *, epoch: int, phase: str) -> None:
     # The row first: a kill between the two repeats the epoch, whose old row is dropped at the restart.
     setting.writer.write(row, step=int(state.step), epoch=epoch, phase=phase)
-    figures = ", ".join(f"{name} {row[name]:.3g}" for name in REPORTED if name in row)
-    logging.info("%s, epoch %d: %s", phase, epoch, figures)
+    figures = [f"{name} {row[name]:.3g}" for name in REPORTED if name in row]
+    left = [words] if (words := setting.clock.words(int(state.step))) else []
+    logging.info("%s, epoch %d: %s", phase, epoch, ", ".join([*figures, *left]))
     save_state(setting.checkpoints, state, setting.about)

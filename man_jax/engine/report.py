@@ -65,6 +65,7 @@ def summarize(history: Sequence[dict[str, Any]]) -> dict[str, Any]:
         BEFORE[before["phase"]]: _figures(before),
         "adapted": _figures(adapted[-1]),
         "best_on_test": _figures(best) | {"epoch": best["epoch"]},
+        "valid_queries": int(adapted[-1].get("eval/valid_queries", 0)),
     }
 
 

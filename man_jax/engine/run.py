@@ -5,9 +5,21 @@ from pathlib import Path
 from typing import Any
 
 from man_jax.config import Config
+from man_jax.engine.checkpoint import has_checkpoint
+from man_jax.engine.metrics import SUMMARY_FILE
 from man_jax.engine.phases import adapt, pretrain
 from man_jax.engine.report import report
 from man_jax.engine.setting import first_state, open_setting
+
+
+def has_begun(workdir: Path) -> bool:
+    """Whether a run in `workdir` would go on rather than begin."""
+    return has_checkpoint(workdir)
+
+
+def is_finished(workdir: Path) -> bool:
+    """Whether a run has left its summary in `workdir`."""
+    return (workdir / SUMMARY_FILE).is_file()
 
 
 def run(config: Config, workdir: Path) -> dict[str, Any]:

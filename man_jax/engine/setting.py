@@ -32,6 +32,7 @@ from man_jax.engine.checkpoint import (
     restore_pretrained,
     restore_state,
 )
+from man_jax.engine.compilation import compiling
 from man_jax.engine.domains import Domain, open_domains
 from man_jax.engine.extract import Extract, make_extract
 from man_jax.engine.initial import InitialBackbone, place_backbone, read_backbone
@@ -39,6 +40,7 @@ from man_jax.engine.meaning import check_source, check_weights_of_run, meaning
 from man_jax.engine.metrics import MetricsWriter
 from man_jax.engine.processes import of_first_process
 from man_jax.engine.recovery import check_rows, move_aside, read_newest, warn_of
+from man_jax.engine.remaining import Plan, RunClock
 from man_jax.engine.sharding import make_mesh, put_replicated, replicated
 from man_jax.engine.state import TrainState, restart_optimizer
 from man_jax.engine.step import Step
@@ -75,6 +77,7 @@ class Setting:
     adapt_step: Step
     checkpoints: ocp.CheckpointManager
     writer: MetricsWriter
+    clock: RunClock
     backbone: InitialBackbone | None
     """What every branch of a new state starts from; None: drawn, or another run's weights."""
     about: Mapping[str, Any]
@@ -146,8 +149,26 @@ def open_setting(config: Config, workdir: Path) -> Setting:
         adapt_step=build_step(config, model, adapt_optimizer, mesh),
         checkpoints=open_checkpoints(workdir),
         writer=MetricsWriter(workdir, process_index=jax.process_index()),
+        clock=_clock(config, pretrain_iterations, source, target),
         backbone=backbone,
         about={"versions": versions(), "keys": meaning(config)},
+    )
+
+
+def _clock(config: Config, pretrain_iterations: int, source: Domain, target: Domain) -> RunClock:
+    alone = config.adapt.protocol == "us"
+    triples = len(target.data.train) + (0 if alone else len(source.data.train))
+    triples += (len(target.data.query) + len(target.data.gallery)) / config.evaluation.every
+    begun_elsewhere = config.pretrain.init_from or config.adapt.init_from
+    pretrain_epochs = 0 if begun_elsewhere else config.pretrain.epochs
+    return RunClock(
+        Plan(
+            pretrain_steps=pretrain_epochs * pretrain_iterations,
+            adapt_epochs=config.adapt.epochs,
+            adapt_iterations=config.adapt.iterations,
+            batches=1 if alone else 2,
+            features=triples / (config.batch.identities * config.batch.instances),
+        )
     )
 
 
@@ -194,7 +215,9 @@ def first_state(setting: Setting) -> TrainState:
         return state
     setting.writer.resume(-1)
     options = QUICK_COMPILATION if jax.default_backend() == "cpu" else None
-    state = jax.jit(setting.create, out_shardings=replicated(setting.mesh), compiler_options=options)()
+    create = jax.jit(setting.create, out_shardings=replicated(setting.mesh), compiler_options=options)
+    with compiling(create, "the drawing of a first state"):
+        state = create()
     if init_from := setting.config.pretrain.init_from:
         logging.info("starting from the pre-trained variables of %s", init_from)
         return restore_pretrained(Path(init_from).expanduser(), state, setting.mesh)

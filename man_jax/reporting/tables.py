@@ -7,6 +7,9 @@ from typing import Any
 COLUMNS = ("mAP", "R1", "R5", "R10", "mINP")
 CHOSEN_ON_TEST = "best_on_test"
 MISSING = "–"
+NOISE = "within noise"
+CLEAR = 2.0
+"""A gap is clear if it is more than this times the noise."""
 
 SEED_ROWS = ("source_only", "adapted", "oracle")
 SEED_COLUMNS = ("mAP", "R1")
@@ -35,11 +38,13 @@ def seeds_table(results: Sequence[Mapping[str, Any]]) -> str:
         gap closed = (adapted - source_only) / (oracle - source_only)
 
     The gap closed in the last row is that of the means, not the mean of the gaps, which small denominators
-    would rule. It is a dash where the oracle is missing or no better than source_only.
+    would rule. It is a dash where the oracle is missing or no better than source_only, and "within noise" where
+    oracle - source_only is at most twice its deviation over the seeds, or twice what one query is worth: a share
+    of such a gap would be a number without a meaning.
 
     Args:
         results: one mapping a seed: `{"seed": 0, "source_only": {"mAP": 0.3, "R1": 0.4}, "adapted": {...},
-            "oracle": {...}}`, in fractions.
+            "oracle": {...}, "valid_queries": 120}`, in fractions; the last may be missing.
 
     Raises:
         ValueError: no result, or a seed that occurs twice.
@@ -50,9 +55,11 @@ def seeds_table(results: Sequence[Mapping[str, Any]]) -> str:
     titles = [f"{row} {column}" for row in SEED_ROWS for column in SEED_COLUMNS]
     titles += [f"gap closed, {column}" for column in SEED_COLUMNS]
     lines = [_markdown_row(["seed", *titles]), _markdown_row(["---:"] * (len(titles) + 1))]
+    noise = {column: _noise(results, column) for column in SEED_COLUMNS}
     for result in results:
         figures = {(row, col): result.get(row, {}).get(col) for row in SEED_ROWS for col in SEED_COLUMNS}
-        lines.append(_markdown_row([str(result["seed"]), *map(_percent, figures.values()), *_gaps(figures)]))
+        cells = [str(result["seed"]), *map(_percent, figures.values()), *_gaps(figures, noise)]
+        lines.append(_markdown_row(cells))
     samples = {
         (row, column): [result.get(row, {}).get(column) for result in results]
         for row in SEED_ROWS
@@ -60,9 +67,9 @@ def seeds_table(results: Sequence[Mapping[str, Any]]) -> str:
     }
     means = {key: _mean(values) for key, values in samples.items()}
     lines.append(
-        _markdown_row(["**mean ± std**", *map(_mean_and_deviation, samples.values()), *_gaps(means)])
+        _markdown_row(["**mean ± std**", *map(_mean_and_deviation, samples.values()), *_gaps(means, noise)])
     )
-    return "\n".join(lines)
+    return "\n".join([*lines, *_noise_note(lines, noise)])
 
 
 def rows_table(results: Sequence[Mapping[str, Any]]) -> str:
@@ -91,15 +98,48 @@ def rows_table(results: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _gaps(figures: Mapping[tuple[str, str], float | None]) -> list[str]:
+def _gaps(figures: Mapping[tuple[str, str], float | None], noise: Mapping[str, float]) -> list[str]:
     """The share of the gap closed in percent, one string for each of `SEED_COLUMNS`."""
-    return [_percent(_gap_closed(*(figures[row, column] for row in SEED_ROWS))) for column in SEED_COLUMNS]
+    return [
+        _gap_closed(*(figures[row, column] for row in SEED_ROWS), noise=noise[column])
+        for column in SEED_COLUMNS
+    ]
 
 
-def _gap_closed(source_only: float | None, adapted: float | None, oracle: float | None) -> float | None:
+def _gap_closed(
+    source_only: float | None, adapted: float | None, oracle: float | None, *, noise: float
+) -> str:
     if source_only is None or adapted is None or oracle is None or oracle <= source_only:
-        return None
-    return (adapted - source_only) / (oracle - source_only)
+        return MISSING
+    if oracle - source_only <= CLEAR * noise:
+        return NOISE
+    return _percent((adapted - source_only) / (oracle - source_only))
+
+
+def _noise(results: Sequence[Mapping[str, Any]], column: str) -> float:
+    """By how much oracle - source_only may differ for no reason: over the seeds, or by one query of the fewest."""
+    gaps = [
+        result["oracle"][column] - result["source_only"][column]
+        for result in results
+        if all(result.get(row, {}).get(column) is not None for row in ("oracle", "source_only"))
+    ]
+    queries = [result["valid_queries"] for result in results if result.get("valid_queries")]
+    return max(
+        statistics.stdev(gaps) if len(gaps) > 1 else 0.0,
+        1 / min(queries) if queries else 0.0,
+    )
+
+
+def _noise_note(lines: Sequence[str], noise: Mapping[str, float]) -> list[str]:
+    """What "within noise" means, if the table says so."""
+    if not any(NOISE in line for line in lines):
+        return []
+    limits = " and ".join(f"{_percent(CLEAR * noise[column])} of {column}" for column in SEED_COLUMNS)
+    return [
+        "",
+        f"{NOISE}: oracle − source_only is at most {limits}, twice its deviation over the seeds or twice what one "
+        f"query is worth, so no share of it is given.",
+    ]
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

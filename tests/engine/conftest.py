@@ -10,6 +10,7 @@ from configs import default
 from man_jax.engine import phases
 from man_jax.engine.extract import FeatureTable
 from man_jax.engine.optimizer import make_optimizer
+from man_jax.engine.remaining import Plan, RunClock
 from man_jax.engine.sharding import make_mesh
 from man_jax.engine.state import Statistics
 from tests.engine.splits import new_domain
@@ -49,6 +50,7 @@ def setting(monkeypatch) -> SimpleNamespace:
         num_target=NUM_TARGET,
         mesh=make_mesh(jax.devices()[:1]),
         extract=None,
+        clock=RunClock(Plan(0, 1, 3, batches=2, features=1.0)),
         tables=tables,
         extracted=extracted,
     )

@@ -1,3 +1,6 @@
+import re
+from pathlib import Path
+
 import pytest
 
 from man_jax.reporting.tables import results_table, rows_table, seeds_table
@@ -58,6 +61,58 @@ def test_a_missing_oracle_shows_dashes_in_its_row_and_in_the_mean():
         [seed(0), {key: value for key, value in seed(1).items() if key != "oracle"}]
     ).splitlines()
     assert [cells(line)[5] for line in lines[3:]] == ["–", "–"]
+
+
+GAPS = slice(7, 9)
+
+
+def test_a_gap_within_the_spread_of_the_seeds_is_no_share():
+    # oracle - source_only: 0.02, 0.06, 0.10, whose deviation is 0.04
+    lines = seeds_table(
+        [seed(0, 0.30, 0.33, 0.32), seed(1, 0.30, 0.33, 0.36), seed(2, 0.30, 0.33, 0.40)]
+    ).splitlines()
+    assert [cells(line)[7] for line in lines[2:6]] == ["within noise", "within noise", "30.0", "within noise"]
+    assert lines[6:] == [
+        "",
+        "within noise: oracle − source_only is at most 8.0 of mAP and 8.0 of R1, twice its deviation over the seeds or "
+        "twice what one query is worth, so no share of it is given.",
+    ]
+
+
+@pytest.mark.parametrize(("queries", "shown"), [(24, "within noise"), (51, "50.0"), (None, "50.0")])
+def test_a_gap_of_no_more_than_two_queries_is_no_share(queries, shown):
+    one = seed(0, 0.30, 0.32, 0.34) | ({"valid_queries": queries} if queries else {})
+    assert cells(seeds_table([one]).splitlines()[2])[7] == shown
+
+
+def test_a_clear_gap_is_a_share_as_ever_and_the_table_ends_with_its_means():
+    lines = seeds_table(
+        [seed(0) | {"valid_queries": 120}, seed(1, 0.31) | {"valid_queries": 120}]
+    ).splitlines()
+    assert cells(lines[2])[GAPS] == ["25.0", "20.0"]
+    assert lines[-1].startswith("| **mean ± std** |")
+
+
+def test_the_demonstration_s_shares_are_those_of_the_readme():
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    rows = [cells(line) for line in text.splitlines() if re.match(r"\| \d \|", line)]
+    results = [
+        {"seed": int(row[0]), "valid_queries": 120}
+        | {
+            name: {"mAP": float(row[place]) / 100, "R1": float(row[place + 1]) / 100}
+            for place, name in ((1, "source_only"), (3, "adapted"), (5, "oracle"))
+        }
+        for row in rows
+    ]
+    lines = [cells(line) for line in seeds_table(results).splitlines()]
+    assert len(rows) == 5
+    assert len(lines) == 2 + 5 + 1  # no note
+    for row, line in zip(rows, lines[2:], strict=False):
+        assert line[:7] == row[:7]
+        # The published figures are rounded, and shares of them too.
+        assert [float(share) for share in line[GAPS]] == pytest.approx(
+            [float(share) for share in row[GAPS]], abs=0.6
+        )
 
 
 @pytest.mark.parametrize("results", [[], [seed(1), seed(1)]])

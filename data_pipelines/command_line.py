@@ -1,0 +1,88 @@
+"""What the flags of every command share: a path may begin with ~, and an error is one line that says what to write."""
+
+import difflib
+import os
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+from absl import flags
+
+flags.disclaim_key_flags()  # a flag belongs to the command that defines it
+
+REQUIRED = "must have a value other than None"
+KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
+
+
+class PathParser(flags.ArgumentParser):
+    """Text → Path, with the home folder in the place of ~; "" counts as not given."""
+
+    def parse(self, argument: str | Path) -> Path | None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The path; ValueError if the home folder is nobody's."""
+        return Path(expand_home(str(argument))) if str(argument) else None
+
+    def flag_type(self) -> str:
+        """What --helpxml says."""
+        return "path"
+
+
+def define_path(
+    name: str, default: str | None, description: str, *, required: bool = False
+) -> flags.FlagHolder[Any]:
+    """Define a flag whose value is a Path, or None."""
+    return flags.DEFINE(PathParser(), name, default, description, required=required)
+
+
+def expand_home(path: str) -> str:
+    """Put the home folder in the place of ~ or ~USER at the beginning; ValueError if that is nobody's."""
+    # Not by Path, which would drop the // of a URL.
+    expanded = os.path.expanduser(path)  # noqa: PTH111
+    if expanded.startswith("~"):
+        home = path.split("/")[0]
+        raise ValueError(f"there is no home folder {home}; write the path in full, or as ./{path}")
+    return expanded
+
+
+def parse_flags(argv: list[str]) -> list[str]:
+    """Parse the flags for `app.run`; what is wrong with them ends the command, one line for each."""
+    try:
+        rest = flags.FLAGS(argv)
+    except flags.UnrecognizedFlagError as error:
+        refuse([f"there is no flag --{error.flagname}; {_nearest(error.flagname)}"])
+    except flags.Error as error:
+        refuse([_plain(line) for line in str(error).splitlines() if line.strip()])
+    if len(rest) > 1:
+        refuse([f"unexpected argument {rest[1]!r}; every option begins with --, and {_own_flags()}"])
+    return rest
+
+
+def refuse(problems: list[str]) -> NoReturn:
+    """End the command with status 1 and a line for each problem."""
+    sys.exit("\n".join(f"error: {problem}" for problem in problems))
+
+
+def _own_names() -> list[str]:
+    return [flag.name for flag in flags.FLAGS.get_key_flags_for_module(sys.argv[0])]
+
+
+def _own_flags() -> str:
+    return f"there are {', '.join(f'--{name}' for name in _own_names())}"
+
+
+def _nearest(name: str) -> str:
+    near = difflib.get_close_matches(name.replace("-", "_"), _own_names(), n=1)
+    return f"did you mean --{near[0]}?" if near else _own_flags()
+
+
+def _plain(line: str) -> str:
+    """One line of absl, in plainer words where it quotes Python."""
+    flag, _, reason = line.removeprefix("flag ").partition(": ")
+    name = flag.removeprefix("--").partition("=")[0]
+    if name not in flags.FLAGS:
+        return line
+    known = flags.FLAGS[name]
+    if REQUIRED in reason:
+        return f"--{name} is missing: {known.help}"
+    if "invalid literal" in reason or "could not convert" in reason or "Non-boolean" in reason:
+        return f"{flag}: write {KINDS.get(known.flag_type(), known.flag_type())}"
+    return f"{flag}: {reason}"

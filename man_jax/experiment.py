@@ -1,0 +1,229 @@
+"""What stands behind --config: the experiment's file, its variant and the overrides, or one line for each mistake.
+
+ml_collections parses the same flags afterwards; it would end most of these mistakes with a traceback.
+"""
+
+import ast
+import difflib
+import importlib.util
+import inspect
+import os
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from absl import flags
+from ml_collections import ConfigDict
+
+from configs import default
+from man_jax.config import Config, ConfigError, flat
+
+FOLDER = Path(default.__file__).parent
+MOST_MISSING = 5
+"""Keys to name of those that an experiment lacks."""
+NO_EXPERIMENTS = {"__init__", "default", "variants"}
+
+
+class Override(NamedTuple):
+    """One --config.KEY=VALUE, as it was written; `text` is None if there is nothing behind it."""
+
+    key: str
+    text: str | None
+    negated: bool
+
+
+def check_experiment(argv: Sequence[str]) -> None:
+    """Refuse what --config and --config.KEY cannot mean; ConfigError with a line for each."""
+    named, overrides = _split(argv)
+    if not named:
+        raise ConfigError(f"--config is missing; name {_experiments()}")
+    if len(named) > 1:
+        raise ConfigError(
+            f"--config is given {len(named)} times ({', '.join(named)}); give it once, and overrides as "
+            f"--config.KEY=VALUE"
+        )
+    config = load_experiment(named[0])
+    problems = [problem for each in overrides if (problem := _override_problem(config, each))]
+    if problems:
+        raise ConfigError("\n".join(dict.fromkeys(problems)))
+
+
+def load_experiment(name: str) -> Config:
+    """Load PATH or PATH:VARIANT; ConfigError if there is no such experiment or it is not whole."""
+    path, colon, variant = name.partition(":")
+    module = _load(path)
+    if colon and not variant:
+        raise ConfigError(
+            f"--config {name}: nothing stands behind the colon; leave it out, or name a variant (configs/variants.py)"
+        )
+    get_config = getattr(module, "get_config", None)
+    if not callable(get_config):
+        raise ConfigError(f"--config {path}: it has no function get_config; name {_experiments()}")
+    arguments = (variant,) if colon else ()
+    try:
+        inspect.signature(get_config).bind(*arguments)
+    except TypeError:
+        what = "takes no variant; leave out the colon and what follows" if colon else "asks for a variant"
+        raise ConfigError(f"--config {name}: its get_config {what}") from None
+    try:
+        config: Any = get_config(*arguments)
+    except Exception as error:
+        raise ConfigError(_told(error, name, path)) from None
+    if not isinstance(config, ConfigDict):
+        raise ConfigError(
+            f"--config {path}: get_config returns {type(config).__name__}, not a ConfigDict; begin with "
+            f"configs.default.get_config() and return what it gave"
+        )
+    _check_keys(config, path)
+    return config
+
+
+def _split(argv: Sequence[str]) -> tuple[list[str], list[Override]]:
+    """The values of --config, and its overrides."""
+    named: list[str] = []
+    overrides: list[Override] = []
+    words = list(argv[1:])
+    for place, word in enumerate(words):
+        if word == "--":
+            break
+        name, equals, value = word.lstrip("-").partition("=")
+        if not word.startswith("-"):
+            continue
+        following = (
+            words[place + 1] if place + 1 < len(words) and not words[place + 1].startswith("--") else None
+        )
+        text = value if equals else following
+        if name == "config":
+            named.append(text or "")
+        elif name.startswith(("config.", "noconfig.")):
+            overrides.append(Override(name.partition(".")[2], text, name.startswith("no")))
+    return named, overrides
+
+
+def _load(path: str) -> ModuleType:
+    file = Path(path)
+    if not path:
+        raise ConfigError(f"--config has no value; name {_experiments()}")
+    if not file.is_file():
+        near = difflib.get_close_matches(file.stem, _stems(), n=1)
+        hint = f"did you mean {_shown(near[0])}? Otherwise name" if near else "name"
+        what = "is a folder" if file.is_dir() else "does not exist"
+        raise ConfigError(f"--config {path} {what}; {hint} {_experiments()}")
+    if file.suffix != ".py":
+        raise ConfigError(f"--config {path} is no Python file; name {_experiments()}")
+    spec = importlib.util.spec_from_file_location("experiment", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise ConfigError(_told(error, path, path)) from None
+    return module
+
+
+def _told(error: Exception, name: str, path: str) -> str:
+    """An error of an experiment's own code, with the line of its file."""
+    if isinstance(error, SyntaxError):
+        return f"--config {path}, line {error.lineno}: {error.msg}"
+    frames = traceback.extract_tb(error.__traceback__)
+    if isinstance(error, ValueError) and Path(frames[-1].filename).name == "variants.py":
+        return f"--config {name}: {error}"
+    lines = [frame.lineno for frame in frames if Path(frame.filename) == Path(path).absolute()]
+    place = f", line {lines[-1]}" if lines else ""
+    said = str(error).strip('"').splitlines()
+    return f"--config {path}{place}: {type(error).__name__}: {said[0] if said else ''}"
+
+
+def _check_keys(config: ConfigDict, path: str) -> None:
+    here, there = flat(config), flat(default.get_config())
+    missing = [f"config.{key}" for key in there if key not in here]
+    if len(missing) > MOST_MISSING:
+        missing[MOST_MISSING:] = [f"{len(missing) - MOST_MISSING} keys more"]
+    problems = [
+        *([f"it lacks {', '.join(missing)}; begin with configs.default.get_config()"] if missing else []),
+        *(
+            f"there is no key config.{key}; did you mean config.{_nearest(key, list(there))}?"
+            for key in here
+            if key not in there
+        ),
+        *(
+            f"config.{key} is {here[key]!r}; it must be {_kind(there[key])}"
+            for key in there
+            if key in here and type(here[key]) is not type(there[key])
+        ),
+    ]
+    if problems:
+        raise ConfigError(
+            "\n".join(f"--config {path}: {problem} (all keys: configs/default.py)" for problem in problems)
+        )
+
+
+def _override_problem(config: Config, override: Override) -> str | None:
+    key, text, negated = override
+    keys = flat(config)
+    if key not in keys:
+        if inside := [known for known in keys if known.startswith(f"{key}.")]:
+            return f"config.{key} is a group of keys; set one of them: {', '.join(f'config.{each}' for each in inside)}"
+        return (
+            f"there is no key config.{key}; did you mean config.{_nearest(key, list(keys))}? "
+            f"(all keys: configs/default.py)"
+        )
+    value = keys[key]
+    if isinstance(value, bool) and (negated or text is None):
+        return None
+    if negated:
+        return (
+            f"config.{key} is not true or false, so there is no --noconfig.{key}; write --config.{key}=VALUE"
+        )
+    if text is None or not _parses(text, value):
+        return f"config.{key} is {text or ''!r}; it must be {_kind(value)}"
+    return None
+
+
+def _parses(text: str, value: Any) -> bool:
+    """Whether ml_collections will read the text as a value of that one's type."""
+    parsers = {bool: flags.BooleanParser(), int: flags.IntegerParser(), float: flags.FloatParser()}
+    try:
+        if isinstance(value, tuple):
+            found = ast.literal_eval(text)
+            kinds = {int, float} if value and isinstance(value[0], int | float) else {str}
+            return isinstance(found, tuple) and {type(each) for each in found} <= kinds
+        if type(value) in parsers:
+            parsers[type(value)].parse(text)
+    except (ValueError, TypeError, SyntaxError):
+        return False
+    return True
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"""values in brackets with commas, e.g. "{value or ("R", "T")}\""""
+    kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+    return kinds.get(type(value), type(value).__name__)
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    """The key whose last part is most like that of `name`."""
+
+    def likeness(one: str, other: str) -> float:
+        return difflib.SequenceMatcher(None, one, other).ratio()
+
+    last = name.rpartition(".")[2]
+    return max(known, key=lambda key: (likeness(key.rpartition(".")[2], last), likeness(key, name)))
+
+
+def _stems() -> list[str]:
+    return sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in NO_EXPERIMENTS)
+
+
+def _shown(stem: str) -> str:
+    """The path of an experiment as it can be typed here."""
+    path = FOLDER / f"{stem}.py"
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def _experiments() -> str:
+    return f"one of {', '.join(map(_shown, _stems()))}"

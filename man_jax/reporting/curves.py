@@ -75,8 +75,8 @@ def draw_curves(
     if labels := named_series(adapt, LABELS):
         panels.append(partial(_draw_labels, curves=labels))
     for name, whole, its_rows in (
-        ("losses of the adaptation, times their weights", "total (Eq. 23)", adapt),
-        ("losses of the pre-training", "total (Eq. 21)", pretrain),
+        ("weighted losses of the adaptation (below: last epoch)", "total (Eq. 23)", adapt),
+        ("losses of the pre-training (below: last epoch)", "total (Eq. 21)", pretrain),
     ):
         if has_losses(its_rows):
             panels.append(partial(draw_losses, title=name, whole=whole, rows=its_rows, weights=factors))

@@ -65,7 +65,7 @@ def draw_losses(
             (up if height >= 0 else down)[epoch] += height
     if total.finite:
         marker = "D" if len(epochs) <= MOST_PARTED else None
-        label = f"{whole}: {total.values[-1]:.3g}"
+        label = _described(whole, 1.0, total.values[-1], 0.0)
         place.plot(*total, color="black", linewidth=1, marker=marker, markersize=3, label=label, zorder=4)
     broken = [epoch for series in [*terms.values(), total] for epoch in series.broken]
     begin_panel(place, title, broken)
@@ -90,6 +90,6 @@ def _described(label: str, weight: float, value: float, whole: float) -> str:
     """Such as "MMA (Eq. 20) × 0.8: 8.8, 21 %"; `value` is weighted."""
     factor = "" if weight == 1 else f" × {weight:g}"
     if not math.isfinite(value):
-        return f"{label}{factor}: no figure at last"
+        return f"{label}{factor}: not finite at last"
     share = f", {100 * abs(value) / whole:.0f} %" if whole else ""
     return f"{label}{factor}: {value:.3g}{share}"

@@ -8,11 +8,11 @@ from matplotlib.axes import Axes
 def begin_panel(place: Axes, title: str, broken: Iterable[int]) -> None:
     """Write a panel's title, and below it the epochs with a figure that is not finite."""
     epochs = sorted(set(broken))
-    place.set_title(title, fontsize=10, loc="left", pad=18 if epochs else 6)
+    place.set_title(title, fontsize=10, loc="left", pad=20 if epochs else 8)
     if epochs:
         place.text(
             0,
-            1.02,
+            1.03,
             f"not finite: epoch {told(epochs)}",
             transform=place.transAxes,
             fontsize=8,

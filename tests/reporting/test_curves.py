@@ -246,6 +246,14 @@ def test_negative_terms_go_down_from_0():
     assert place.get_ylim()[0] < -5.5
 
 
+def test_a_last_figure_that_is_not_finite_is_said_in_the_legend():
+    rows = [adapt_row(1), adapt_row(2, **{"loss/total": None, "loss/modality": None, "eval/mAP": None})]
+    figure = drawn(rows)
+    labels = legend_of(panels_of(figure)[LOSSES])
+    assert {"total (Eq. 23): not finite at last", "MMA (Eq. 20) × 0.8: not finite at last"} <= labels.keys()
+    assert "mAP not finite, R1 83.0 %" in figure._suptitle.get_text()
+
+
 def test_a_term_of_an_unknown_name_is_drawn_too():
     place = panels_of(drawn(history(2, **{"loss/new_term": 2.0})))[LOSSES]
     assert any(label.startswith("new term: 2, ") for label in legend_of(place))

@@ -262,3 +262,21 @@ def test_a_clip_reid_s_text_half_is_left_over_and_its_camera_embedding_is_not():
     }
     assert set(fit(theirs | rest, like, family="clip", grid=(2, 2)).unused) == set(rest)
     assert "the camera" in refusal(theirs | rest | {"cv_embed": MATRIX}, like=like, family="clip")
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "state_dict.module."])
+def test_a_whole_clip_s_text_half_is_left_over_wherever_it_is(prefix):
+    like = shapes_of(ViT(kind="clip", width=8, depth=1, heads=2))
+    theirs = behind("visual.", drawn(like, title="OpenAI", family="clip"))
+    text = (
+        "transformer.resblocks.0.ln_1.bias",
+        "token_embedding.weight",
+        "positional_embedding",
+        "logit_scale",
+    )
+    arrays = behind(
+        prefix, theirs | {name: np.ones(8) for name in (*text, "ln_final.bias", "text_projection")}
+    )
+    assert len(fit(arrays, like, family="clip", grid=(2, 2)).unused) == 6
+    message = refusal(arrays | {f"{prefix}adapter.weight": MATRIX}, like=like, family="clip")
+    assert f"1 left over: {prefix}adapter.weight" in message

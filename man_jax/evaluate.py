@@ -45,7 +45,7 @@ def main() -> None:
     from data_pipelines.builders import prepare_read
     from man_jax.engine.evaluation import extract_query_gallery, rank, retrieval_distances
     from man_jax.engine.metrics import replace_file
-    from man_jax.engine.report import draw_rankings
+    from man_jax.engine.ranking_picture import draw_rankings
     from man_jax.engine.sharding import make_mesh
     from man_jax.engine.trained import open_trained
     from man_jax.reporting.tables import results_table
@@ -86,7 +86,9 @@ def main() -> None:
     print(results_table(figures))
     if OUT.value and jax.process_index() == 0:
         out = OUT.value
-        draw_rankings(next(iter(distances.values())), data, out / "ranking.png", seed=config.seed)
+        row, first = next(iter(distances.items()))
+        title = f"{run}, {trained.description}, on {name}, by {row}"
+        draw_rankings(first, data, out / "ranking.png", seed=config.seed, title=title)
         about = {"run": str(run), "weights": trained.description, "dataset": name, "root": root}
         replace_file(out / "evaluation.json", json.dumps(about | {"figures": figures}, indent=2) + "\n")
         print(f"{out}: evaluation.json, and ranking.png of the first row")

@@ -20,6 +20,9 @@ from man_jax.networks.pretrained.hub import locate
 from man_jax.networks.three_branch import Variables, with_backbone
 from man_jax.networks.vit import ViT
 
+NAMED = 24
+"""So many arrays that are not used the log names; the heads of known code bases have fewer."""
+
 
 class InitialBackbone(NamedTuple):
     """The variables {params, batch_stats} that every branch starts from, and where they come from."""
@@ -48,11 +51,12 @@ def read_backbone(model: Config, image_size: tuple[int, int]) -> InitialBackbone
     except WeightsError as error:
         about = str(error) if path is None or str(path) in str(error) else f"{path}: {error}"
         raise ConfigError(f"config.model.pretrained: {about}") from None
-    unused = f"; not used: {listed(fitted.unused)}" if fitted.unused else ""
+    unused = f"; not used: {listed(fitted.unused, NAMED)}" if fitted.unused else ""
+    notes = "".join(f"; note: {note}" for note in fitted.notes)
     prefix = f" behind {fitted.prefix!r}" if fitted.prefix else ""
     return InitialBackbone(
         fitted.variables,
-        f"every branch starts from {path} (sha256 {_digest(path)}, names of {fitted.title}{prefix}){unused}",
+        f"every branch starts from {path} (sha256 {_digest(path)}, names of {fitted.title}{prefix}){unused}{notes}",
     )
 
 

@@ -1,27 +1,23 @@
 """What a finished run leaves for people: the summary, the curves, the ranking picture."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
-from data_pipelines.prepared import PreparedDataset
+from man_jax.config import Config
 from man_jax.engine.metrics import read_history, write_summary
 from man_jax.engine.phases import distances_on_target
+from man_jax.engine.ranking_picture import draw_rankings
 from man_jax.engine.setting import Setting
 from man_jax.engine.state import TrainState
+from man_jax.objectives.total import Objective, term_weights
 from man_jax.reporting.curves import curves_figure
-from man_jax.reporting.ranking_lists import ranking_figure
-from man_jax.retrieval.ranking import top_matches
 
 METRICS = ("mAP", "R1", "R5", "R10", "mINP")
 
 BEFORE = {"pretrain": "source_only", "start": "start"}
 """By phase, what the figures are called of the weights that adaptation begins with."""
-
-NUM_QUERIES, NUM_MATCHES = 6, 10
 
 
 def report(setting: Setting, state: TrainState) -> dict[str, Any]:
@@ -43,8 +39,15 @@ def report(setting: Setting, state: TrainState) -> dict[str, Any]:
     summary["compilations"] = {name: function._cache_size() for name, function in steps.items()}
     if jax.process_index() == 0:
         write_summary(setting.workdir, summary)
-        curves_figure(history, setting.workdir / "curves.png")
-        draw_rankings(distances, setting.target.data, setting.workdir / "ranking.png", seed=config.seed)
+        weights = term_weights(Objective(**config.loss))
+        curves_figure(history, setting.workdir / "curves.png", title=describe(config), weights=weights)
+        draw_rankings(
+            distances,
+            setting.target.data,
+            setting.workdir / "ranking.png",
+            seed=config.seed,
+            title=f"{describe(config)}, last epoch",
+        )
     return summary
 
 
@@ -69,30 +72,9 @@ def summarize(history: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def draw_rankings(distances: np.ndarray, data: PreparedDataset, path: Path, *, seed: int) -> None:
-    """A few queries, drawn by seed, with their nearest gallery triples after the removal rule (Fig. 9)."""
-    query, gallery = data.query, data.gallery
-    rng = np.random.default_rng(seed)
-    chosen = np.sort(rng.choice(len(query), size=min(NUM_QUERIES, len(query)), replace=False))
-    matches = top_matches(
-        distances[chosen],
-        query_pids=query.pids[chosen],
-        gallery_pids=gallery.pids,
-        query_groups=query.groups[chosen],
-        gallery_groups=gallery.groups,
-        k=NUM_MATCHES,
-    )
-    valid = matches >= 0
-    images = gallery.read(np.where(valid, matches, 0).ravel())
-    ranking_figure(
-        query.read(chosen),
-        images.reshape(*matches.shape, *images.shape[1:]),
-        gallery.pids[matches] == query.pids[chosen][:, None],
-        valid,
-        [f"pid {query.pids[i]}, camera {query.camids[i]}" for i in chosen],
-        path,
-        modalities=data.modalities,
-    )
+def describe(config: Config) -> str:
+    """Name a run by its experiment, its data and its seed, for the title of a figure."""
+    return f"{config.experiment}: {config.data.source.name} → {config.data.target.name}, seed {config.seed}"
 
 
 def _figures(row: dict[str, Any]) -> dict[str, float]:

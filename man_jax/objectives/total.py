@@ -46,6 +46,16 @@ class Objective(NamedTuple):
     modality_pairing: Pairing = "different"
 
 
+def term_weights(objective: Objective) -> dict[str, float]:
+    """The factor in the total (Eq. 23) of each term that has one, by the term's name; the others count once."""
+    return {
+        "memory": objective.memory_weight,
+        "domain_intra": objective.alpha,
+        "domain_inter": objective.alpha,
+        "modality": objective.beta,
+    }
+
+
 class Labelled(NamedTuple):
     """What the network says of a batch of one domain, and what it is to learn of it."""
 

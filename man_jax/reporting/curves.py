@@ -1,42 +1,66 @@
-"""Curves over a run's epochs, as in Fig. 3 and 6."""
+"""Curves over a run's epochs, as in Fig. 3 and 6: retrieval, pseudo-labels, and what the loss consists of."""
 
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from man_jax.reporting.canvas import DPI, save_figure
+from man_jax.reporting.canvas import DPI, drawable, save_figure, wrap
+from man_jax.reporting.loss_shares import draw_losses, has_losses
+from man_jax.reporting.panels import add_legend, begin_panel
+from man_jax.reporting.scales import percent_limits, set_epochs, set_heights
+from man_jax.reporting.series import Row, Series, merge_equal, named_series, touch
 
-ACCURACIES = {
+LABELS = {
     "labels/accuracy_R": "RGB",
     "labels/accuracy_N": "NIR",
     "labels/accuracy_T": "thermal",
     "labels/accuracy_F": "fused",
     "labels/accuracy_settled": "all, after CPA",
-    "labels/accuracy_reliable": "reliable, after CPA",
+    "labels/accuracy_reliable": "reliable, after CPA (Eq. 6)",
+    "labels/reliable": "share of reliable (Eq. 6)",
 }
 RETRIEVAL = {"eval/mAP": "mAP", "eval/R1": "R1"}
-STYLES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 1)))
-"""Lines differ by dash as well as by colour."""
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#000000", "#e69f00", "#56b4e9")
+"""Of Okabe and Ito, which colour-blind readers can tell apart."""
+STYLES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (2, 2)))
+MARKERS = "os^Dv*P"
+THIN, WIDER, NEAR = 1.4, 2.2, 0.8
+"""In points: a line is so much wider for each later one that comes nearer than `NEAR` percent, lest that hide it."""
+MOST_MARKED = 15
+PANEL = (5.0, 3.6)
+"""Width and height of a panel and its legend, in inches."""
 
-Series = tuple[list[int], list[float]]
-Row = Mapping[str, Any]
+Panel = Callable[[Axes], None]
 
 
-def curves_figure(history: Iterable[Row], path: str | os.PathLike[str]) -> None:
-    """Draw what a run's rows tell over its epochs as small multiples, and write a PNG atomically.
+def curves_figure(
+    history: Iterable[Row],
+    path: str | os.PathLike[str],
+    *,
+    title: str = "",
+    weights: Mapping[str, float] | None = None,
+) -> None:
+    """Draw what a run's rows tell over its epochs, and write a PNG atomically; see `draw_curves`."""
+    save_figure(draw_curves(history, title=title, weights=weights), path)
 
-    Retrieval on the target against the level before adaptation, the pseudo-labels' accuracy by modality, the share
-    of reliable samples, then every loss term: first of the adaptation, one panel each, then of the pre-training
-    in one. A panel without figures is left out; of several rows of an epoch the last one counts.
+
+def draw_curves(
+    history: Iterable[Row], *, title: str = "", weights: Mapping[str, float] | None = None
+) -> Figure:
+    """Draw what a run's rows tell over its epochs, in four panels at most.
+
+    Retrieval on the target beside its level before adaptation; the pseudo-labels' accuracy by modality and the share
+    of reliable samples; the terms of the loss, each times its weight, one upon the other, of the adaptation and of
+    the pre-training. A panel without figures is left out. Of several rows of an epoch the last one counts.
 
     Args:
         history: rows as `read_history` gives them, with "epoch" and "phase" (pretrain or adapt).
-        path: where the PNG goes; the folder is made.
+        title: experiment, data and seed; the last figures of retrieval are put below it.
+        weights: by the name of a term of the loss, its factor in the total (Eq. 23); 1 where there is none.
 
     Raises:
         ValueError: no row has a figure to draw.
@@ -44,83 +68,107 @@ def curves_figure(history: Iterable[Row], path: str | os.PathLike[str]) -> None:
     rows = list(history)
     pretrain = [row for row in rows if row.get("phase") == "pretrain"]
     adapt = [row for row in rows if row.get("phase") == "adapt"]
-    panels = [
-        ("retrieval on the target", _named_series(adapt, RETRIEVAL)),
-        ("accuracy of the pseudo-labels", _named_series(adapt, ACCURACIES)),
-        ("share of reliable samples", _named_series(adapt, {"labels/reliable": "reliable"})),
-        *((f"loss: {name}", {name: series}) for name, series in _losses(adapt).items()),
-        ("losses of the pre-training", _losses(pretrain)),
-    ]
-    panels = [(title, curves) for title, curves in panels if curves]
+    levels, factors = named_series(pretrain, RETRIEVAL), weights or {}
+    panels: list[Panel] = []
+    if retrieval := named_series(adapt, RETRIEVAL):
+        panels.append(partial(_draw_retrieval, curves=retrieval, levels=levels))
+    if labels := named_series(adapt, LABELS):
+        panels.append(partial(_draw_labels, curves=labels))
+    for name, whole, its_rows in (
+        ("weighted losses of the adaptation (below: last epoch)", "total (Eq. 23)", adapt),
+        ("losses of the pre-training (below: last epoch)", "total (Eq. 21)", pretrain),
+    ):
+        if has_losses(its_rows):
+            panels.append(partial(draw_losses, title=name, whole=whole, rows=its_rows, weights=factors))
     if not panels:
         raise ValueError(
             f"none of the {len(rows)} rows of history has a figure to draw, so there are no curves"
         )
-    num_columns = min(3, len(panels))
+    num_columns = min(2, len(panels))
     num_rows = math.ceil(len(panels) / num_columns)
-    figure = Figure(figsize=(4.4 * num_columns, 2.9 * num_rows), dpi=DPI, layout="constrained")
+    size = (PANEL[0] * num_columns, PANEL[1] * num_rows + 0.6)
+    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
+    _write_heading(figure, title, _outcome(adapt, retrieval, levels))
     places = figure.subplots(num_rows, num_columns, squeeze=False).ravel()
-    for place, (title, curves) in zip(places, panels, strict=False):
-        _draw_curves(place, title, curves, percent=not title.startswith("loss"))
-    if panels[0][0] == "retrieval on the target":
-        _draw_source_only_level(places[0], pretrain, list(panels[0][1]))
+    for place, draw in zip(places, panels, strict=False):
+        draw(place)
     for place in places[len(panels) :]:
         place.set_axis_off()
-    save_figure(figure, path)
+    return figure
 
 
-def _series(rows: Iterable[Row], key: str) -> Series:
-    """Epochs and values of one key, where it is there and not null; the last row of an epoch counts."""
-    values = {row["epoch"]: row[key] for row in rows if row.get(key) is not None and "epoch" in row}
-    return sorted(values), [values[epoch] for epoch in sorted(values)]
+def _write_heading(figure: Figure, title: str, outcome: str) -> None:
+    width = figure.get_figwidth() - 0.4
+    lines = [wrap(drawable(text), inches=width, size=11) for text in (title, outcome) if text]
+    if lines:
+        figure.suptitle("\n".join(lines), fontsize=11, x=0.015, ha="left", linespacing=1.4)
 
 
-def _named_series(rows: Sequence[Row], names: Mapping[str, str]) -> dict[str, Series]:
-    curves = {label: _series(rows, key) for key, label in names.items()}
-    return {label: series for label, series in curves.items() if series[0]}
+def _outcome(adapt: Sequence[Row], retrieval: Mapping[str, Series], levels: Mapping[str, Series]) -> str:
+    """One line: the last figures of retrieval, and those before adaptation."""
+    before = ", ".join(f"{label} {_percent(series)}" for label, series in levels.items())
+    if not retrieval:
+        return f"source only: {before}" if before and not adapt else ""
+    after = ", ".join(f"{label} {_percent(series)}" for label, series in retrieval.items())
+    epoch = max(series.epochs[-1] for series in retrieval.values())
+    return f"after epoch {epoch} of the adaptation: {after}" + (f" (source only: {before})" if before else "")
 
 
-def _losses(rows: Sequence[Row]) -> dict[str, Series]:
-    """Every loss term by its name for people, in the order of first appearance."""
-    keys = dict.fromkeys(key for row in rows for key in row if key.startswith("loss/"))
-    return _named_series(rows, {key: key.removeprefix("loss/").replace("_", " ") for key in keys})
+def _percent(series: Series) -> str:
+    value = series.values[-1]
+    return f"{100 * value:.1f} %" if math.isfinite(value) else "not finite"
 
 
-def _draw_curves(place: Axes, title: str, curves: Mapping[str, Series], *, percent: bool) -> None:
-    for number, (label, (epochs, values)) in enumerate(curves.items()):
-        shown = [100 * value for value in values] if percent else values
-        marker = "o" if len(epochs) <= 15 else None  # one epoch alone must be visible, forty must not clutter
-        style = STYLES[number % len(STYLES)]
-        place.plot(epochs, shown, label=label, linestyle=style, marker=marker, markersize=3, linewidth=1.6)
-    place.set_title(title, fontsize=10, loc="left")
-    place.set_xlabel("epoch", fontsize=9)
-    place.set_ylabel("%" if percent else "", fontsize=9)
-    place.tick_params(labelsize=8)
-    place.xaxis.set_major_locator(MaxNLocator(integer=True))
-    place.grid(alpha=0.3)
-    place.spines[["top", "right"]].set_visible(False)
-    if len(curves) > 3:  # too many to find a free corner
-        place.legend(fontsize=7.5, frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.2))
-    elif len(curves) > 1:
-        place.legend(fontsize=7.5, framealpha=0.85)
-
-
-def _draw_source_only_level(place: Axes, pretrain: Sequence[Row], labels: Sequence[str]) -> None:
-    """A dashed level for each drawn curve: its last value before the adaptation began."""
-    before = _named_series(pretrain, RETRIEVAL)
-    for line in list(place.get_lines()):
-        label = str(line.get_label())
-        if label in labels and label in before:
-            level = 100 * before[label][1][-1]
-            place.axhline(level, color=line.get_color(), linestyle=(0, (4, 3)), linewidth=1.1, alpha=0.8)
-            place.annotate(
-                f"{label}, source only",
-                (1, level),
-                xycoords=("axes fraction", "data"),
-                xytext=(-2, 2),
-                textcoords="offset points",
-                ha="right",
-                va="bottom",
-                fontsize=7,
+def _draw_retrieval(place: Axes, *, curves: Mapping[str, Series], levels: Mapping[str, Series]) -> None:
+    _draw_lines(place, "retrieval on the target", curves, order=list(RETRIEVAL.values()), merge=False)
+    shown = [100 * value for series in curves.values() for value in series.finite]
+    for line, (label, series) in zip(list(place.get_lines()), curves.items(), strict=True):
+        line.set_label(f"{label}, last: {_percent(series)}")
+        if label in levels:
+            level = 100 * levels[label].finite[-1]
+            shown.append(level)
+            place.axhline(
+                level,
                 color=line.get_color(),
+                linestyle=(0, (1, 2)),
+                linewidth=1.2,
+                label=f"{label}, source only: {level:.1f} %",
             )
+    set_heights(place, percent_limits(shown), unit="%")
+    add_legend(place, columns=2)
+
+
+def _draw_labels(place: Axes, *, curves: Mapping[str, Series]) -> None:
+    title = "pseudo-labels: accuracy, and share of reliable ones"
+    _draw_lines(place, title, curves, order=list(LABELS.values()), merge=True)
+    shown = [100 * value for series in curves.values() for value in series.finite]
+    set_heights(place, percent_limits(shown), unit="%")
+    add_legend(place, columns=2)
+
+
+def _draw_lines(
+    place: Axes, title: str, curves: Mapping[str, Series], *, order: Sequence[str], merge: bool
+) -> None:
+    """Draw percentages over epochs, each as its place in `order` says.
+
+    With `merge`, what is the same in every epoch is one line with all names: "fused = all, after CPA".
+    """
+    lines = merge_equal(curves) if merge else {(label,): series for label, series in curves.items()}
+    drawn = list(lines.values())
+    for number, (names, series) in enumerate(lines.items()):
+        look = order.index(names[0])
+        covering = sum(touch(series, later, NEAR / 100) for later in drawn[number + 1 :])
+        place.plot(
+            series.epochs,
+            series.scaled(100).values,
+            label=wrap(" = ".join(names), inches=0.4 * PANEL[0], size=8),
+            color=COLOURS[look],
+            linestyle=STYLES[look],
+            linewidth=THIN + WIDER * covering,
+            marker=MARKERS[look] if len(series.epochs) <= MOST_MARKED else None,
+            markersize=4.5,
+            clip_on=False,  # a line at 0 or 100 is whole
+            zorder=2 + 0.1 * number,
+        )
+    begin_panel(place, title, [epoch for series in curves.values() for epoch in series.broken])
+    set_epochs(place, sorted({epoch for series in curves.values() for epoch in series.epochs}))

@@ -104,8 +104,7 @@ def evaluate_ranking(
         valid = block.matches.any(axis=1)
         matches, rank = block.matches[valid], block.rank[valid]
         num_matches = matches.sum(axis=1)
-        precision = matches.cumsum(axis=1) / rank.clip(1)  # before the first kept entry the rank is still 0
-        precisions.append((precision * matches).sum(axis=1) / num_matches)
+        precisions.append(_average_precision(matches, rank))
         first_ranks.append(np.where(matches, rank, np.iinfo(rank.dtype).max).min(axis=1))
         last_precisions.append(num_matches / np.where(matches, rank, 0).max(axis=1))
     average_precision, first_rank = np.concatenate(precisions), np.concatenate(first_ranks)
@@ -119,6 +118,24 @@ def evaluate_ranking(
         num_valid=num_valid,
         num_skipped=len(labels.query_pids) - num_valid,
     )
+
+
+def average_precisions(
+    distances: ArrayLike,
+    *,
+    query_pids: ArrayLike,
+    gallery_pids: ArrayLike,
+    query_groups: ArrayLike,
+    gallery_groups: ArrayLike,
+) -> NDArray[np.floating]:
+    """AP of each query [Q] as `evaluate_ranking` means it, in fractions of 1; NaN where no match is left."""
+    labels = _Labels.checked(distances, query_pids, gallery_pids, query_groups, gallery_groups)
+    values = np.full(len(labels.query_pids), np.nan)
+    for block in _ranked_blocks(np.asarray(distances), labels, None):
+        valid = block.matches.any(axis=1)
+        places = block.start + np.flatnonzero(valid)
+        values[places] = _average_precision(block.matches[valid], block.rank[valid])
+    return values
 
 
 def top_matches(
@@ -183,6 +200,12 @@ def _ranked_blocks(distances: NDArray, labels: _Labels, block_size: int | None) 
         same_pid = known & (labels.gallery_pids[order] == labels.query_pids[block, None])
         kept = ~(same_pid & (labels.gallery_groups[order] == labels.query_groups[block, None]))
         yield _RankedBlock(start, order, kept, same_pid & kept, kept.cumsum(axis=1, dtype=np.int32))
+
+
+def _average_precision(matches: NDArray[np.bool_], rank: NDArray[np.int32]) -> NDArray[np.floating]:
+    """AP [b] of queries with a match each, from where their matches [b, G] stand."""
+    precision = matches.cumsum(axis=1) / rank.clip(1)  # before the first kept entry the rank is still 0
+    return (precision * matches).sum(axis=1) / matches.sum(axis=1)
 
 
 def _squared_norms(features: NDArray, side: str) -> NDArray:

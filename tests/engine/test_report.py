@@ -1,11 +1,7 @@
-"""What a finished run says of itself, from hand-written histories and distances."""
+"""What a finished run says of itself, from hand-written histories."""
 
-import numpy as np
-import pytest
-
-from man_jax.engine import report
-from man_jax.engine.report import METRICS, NUM_MATCHES, NUM_QUERIES, draw_rankings, summarize
-from tests.engine.splits import new_dataset, new_split
+from configs import default
+from man_jax.engine.report import METRICS, describe, summarize
 
 
 def row(phase: str, epoch: int, value: float | None, **others: float) -> dict:
@@ -35,31 +31,8 @@ def test_without_adaptation_the_source_model_is_all_there_is():
     assert found["best_on_test"]["epoch"] == 2
 
 
-@pytest.fixture
-def drawn(monkeypatch) -> list:
-    """What the figure is drawn of."""
-    told: list = []
-    monkeypatch.setattr(report, "ranking_figure", lambda *parts, **_: told.extend(parts))
-    return told
-
-
-def test_the_picture_shows_a_few_queries_with_their_nearest_triples_that_are_not_removed(drawn, tmp_path):
-    rng = np.random.default_rng(0)
-    query = new_split(rng.integers(0, 4, 20), camids=rng.integers(0, 3, 20), seed=1)
-    gallery = new_split(rng.integers(0, 4, 14), camids=rng.integers(0, 3, 14), seed=2)
-    distances = rng.random((20, 14))
-    draw_rankings(distances, new_dataset(query, query, gallery), tmp_path / "r.png", seed=0)
-    queries, matches, correct, valid, titles, _ = drawn
-    assert len(titles) == NUM_QUERIES < len(query)
-    for place in range(NUM_QUERIES):
-        (number,) = [i for i in range(20) if np.array_equal(query[i], queries[place])]
-        assert titles[place] == f"pid {query.pids[number]}, camera {query.camids[number]}"
-        nearest = [
-            j
-            for j in np.argsort(distances[number])
-            if (gallery.pids[j], gallery.camids[j]) != (query.pids[number], query.camids[number])
-        ][:NUM_MATCHES]
-        assert valid[place].tolist() == [rank < len(nearest) for rank in range(NUM_MATCHES)]
-        for rank, j in enumerate(nearest):
-            np.testing.assert_array_equal(matches[place, rank], gallery[j])
-            assert correct[place, rank] == (gallery.pids[j] == query.pids[number])
+def test_a_run_is_named_by_its_experiment_its_data_and_its_seed():
+    config = default.get_config()
+    config.update({"experiment": "demo-us", "seed": 3})
+    config.data.source.name, config.data.target.name = "rgbnt100", "wmveid863"
+    assert describe(config) == "demo-us: rgbnt100 → wmveid863, seed 3"

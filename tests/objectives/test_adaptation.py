@@ -14,6 +14,7 @@ from man_jax.objectives.total import (
     Objective,
     adaptation_loss,
     pretraining_loss,
+    term_weights,
     unsupervised_loss,
 )
 from tests.oracles import total as oracle
@@ -176,6 +177,15 @@ def test_each_term_and_the_total_are_those_of_the_formula(loss, formula, objecti
     moving, fixed = drawn(0)
     terms, _ = evaluate(value_and_slope, moving, fixed, objective=objective, loss=loss)
     assert_terms(terms, formula(moving, fixed, objective, at=moving))
+
+
+@every_reading
+@pytest.mark.parametrize("formula", [adaptation_formula, unsupervised_formula, pretraining_formula])
+def test_the_terms_times_their_weights_sum_to_the_total(formula, objective):
+    moving, fixed = drawn(0)
+    terms, weights = formula(moving, fixed, objective, at=moving), term_weights(objective)
+    total = float(terms.pop("total"))
+    assert sum(weights.get(name, 1.0) * float(term) for name, term in terms.items()) == pytest.approx(total)
 
 
 @every_reading

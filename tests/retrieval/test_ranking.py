@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from man_jax.retrieval.ranking import evaluate_ranking, rank_gallery, squared_distances, top_matches
+from man_jax.retrieval.ranking import (
+    average_precisions,
+    evaluate_ranking,
+    rank_gallery,
+    squared_distances,
+    top_matches,
+)
 
 
 def kept_list(distances, pid, group, gallery_pids, gallery_groups):
@@ -47,6 +53,16 @@ def random_case(seed, *, num_queries=7, num_gallery=12, ties=True):
         "gallery_groups": rng.integers(0, 3, num_gallery),
     }
     return distances.reshape(shape), labels
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_each_query_s_ap_is_that_of_the_plain_loops_and_none_where_no_match_is_left(seed):
+    distances, labels = random_case(seed, num_queries=9, num_gallery=6)
+    found = average_precisions(distances, **labels)
+    for i, value in enumerate(found):
+        alone = {name: row[i : i + 1] if name.startswith("query") else row for name, row in labels.items()}
+        expected = evaluate_by_loops(distances[i : i + 1], **alone)
+        assert np.isnan(value) if expected is None else value == pytest.approx(expected[0]["mAP"])
 
 
 @settings(deadline=None, max_examples=60)

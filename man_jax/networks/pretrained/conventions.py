@@ -5,10 +5,15 @@ what a network needs is asked of the file, and what is missing or left over has 
 """
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Literal, NamedTuple
 
 from man_jax.networks.pretrained.foreign import Foreign, Path
-from man_jax.networks.pretrained.resnet_names import huggingface_resnet, torchvision_resnet
+from man_jax.networks.pretrained.resnet_names import (
+    huggingface_resnet,
+    sequential_resnet,
+    torchvision_resnet,
+)
 from man_jax.networks.pretrained.transformer_names import (
     huggingface_clip,
     huggingface_vit,
@@ -28,10 +33,36 @@ class Convention(NamedTuple):
     """A name that every such file has, perhaps behind a prefix such as `module.`."""
     translate: Callable[[Path], Foreign]
     unneeded: tuple[str, ...]
-    """How names begin that belong to the library's network and not to ours: its classifier."""
+    """How names begin, in the network, that belong to the library's and not to ours: its classifier."""
     unless: str = ""
     """A name by which another network of the library is told from this one."""
+    beside: tuple[str, ...] = ()
+    """How names begin, beside the network and not in it, that belong to the library's other networks."""
+    note: str = ""
+    """What a user should know of weights with these names."""
 
+
+WITHOUT_RELU = (
+    "between bn1 and layer1 is one module, where we have ReLU and max-pooling; MMT, SpCL and cluster-contrast have no "
+    "ReLU there, so our features are not quite theirs before training"
+)
+CLIP_TEXT = (
+    "transformer.",
+    "token_embedding.",
+    "positional_embedding",
+    "ln_final.",
+    "text_projection",
+    "logit_scale",
+    "logit_bias",
+    "attn_mask",
+    "text.",
+    "text_encoder.",
+    "prompt_learner.",
+    "input_resolution",
+    "context_length",
+    "vocab_size",
+)
+"""OpenAI's and open_clip's other half; the last but three are those of CLIP-ReID."""
 
 CONVENTIONS = (
     Convention("torchvision or timm", "resnet", "layer1.0.conv1.weight", torchvision_resnet, ("fc.",)),
@@ -41,6 +72,23 @@ CONVENTIONS = (
         "embedder.embedder.convolution.weight",
         huggingface_resnet,
         ("classifier.",),
+    ),
+    Convention(
+        "positions in an nn.Sequential",
+        "resnet",
+        "4.0.conv1.weight",
+        partial(sequential_resnet, first_stage=4),
+        ("9.",),
+        unless="3.0.conv1.weight",
+    ),
+    Convention(
+        "positions in an nn.Sequential without ReLU",
+        "resnet",
+        "3.0.conv1.weight",
+        partial(sequential_resnet, first_stage=3),
+        (),
+        unless="2.0.conv1.weight",
+        note=WITHOUT_RELU,
     ),
     Convention(
         "timm", "vit", "patch_embed.proj.weight", timm_vit, ("head.", "pre_logits."), unless="norm_pre.weight"
@@ -65,7 +113,7 @@ CONVENTIONS = (
             "vision_model.embeddings.position_ids",
         ),
     ),
-    Convention("OpenAI", "clip", "ln_pre.weight", openai_clip, ("proj",)),
+    Convention("OpenAI", "clip", "ln_pre.weight", openai_clip, ("proj",), beside=CLIP_TEXT),
     Convention("timm", "clip", "norm_pre.weight", timm_vit, ("head.",)),
 )
 

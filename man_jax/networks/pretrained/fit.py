@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 from jax.tree_util import keystr, tree_flatten_with_path, tree_leaves_with_path, tree_unflatten
 
+from man_jax.networks.pretrained.beside import is_known, momentum_copy, own_name
 from man_jax.networks.pretrained.conventions import (
     CONVENTIONS,
     Convention,
@@ -30,7 +31,9 @@ class Fitted(NamedTuple):
     title: str
     prefix: str
     unused: tuple[str, ...]
-    """Names of the file that our network has no place for, a classifier's for one."""
+    """Names of the file that our network has no place for, a classifier's for one; without those of a copy."""
+    notes: tuple[str, ...] = ()
+    """What the user should know: that a copy of the network is left out, or that it differs from ours a little."""
 
 
 def fit(arrays: Arrays, like: Any, *, family: Family, grid: tuple[int, int] | None = None) -> Fitted:
@@ -38,7 +41,7 @@ def fit(arrays: Arrays, like: Any, *, family: Family, grid: tuple[int, int] | No
 
     The arrays take the types of `like`, whatever those of the file are.
 
-    Nothing of `like` may be missing in the file, and nothing of the same network be left over but its classifier.
+    Nothing of `like` may be missing in the file, and nothing be left over but heads and what a trainer keeps.
     A stem with one input channel is spread over our three, a third each: the network then sees the mean of the
     channels, which for a grey image is the image. Position embeddings are resampled to `grid`, the rows and columns
     of our patches; in the file they are those of a square image.
@@ -46,7 +49,7 @@ def fit(arrays: Arrays, like: Any, *, family: Family, grid: tuple[int, int] | No
     Raises:
         WeightsError: the file holds another network; the names that are missing, left over or mis-shaped are told.
     """
-    convention, prefix = _convention(arrays, family)
+    convention, prefix, copy = _convention(arrays, family)
     leaves, structure = tree_flatten_with_path(like)
     taken, missing, misshaped, unusable, found = set(), [], [], [], []
     for path, leaf in leaves:
@@ -69,20 +72,20 @@ def fit(arrays: Arrays, like: Any, *, family: Family, grid: tuple[int, int] | No
         elif foreign.zero_bias and np.any(arrays.get(bias := prefix + foreign.zero_bias, 0)):
             unusable.append(f"{bias} is not zero: a classifier's, not a projection's")
         found.append(array)
-    unused = sorted(arrays.keys() - taken)
-    foreign_parts = [
-        name for name in unused if name.startswith(prefix) and not _unneeded(name, prefix, convention)
-    ]
+    unused = sorted(name for name in arrays.keys() - taken if not copy or not name.startswith(copy))
     problems = {
         "missing": missing,
         "mis-shaped": misshaped,
         "unusable": unusable,
-        "left over": foreign_parts,
+        "left over": [name for name in unused if not _unneeded(name, arrays[name], prefix, convention)],
     }
     if any(problems.values()):
         _refuse_relative(arrays, convention, prefix)
-        _refuse(problems, convention.title)
-    return Fitted(tree_unflatten(structure, found), convention.title, prefix, tuple(unused))
+        _refuse(problems, convention.title, prefix)
+    notes = [f"{copy!r} is its running average and is left out"] if copy else []
+    notes += [convention.note] if convention.note else []
+    variables = tree_unflatten(structure, found)
+    return Fitted(variables, convention.title, prefix, tuple(unused), tuple(notes))
 
 
 def to_foreign(variables: Any, *, title: str, family: Family) -> Arrays:
@@ -105,22 +108,25 @@ def to_foreign(variables: Any, *, title: str, family: Family) -> Arrays:
     return arrays
 
 
-def listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str], shown: int = SHOWN) -> str:
     """The first few names, and how many more there are; counters of batches, which every norm has, come last."""
     names = sorted(names, key=lambda name: name.endswith(COUNTER))
-    rest = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {rest} more" if rest > 0 else "")
+    rest = len(names) - shown
+    return ", ".join(names[:shown]) + (f" and {rest} more" if rest > 0 else "")
 
 
 _BFLOAT16 = np.dtype("bfloat16")  # known to NumPy since jax, imported above, brings it
 
 
-def _convention(arrays: Arrays, family: Family) -> tuple[Convention, str]:
+def _convention(arrays: Arrays, family: Family) -> tuple[Convention, str, str]:
+    """Whose names the file has, the prefix of the network, and that of a running average beside it, or ""."""
     detected = detect(list(arrays))
     fitting = [(convention, prefix) for convention, prefix in detected if convention.family == family]
     if len(fitting) == 1:
-        return fitting[0]
+        return *fitting[0], ""
     if fitting:
+        if pair := momentum_copy([prefix for _, prefix in fitting]):
+            return next(convention for convention, prefix in fitting if prefix == pair[0]), *pair
         prefixes = ", ".join(repr(prefix) for _, prefix in fitting)
         raise WeightsError(
             f"the network is there {len(fitting)} times, under {prefixes}; save the one that is meant"
@@ -139,25 +145,33 @@ def _convention(arrays: Arrays, family: Family) -> tuple[Convention, str]:
 
 
 def _refuse_relative(arrays: Arrays, convention: Convention, prefix: str) -> None:
-    if convention.family == "resnet" and (what := relative(arrays, prefix)):
-        raise WeightsError(
-            f"it is a ResNet of a kind that is not built here: {what}; name weights of a plain ResNet-18, -34, "
-            f"-50, -101 or -152"
-        )
+    if what := relative(arrays, prefix, family=convention.family, translate=convention.translate):
+        raise WeightsError(what)
 
 
-def _refuse(problems: dict[str, list[str]], title: str) -> NoReturn:
+def _refuse(problems: dict[str, list[str]], title: str, prefix: str) -> NoReturn:
     told = "; ".join(
         f"{len(names)} {what}: {listed(sorted(names))}" for what, names in problems.items() if names
     )
+    inside = any(name.startswith(prefix) for name in problems["left over"])
+    if inside or any(names for what, names in problems.items() if what != "left over"):
+        raise WeightsError(
+            f"it is not the network of config.model (names of {title}): {told}; set config.model to the network of "
+            f"the file, or name another file"
+        )
     raise WeightsError(
-        f"it is not the network of config.model (names of {title}): {told}; set config.model to the network of the "
-        f"file, or name another file"
+        f"the network of config.model is there behind {prefix!r} (names of {title}), but beside it is more than the "
+        f"heads that are known here: {told}; if the network works without these, save it without them, otherwise name "
+        f"another file"
     )
 
 
-def _unneeded(name: str, prefix: str, convention: Convention) -> bool:
-    return name.endswith(COUNTER) or name.removeprefix(prefix).startswith(convention.unneeded)
+def _unneeded(name: str, array: np.ndarray, prefix: str, convention: Convention) -> bool:
+    if is_known(name, array, prefix):
+        return True
+    if name.startswith(prefix):
+        return name.endswith(COUNTER) or name.removeprefix(prefix).startswith(convention.unneeded)
+    return own_name(name, prefix).startswith(convention.beside)
 
 
 def _names(path: Any) -> Path:

@@ -13,6 +13,19 @@ def torchvision_resnet(path: Path) -> Foreign:
     return plain(".".join(theirs), leaf, convolution=True)
 
 
+def sequential_resnet(path: Path, *, first_stage: int) -> Foreign:
+    """`0.weight`, `1.bias`, `4.0.conv1.weight`: torchvision's modules in an nn.Sequential, named by their positions.
+
+    `first_stage`: the position of layer1, which tells how many modules without parameters are before it.
+    """
+    foreign = torchvision_resnet(path)
+    module, rest = foreign.names[0].split(".", 1)
+    place = {"conv1": 0, "bn1": 1}.get(module)
+    if place is None:
+        place = first_stage + int(module.removeprefix("layer")) - 1
+    return foreign._replace(names=(f"{place}.{rest}",))
+
+
 def huggingface_resnet(path: Path) -> Foreign:
     """`encoder.stages.0.layers.0.layer.0.convolution.weight`, `...shortcut.normalization.bias`."""
     *modules, leaf = path

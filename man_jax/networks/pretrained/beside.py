@@ -1,0 +1,63 @@
+"""What may lie beside a backbone in a file of weights: heads, as ReID code bases name them, and a trainer's things.
+
+Anything else that is left over may be a part of the backbone that our network lacks, so it is refused.
+"""
+
+import re
+
+import numpy as np
+
+HEADS = re.compile(
+    r"((\w+_)?(classifiers?|bottlenecks?|bnneck|bn_neck|neck|feat|features?_bn|feat_bn|heads?|fc|logits"
+    r"|projector|predictor|projection_head|pooler|prototypes)|embedding|embedding_layer|global_feat|proj_head"
+    r"|(global_|avg|gem_?)?pool(_layer|ing)?|arcface|cosface|circle)(\d+|_\w+)?"
+)
+"""Modules that read features or a backbone's last maps: torchreid, strong-baseline, fast-reid, TransReID, MMT, MoCo."""
+
+TRAINERS = re.compile(
+    r"optim\w*|(\w+_)?scheduler\w*|(grad_)?scaler|amp|epoch|iter(ation)?s?|(global_)?step|best_\w+|\w*rng\w*"
+    r"|criterion\w*|(\w+_)?loss\w*|(\w+_)?centers?|queue\w*|memory\w*|callbacks|loops|hyper_parameters|args|cfg"
+    r"|config|meta|metrics?|pixel_(mean|std)"
+)
+"""What training keeps beside a network: its optimiser, its losses, MoCo's queue, fast-reid's normalisation."""
+
+MOMENTUM_COPIES = {
+    "encoder_q": "encoder_k",
+    "base_encoder": "momentum_encoder",
+    "online_encoder": "target_encoder",
+}
+"""Of two networks that are trained as one, the one that is meant and its running average (MoCo, BYOL)."""
+
+
+def own_name(name: str, prefix: str) -> str:
+    """The name without the parts that it shares with the backbone's prefix.
+
+    Behind the prefix `model.backbone.`, `model.heads.weight` is `heads.weight`, `model.backbone.fc.bias` is `fc.bias`.
+    """
+    parts = name.split(".")
+    for shared in prefix.split(".")[:-1]:
+        if len(parts) < 2 or parts[0] != shared:
+            break
+        parts = parts[1:]
+    return ".".join(parts)
+
+
+def is_known(name: str, array: np.ndarray, prefix: str) -> bool:
+    """Whether what is left over is of a head or of a trainer, and not a part that the backbone needs.
+
+    A kernel wider than 1×1 looks at a neighbourhood, which no head of vectors does: it is not known, whatever its name.
+    """
+    part = own_name(name, prefix).split(".")[0]
+    if TRAINERS.fullmatch(part):
+        return True
+    return HEADS.fullmatch(part) is not None and (array.ndim < 4 or set(array.shape[2:]) == {1})
+
+
+def momentum_copy(prefixes: list[str]) -> tuple[str, str] | None:
+    """(the prefix that is meant, that of its running average), if two prefixes differ by such a pair of names."""
+    for kept, copy in MOMENTUM_COPIES.items():
+        for prefix in prefixes:
+            other = ".".join(copy if part == kept else part for part in prefix.split("."))
+            if other != prefix and sorted(prefixes) == sorted([prefix, other]):
+                return prefix, other
+    return None

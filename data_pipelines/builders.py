@@ -1,7 +1,6 @@
 """A data set made ready for training: read, verified, written once, and found ready from then on."""
 
 import contextlib
-import errno
 import hashlib
 import io
 import os
@@ -13,6 +12,7 @@ from absl import logging
 
 from data_pipelines.checks import check_queries
 from data_pipelines.datasets import read
+from data_pipelines.disk import DiskError, refusal
 from data_pipelines.examination import image_warnings
 from data_pipelines.images import DEEP_RANGE, check_deep_range
 from data_pipelines.locks import exclusive
@@ -24,21 +24,9 @@ from data_pipelines.prepared import (
     read_fingerprint,
     read_table,
 )
-from data_pipelines.records import DataError, Dataset
+from data_pipelines.records import Dataset
 from data_pipelines.shards import Triples, fingerprint
 from data_pipelines.verification import LEDGER, FileReport, raise_faults, verify
-
-_DISK_REFUSES = (
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EROFS,
-    errno.EACCES,
-    errno.EPERM,
-    errno.ENOTDIR,
-    errno.EEXIST,
-    errno.EFBIG,
-)
-"""Failures of the place that is written to, which the user can put right; anything else is a traceback."""
 
 __all__ = ["PreparedDataset", "PreparedSplit", "load", "prepare", "prepare_dataset", "verify_once"]
 
@@ -117,7 +105,7 @@ def _is_finished(prepared_dir: Path, dataset: Dataset, deep_range: tuple[int, in
 
 @contextlib.contextmanager
 def _workshop(dataset: Dataset, data_dir: Path, image_size: tuple[int, int]) -> Iterator[None]:
-    """The folder of this preparation, for one process at a time; what the disk refuses becomes a DataError."""
+    """The folder of this preparation, for one process at a time; what the disk refuses becomes a DiskError."""
     if min(image_size) < 1:
         raise ValueError(f"image_size (H, W) must be positive, got {image_size}; MAN uses (256, 128)")
     try:
@@ -125,22 +113,14 @@ def _workshop(dataset: Dataset, data_dir: Path, image_size: tuple[int, int]) -> 
         with exclusive(data_dir):
             yield
     except (OSError, RuntimeError) as error:
-        if (reason := _refusal(error)) is None:
+        if (number := refusal(error)) is None:
             raise
         num_triples = sum(map(len, dataset.splits.values()))
         num_bytes = num_triples * len(dataset.modalities) * 3 * image_size[0] * image_size[1]
-        raise DataError(
-            f"{data_dir}: cannot be written ({reason}); up to {num_bytes / 2**20:,.0f} MiB are needed. Free "
-            f"space or choose another folder; nothing there looks finished, and the same command goes on"
+        raise DiskError(
+            f"{data_dir}: cannot be written ({os.strerror(number)}); up to {num_bytes / 2**20:,.0f} MiB are needed. "
+            f"Free space or choose another folder; nothing there looks finished, and the same command goes on"
         ) from error
-
-
-def _refusal(error: Exception) -> str | None:
-    """What the disk refused, if that is what went wrong."""
-    # array_record raises RuntimeError, which tells the cause in words only.
-    codes = [error.errno] if isinstance(error, OSError) else _DISK_REFUSES
-    reasons = [os.strerror(code) for code in codes if code in _DISK_REFUSES]
-    return next((reason for reason in reasons if reason in str(error)), None)
 
 
 def preparation_folder(

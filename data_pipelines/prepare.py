@@ -15,6 +15,7 @@ from absl import app, flags, logging
 from data_pipelines import builders
 from data_pipelines.checks import check_queries
 from data_pipelines.datasets import FACTS, READERS, read
+from data_pipelines.ending import orderly_end
 from data_pipelines.examination import count_table, count_warnings, image_warnings
 from data_pipelines.images import DEEP_RANGE, check_deep_range
 from data_pipelines.records import DataError
@@ -79,4 +80,5 @@ def _numbers(flag: str, text: str, example: str, *, least: int) -> tuple[int, in
 
 
 if __name__ == "__main__":
-    app.run(main)
+    with orderly_end():
+        app.run(main)

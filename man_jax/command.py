@@ -8,6 +8,7 @@ from pathlib import Path
 
 from absl import app, flags, logging
 
+from data_pipelines.ending import orderly_end
 from data_pipelines.records import DataError
 from man_jax.config import Config, ConfigError
 from man_jax.engine.workdir import WorkdirError
@@ -28,7 +29,8 @@ def run_command(main: Callable[[], None]) -> None:
 
     if "config" in flags.FLAGS:
         flags.mark_flag_as_required("config")
-    app.run(guarded, flags_parser=parse_command)
+    with orderly_end():
+        app.run(guarded, flags_parser=parse_command)
 
 
 def parse_command(argv: list[str]) -> list[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from absl import app, flags, logging
 
 from data_pipelines.contact_sheet.page import write_page
+from data_pipelines.ending import orderly_end
 from data_pipelines.records import DataError
 
 PREPARED = flags.DEFINE_string("prepared", None, "What data_pipelines.prepare wrote.", required=True)
@@ -36,4 +37,5 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    with orderly_end():
+        app.run(main)

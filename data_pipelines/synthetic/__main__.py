@@ -4,6 +4,7 @@ from pathlib import Path
 
 from absl import app, flags
 
+from data_pipelines.ending import orderly_end
 from data_pipelines.records import DataError
 from data_pipelines.synthetic.contact_sheet import write_contact_sheet
 from data_pipelines.synthetic.domains import DOMAINS
@@ -52,4 +53,5 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    with orderly_end():
+        app.run(main)

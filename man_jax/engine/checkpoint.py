@@ -10,7 +10,9 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jax.sharding import Mesh
 
+from data_pipelines.disk import writing
 from man_jax.config import ConfigError
+from man_jax.engine.saving import saving
 from man_jax.engine.sharding import put_replicated, replicated
 from man_jax.engine.state import Statistics, TrainState
 from man_jax.networks.three_branch import Variables
@@ -29,14 +31,23 @@ def open_checkpoints(workdir: Path, *, keep: int = 2) -> ocp.CheckpointManager:
     options = ocp.CheckpointManagerOptions(
         max_to_keep=keep, cleanup_tmp_directories=True, enable_async_checkpointing=False
     )
-    return ocp.CheckpointManager((workdir / CHECKPOINTS).absolute(), options=options)
+    with writing(workdir / CHECKPOINTS):
+        return ocp.CheckpointManager((workdir / CHECKPOINTS).absolute(), options=options)
 
 
 def save_state(checkpoints: ocp.CheckpointManager, state: TrainState) -> None:
-    """Save the state under its own step, once."""
+    """Save the state under its own step, once; DiskError if the disk refuses."""
     step = int(state.step)
     if checkpoints.latest_step() != step:
-        checkpoints.save(step, args=ocp.args.StandardSave(state))
+        folder = Path(checkpoints.directory)
+        with saving(folder, inside=folder):
+            checkpoints.save(step, args=ocp.args.StandardSave(state))
+
+
+def last_saved(workdir: Path) -> int | None:
+    """The step of the last checkpoint; None if there is none. May be asked while another thread saves."""
+    steps = [int(path.name) for path in (workdir / CHECKPOINTS).glob("*") if path.name.isdigit()]
+    return max(steps, default=None)
 
 
 def restore_state(checkpoints: ocp.CheckpointManager, step: int, like: TrainState, mesh: Mesh) -> TrainState:
@@ -46,9 +57,13 @@ def restore_state(checkpoints: ocp.CheckpointManager, step: int, like: TrainStat
 
 
 def save_pretrained(workdir: Path, state: TrainState) -> None:
-    """Keep what pre-training learnt, for other runs' `config.pretrain.init_from`: all but the target's columns."""
-    with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save((workdir / PRETRAINED).absolute(), _source_part(state), force=True)
+    """Keep what pre-training learnt, for other runs' `config.pretrain.init_from`: all but the target's columns.
+
+    DiskError if the disk refuses.
+    """
+    folder = workdir / PRETRAINED
+    with saving(folder, inside=workdir), ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(folder.absolute(), _source_part(state), force=True)
 
 
 def find_pretrained(workdir: Path) -> Path:

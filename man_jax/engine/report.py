@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from data_pipelines.disk import require_folder, writing
 from data_pipelines.prepared import PreparedDataset
 from man_jax.engine.metrics import read_history, write_summary
 from man_jax.engine.phases import distances_on_target
@@ -22,7 +23,12 @@ NUM_QUERIES, NUM_MATCHES = 6, 10
 
 
 def report(setting: Setting, state: TrainState) -> dict[str, Any]:
-    """Write summary.json, curves.png and ranking.png below the work directory; return the summary."""
+    """Write summary.json, curves.png and ranking.png below the work directory; return the summary.
+
+    DiskError if the disk refuses; the same command writes all of them again.
+    """
+    with writing(setting.workdir):
+        require_folder(setting.workdir)
     history = read_history(setting.workdir)
     config = setting.config
     # A path or name, as configured; the log has the file's digest.
@@ -39,7 +45,8 @@ def report(setting: Setting, state: TrainState) -> dict[str, Any]:
     summary["compilations"] = {name: function._cache_size() for name, function in steps.items()}
     if jax.process_index() == 0:
         write_summary(setting.workdir, summary)
-        curves_figure(history, setting.workdir / "curves.png")
+        with writing(setting.workdir / "curves.png"):
+            curves_figure(history, setting.workdir / "curves.png")
         draw_rankings(distances, setting.target.data, setting.workdir / "ranking.png", seed=config.seed)
     return summary
 
@@ -77,15 +84,16 @@ def draw_rankings(distances: np.ndarray, data: PreparedDataset, path: Path, *, s
     )
     valid = matches >= 0
     images = gallery.read(np.where(valid, matches, 0).ravel())
-    ranking_figure(
-        query.read(chosen),
-        images.reshape(*matches.shape, *images.shape[1:]),
-        gallery.pids[matches] == query.pids[chosen][:, None],
-        valid,
-        [f"pid {query.pids[i]}, camera {query.camids[i]}" for i in chosen],
-        path,
-        modalities=data.modalities,
-    )
+    with writing(path):
+        ranking_figure(
+            query.read(chosen),
+            images.reshape(*matches.shape, *images.shape[1:]),
+            gallery.pids[matches] == query.pids[chosen][:, None],
+            valid,
+            [f"pid {query.pids[i]}, camera {query.camids[i]}" for i in chosen],
+            path,
+            modalities=data.modalities,
+        )
 
 
 def _figures(row: dict[str, Any]) -> dict[str, float]:

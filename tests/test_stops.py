@@ -36,7 +36,6 @@ FULL_AT = {
     "metrics.jsonl": Moment("man_jax.engine.metrics:MetricsWriter.write", 1, 0),
     "checkpoints": Moment("man_jax.engine.phases:save_state", 1, 3000),
     "summary.json": Moment("man_jax.engine.report:write_summary", 1, 10),
-    "curves.png": Moment("man_jax.engine.report:curves_figure", 1, 5000),
     "ranking.png": Moment("man_jax.engine.report:ranking_figure", 1, 5000),
 }
 """What does not fit if no file can grow beyond so many bytes from that call on."""
@@ -89,7 +88,7 @@ def stopped(starts, trees, tmp_path_factory) -> Stopped:
         if moment.place == "man_jax.engine.epoch:put_batch":  # amid pre-training
             for what in ("metrics.jsonl", "checkpoints"):
                 refusals[what] = starts.start("man_jax.train", *words, moment=FULL_AT[what])
-    for what in FULL_AT.keys() - refusals.keys():
+    for what in list(FULL_AT)[len(refusals) :]:
         refusals[what] = starts.start("man_jax.train", *words, moment=FULL_AT[what])
     signals.append((moments[-1], starts.start("man_jax.train", *words, moment=moments[-1])))
     return Stopped(workdir, signals, refusals, starts.start("man_jax.train", *words))

@@ -10,6 +10,9 @@ from absl import logging
 
 from data_pipelines.disk import require_folder, writing
 
+TELLERS = {"orbax", "asyncio"}
+"""Packages whose errors are raised too."""
+
 
 @contextmanager
 def saving(folder: Path, *, inside: Path) -> Iterator[None]:
@@ -26,19 +29,23 @@ def saving(folder: Path, *, inside: Path) -> Iterator[None]:
 @contextmanager
 def _quiet_failure() -> Iterator[None]:
     """Keep threads of a save that fails from writing their tracebacks; afterwards too, since they end later."""
-    logger, hook = logging.get_absl_logger(), sys.unraisablehook
+    loggers = (logging.get_absl_logger(), standard_logging.getLogger("asyncio"))
+    hook = sys.unraisablehook
 
     def unraisable(raised: "sys.UnraisableHookArgs") -> None:
         # Tensorstore finishes its writes for an event loop that ended with the error.
         if str(raised.exc_value) != "Event loop is closed":
             hook(raised)
 
-    logger.addFilter(_is_not_told_by_an_exception)
+    for logger in loggers:
+        logger.addFilter(_is_not_told_by_an_exception)
     sys.unraisablehook = unraisable
     yield
     sys.unraisablehook = hook
-    logger.removeFilter(_is_not_told_by_an_exception)
+    for logger in loggers:
+        logger.removeFilter(_is_not_told_by_an_exception)
 
 
 def _is_not_told_by_an_exception(record: standard_logging.LogRecord) -> bool:
-    return record.levelno < standard_logging.ERROR or "orbax" not in Path(record.pathname).parts
+    # Asyncio's: several writes of one save fail, and Orbax waits for the first only.
+    return record.levelno < standard_logging.ERROR or not TELLERS & set(Path(record.pathname).parts)

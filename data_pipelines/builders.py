@@ -1,7 +1,6 @@
 """A data set made ready for training: read, verified, written once, and found ready from then on."""
 
 import contextlib
-import errno
 import hashlib
 import io
 import os
@@ -15,6 +14,7 @@ from data_pipelines.checks import check_queries, gathered_warnings
 from data_pipelines.contents import FILE as CONTENTS_FILE
 from data_pipelines.contents import write_contents
 from data_pipelines.datasets import read
+from data_pipelines.disk import DiskError, refusal
 from data_pipelines.examination import image_warnings, name_option
 from data_pipelines.folders import shortlist
 from data_pipelines.images import DEEP_RANGE, FILTER, check_deep_range
@@ -31,21 +31,6 @@ from data_pipelines.records import DataError, Dataset
 from data_pipelines.room import check_image_size, check_name, check_place, needed_bytes, room_warnings
 from data_pipelines.shards import Triples, fingerprint
 from data_pipelines.verification import LEDGER, FileReport, raise_faults, verify
-
-_DISK_REFUSES = (
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EROFS,
-    errno.EACCES,
-    errno.EPERM,
-    errno.ENOTDIR,
-    errno.EEXIST,
-    errno.EFBIG,
-    errno.ENAMETOOLONG,
-    errno.ENOENT,
-    errno.ELOOP,
-)
-"""Failures of the place that is written to, which the user can put right; anything else is a traceback."""
 
 __all__ = [
     "PreparedDataset",
@@ -216,18 +201,18 @@ def _is_finished(
 
 @contextlib.contextmanager
 def _workshop(dataset: Dataset, data_dir: Path, image_size: tuple[int, int]) -> Iterator[None]:
-    """The folder of this preparation, for one process at a time; what the disk refuses becomes a DataError."""
+    """The folder of this preparation, for one process at a time; what the disk refuses becomes a DiskError."""
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
         with exclusive(data_dir):
             yield
     except (OSError, RuntimeError) as error:
-        if (reason := _refusal(error)) is None:
+        if (number := refusal(error)) is None:
             raise
         num_bytes = needed_bytes(dataset, image_size)
-        raise DataError(
-            f"{data_dir}: cannot be written ({reason}); up to {num_bytes / 2**20:,.0f} MiB are needed. Free "
-            f"space or choose another folder; nothing there looks finished, and the same command goes on"
+        raise DiskError(
+            f"{data_dir}: cannot be written ({os.strerror(number)}); up to {num_bytes / 2**20:,.0f} MiB are needed. "
+            f"Free space or choose another folder; nothing there looks finished, and the same command goes on"
         ) from error
 
 
@@ -237,14 +222,6 @@ def _has_changed(report: FileReport) -> bool:
     except OSError:
         return True
     return (status.st_size, status.st_mtime_ns) != (report.size, report.modified)
-
-
-def _refusal(error: Exception) -> str | None:
-    """What the disk refused, if that is what went wrong."""
-    # array_record raises RuntimeError, which tells the cause in words only.
-    codes = [error.errno] if isinstance(error, OSError) else _DISK_REFUSES
-    reasons = [os.strerror(code) for code in codes if code in _DISK_REFUSES]
-    return next((reason for reason in reasons if reason in str(error)), None)
 
 
 def preparation_folder(

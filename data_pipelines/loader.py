@@ -8,6 +8,7 @@ import grain
 import numpy as np
 from absl import flags
 
+from data_pipelines.interruption import shield_children
 from data_pipelines.prepared import PreparedSplit
 
 Batch = dict[str, np.ndarray]
@@ -59,6 +60,7 @@ def _read_ahead(num_batches: int, batch: Callable[[int], Batch], workers: int) -
         .to_iter_dataset(grain.ReadOptions(num_threads=READ_THREADS, prefetch_buffer_size=READ_AHEAD))
     )
     if workers:
+        shield_children()
         if not flags.FLAGS.is_parsed():
             flags.FLAGS.mark_as_parsed()  # grain hands absl's flags to its workers; outside absl.app none are
         dataset = dataset.mp_prefetch(

@@ -19,15 +19,16 @@ def map_in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> I
     num_threads = os.cpu_count() or 1
     todo = iter(items)
     waiting: collections.deque[Future[Result]] = collections.deque()
-    with ThreadPoolExecutor(num_threads) as pool:
-        try:
-            # Few at a time: a data set does not fit into memory as futures.
-            for item in itertools.islice(todo, 4 * num_threads):
+    pool = ThreadPoolExecutor(num_threads)
+    try:
+        # Few at a time: a data set does not fit into memory as futures.
+        for item in itertools.islice(todo, 4 * num_threads):
+            waiting.append(pool.submit(function, item))
+        while waiting:
+            result = waiting.popleft().result()
+            for item in itertools.islice(todo, 1):
                 waiting.append(pool.submit(function, item))
-            while waiting:
-                result = waiting.popleft().result()
-                for item in itertools.islice(todo, 1):
-                    waiting.append(pool.submit(function, item))
-                yield result
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            yield result
+    finally:
+        # Not waited for: after an error this may be run by one of these threads, which cannot wait for itself.
+        pool.shutdown(wait=False, cancel_futures=True)

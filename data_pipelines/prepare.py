@@ -15,6 +15,7 @@ from absl import app, flags, logging
 from data_pipelines.checks import check_queries, gathered_warnings
 from data_pipelines.command_line import define_path, parse_flags
 from data_pipelines.datasets import FACTS, READERS, read
+from data_pipelines.ending import orderly_end
 from data_pipelines.images import DEEP_RANGE, FILTER, FILTERS, check_deep_range
 from data_pipelines.number_pairs import number_pair
 from data_pipelines.printable import escape_on_streams, printable
@@ -113,4 +114,5 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main, flags_parser=parse_flags)
+    with orderly_end():
+        app.run(main, flags_parser=parse_flags)

@@ -134,7 +134,7 @@ def _read_ledger(path: Path, deep_range: tuple[int, int]) -> dict[str, FileRepor
         return {}
     content = path.read_bytes()
     if content and not content.endswith(b"\n"):
-        path.write_bytes(content[: content.rfind(b"\n") + 1])  # or the torn line swallows the next
+        os.truncate(path, content.rfind(b"\n") + 1)  # or the torn line swallows the next
     known = {}
     for line in content.splitlines():
         try:

@@ -8,6 +8,7 @@ from absl import app, flags, logging
 
 from data_pipelines.command_line import expand_home, parse_flags, refuse
 from data_pipelines.compilation import keep_compiled_programs
+from data_pipelines.ending import orderly_end
 from data_pipelines.printable import escape_on_streams
 from data_pipelines.progress import prefixed
 from data_pipelines.records import DataError
@@ -32,8 +33,9 @@ def run_command(main: Callable[[], None]) -> None:
         except (ConfigError, DataError, WorkdirError, FloatingPointError) as error:
             refuse(str(error).splitlines())
 
-    escape_on_streams()
-    app.run(guarded, flags_parser=parse_command)
+    with orderly_end():
+        escape_on_streams()
+        app.run(guarded, flags_parser=parse_command)
 
 
 def parse_command(argv: list[str]) -> list[str]:

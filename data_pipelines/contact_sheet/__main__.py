@@ -5,6 +5,7 @@ import sys
 from absl import app, flags, logging
 
 from data_pipelines.command_line import define_path, parse_flags
+from data_pipelines.ending import orderly_end
 from data_pipelines.printable import escape_on_streams
 from data_pipelines.records import DataError
 
@@ -38,4 +39,5 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main, flags_parser=parse_flags)
+    with orderly_end():
+        app.run(main, flags_parser=parse_flags)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from data_pipelines.contact_sheet.content import STRIP_HEIGHT, describe, strip_width
+from data_pipelines.disk import replace_file, writing
 from data_pipelines.prepared import load, read_table
 from data_pipelines.printable import printable
 from data_pipelines.records import DataError
@@ -36,10 +37,8 @@ def write_page(prepared: Path, out: Path, *, triples: int, identities: int, seed
         strip_height=strip_height,
         strip_width=round(strip_height * aspect),
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(out.name + ".partial")
-    partial.write_text(html, encoding="utf-8")
-    partial.replace(out)
+    with writing(out):
+        replace_file(out, html.encode())
 
 
 def _template():

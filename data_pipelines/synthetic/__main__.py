@@ -6,6 +6,7 @@ from absl import app, flags
 
 from data_pipelines.command_line import define_path, parse_flags, refuse
 from data_pipelines.compilation import keep_compiled_programs
+from data_pipelines.ending import orderly_end
 from data_pipelines.printable import escape_on_streams
 from data_pipelines.records import DataError
 
@@ -64,4 +65,5 @@ def draw(out: Path, sheet: Path | None) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main, flags_parser=parse_flags)
+    with orderly_end():
+        app.run(main, flags_parser=parse_flags)

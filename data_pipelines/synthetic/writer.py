@@ -10,6 +10,7 @@ from itertools import repeat
 from pathlib import Path
 
 from data_pipelines.compilation import compiling
+from data_pipelines.disk import writing
 from data_pipelines.progress import track
 from data_pipelines.records import DataError
 from data_pipelines.synthetic.domains import Domain
@@ -37,7 +38,8 @@ def write_domain(
     """Write `out/<domain's name>`; False if it was there already, made by the same recipe.
 
     The folder is built beside its final place and renamed when it is whole, so that an interrupted run
-    leaves nothing that looks finished. Raises `DataError` if the folder exists with another recipe.
+    leaves nothing that looks finished. Raises `DataError` if the folder exists with another recipe, and its subclass
+    `DiskError` if the disk refuses.
     """
     recipe = {
         "version": VERSION,
@@ -52,14 +54,14 @@ def write_domain(
     if final.exists():
         _require_same(final, recipe)
         return False
-    partial = out / f".{domain.name}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    _write_items(
-        domain, partial, plan(domain, seed, identities, test_identities, triples), seed, height, width
-    )
-    (partial / RECIPE).write_text(json.dumps(recipe, indent=2) + "\n")
-    partial.rename(final)
+    with writing(final, then=f"of {domain.name} nothing is kept, and the same command draws it again"):
+        partial = out / f".{domain.name}.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        items = plan(domain, seed, identities, test_identities, triples)
+        _write_items(domain, partial, items, seed, height, width)
+        (partial / RECIPE).write_text(json.dumps(recipe, indent=2) + "\n")
+        partial.rename(final)
     return True
 
 

@@ -10,8 +10,10 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jax.sharding import Mesh
 
+from data_pipelines.disk import writing
 from man_jax.config import ConfigError
 from man_jax.engine.recovery import first_line, read_newest, saved_steps, warn_of
+from man_jax.engine.saving import saving
 from man_jax.engine.seal import is_sealed, seal_fault, write_seal
 from man_jax.engine.sharding import put_replicated, replicated
 from man_jax.engine.state import Statistics, TrainState
@@ -32,17 +34,28 @@ def open_checkpoints(workdir: Path, *, keep: int = 2) -> ocp.CheckpointManager:
     options = ocp.CheckpointManagerOptions(
         max_to_keep=keep, cleanup_tmp_directories=True, enable_async_checkpointing=False
     )
-    return ocp.CheckpointManager((workdir / CHECKPOINTS).absolute(), options=options)
+    with writing(workdir / CHECKPOINTS):
+        return ocp.CheckpointManager((workdir / CHECKPOINTS).absolute(), options=options)
 
 
 def save_state(
     checkpoints: ocp.CheckpointManager, state: TrainState, about: Mapping[str, Any] | None = None
 ) -> None:
-    """Save the state under its own step, once, with what its weights are `about` and a seal that tells damage."""
+    """Save the state under its own step, once, with what its weights are `about` and a seal that tells damage.
+
+    DiskError if the disk refuses.
+    """
     step = int(state.step)
     if checkpoints.latest_step() != step:
-        checkpoints.save(step, args=ocp.args.StandardSave(state))
-        _seal(Path(checkpoints.directory) / str(step), about)
+        folder = Path(checkpoints.directory)
+        with saving(folder, inside=folder):
+            checkpoints.save(step, args=ocp.args.StandardSave(state))
+        _seal(folder / str(step), about)
+
+
+def last_saved(workdir: Path) -> int | None:
+    """The step of the last checkpoint; None if there is none. May be asked while another thread saves."""
+    return max(saved_steps(workdir / CHECKPOINTS), default=None)
 
 
 def restore_state(checkpoints: ocp.CheckpointManager, step: int, like: TrainState, mesh: Mesh) -> TrainState:
@@ -52,10 +65,14 @@ def restore_state(checkpoints: ocp.CheckpointManager, step: int, like: TrainStat
 
 
 def save_pretrained(workdir: Path, state: TrainState, about: Mapping[str, Any] | None = None) -> None:
-    """Keep what pre-training learnt, for other runs' `config.pretrain.init_from`: all but the target's columns."""
-    with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save((workdir / PRETRAINED).absolute(), _source_part(state), force=True)
-    _seal(workdir / PRETRAINED, about)
+    """Keep what pre-training learnt, for other runs' `config.pretrain.init_from`: all but the target's columns.
+
+    DiskError if the disk refuses.
+    """
+    folder = workdir / PRETRAINED
+    with saving(folder, inside=workdir), ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(folder.absolute(), _source_part(state), force=True)
+    _seal(folder, about)
 
 
 def _seal(folder: Path, about: Mapping[str, Any] | None) -> None:

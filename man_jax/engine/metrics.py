@@ -1,8 +1,8 @@
 """What a run leaves to read: `metrics.jsonl`, TensorBoard events and `summary.json`.
 
-`metrics.jsonl` is the truth: one JSON object a line, flushed at once, so that a killed run loses at most the
-line it was writing. A figure that is not finite is written as null, because JSON has no NaN; whether to go on
-with such a loss is the trainer's business.
+`metrics.jsonl` is the truth: one JSON object a line, on the disk at once, so that a killed run loses at most the line
+it was writing, and a full disk none. A figure that is not finite is written as null, because JSON has no NaN; whether
+to go on with such a loss is the trainer's business.
 """
 
 import json
@@ -11,9 +11,10 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TextIO
+from typing import Any
 
-from tensorboardX import SummaryWriter
+from data_pipelines import disk
+from man_jax.engine.events import EventFile
 
 METRICS_FILE = "metrics.jsonl"
 SUMMARY_FILE = "summary.json"
@@ -30,8 +31,8 @@ class MetricsWriter:
     def __init__(self, workdir: str | os.PathLike[str], *, process_index: int = 0):
         self._workdir = Path(workdir)
         self._enabled = process_index == 0
-        self._file: TextIO | None = None
-        self._tensorboard: SummaryWriter | None = None
+        self._file: disk.WholeAppends | None = None
+        self._tensorboard: EventFile | None = None
         self._purge_step: int | None = None
 
     def resume(self, step: int) -> None:
@@ -43,6 +44,7 @@ class MetricsWriter:
         Raises:
             RuntimeError: rows have been written already.
             ValueError: a line other than the last is not JSON.
+            DiskError: the disk refuses.
         """
         if self._file is not None:
             raise RuntimeError("resume() must come before the first write()")
@@ -57,15 +59,16 @@ class MetricsWriter:
 
         Raises:
             ValueError: a metric is called step, epoch or phase, or is not a scalar.
+            DiskError: the disk refuses; the rows before are whole.
         """
         values = {name: _scalar(name, value) for name, value in metrics.items()}
         if not self._enabled:
             return
-        file, tensorboard = self._opened()
-        file.write(_json_line({"step": int(step), "epoch": int(epoch), "phase": phase} | values))
-        file.flush()  # survives kill -9: the kernel holds it, only a power cut can lose it
-        for name, value in values.items():
-            tensorboard.add_scalar(name, value, int(step))
+        row = {"step": int(step), "epoch": int(epoch), "phase": phase} | values
+        with disk.writing(self._workdir / METRICS_FILE):
+            self._opened_file().append(_json_line(row).encode())
+        with disk.writing(self._workdir / TENSORBOARD_FOLDER):
+            self._opened_tensorboard().write(values, step=int(step))
 
     def close(self) -> None:
         """Flush and close both; closing twice is harmless."""
@@ -83,17 +86,19 @@ class MetricsWriter:
     ) -> None:
         self.close()
 
-    def _opened(self) -> tuple[TextIO, SummaryWriter]:
-        if self._file is None or self._tensorboard is None:
+    def _opened_file(self) -> disk.WholeAppends:
+        if self._file is None:
             self._workdir.mkdir(parents=True, exist_ok=True)
             path = self._workdir / METRICS_FILE
             if path.exists() and not path.read_bytes().endswith(b"\n"):
                 _write_rows(self._workdir, read_history(self._workdir))  # or a torn line swallows the next
-            self._file = path.open("a", encoding="utf-8")
-            self._tensorboard = SummaryWriter(
-                str(self._workdir / TENSORBOARD_FOLDER), purge_step=self._purge_step, flush_secs=30
-            )
-        return self._file, self._tensorboard
+            self._file = disk.WholeAppends(path)
+        return self._file
+
+    def _opened_tensorboard(self) -> EventFile:
+        if self._tensorboard is None:
+            self._tensorboard = EventFile(self._workdir / TENSORBOARD_FOLDER, purge_step=self._purge_step)
+        return self._tensorboard
 
 
 def read_history(workdir: str | os.PathLike[str]) -> list[dict[str, Any]]:
@@ -143,15 +148,13 @@ def _json_line(row: Mapping[str, Any]) -> str:
 
 
 def replace_file(path: Path, text: str) -> None:
-    """Write a text atomically: a reader sees the old file or the new one, never half of one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    # A name in the text may hold what UTF-8 does not: a byte of another encoding.
-    with partial.open("w", encoding="utf-8", errors="backslashreplace") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())  # the name must not move before the bytes are there
-    partial.replace(path)
+    """Write a text atomically: a reader sees the old file or the new one, never half of one.
+
+    DiskError if the disk refuses; the old file is as it was.
+    """
+    with disk.writing(path):
+        # A name in the text may hold what UTF-8 does not: a byte of another encoding.
+        disk.replace_file(path, text.encode(errors="backslashreplace"))
 
 
 def _scalar(name: str, value: Any) -> float:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data_pipelines.disk import writing
 from data_pipelines.prepared import PreparedDataset, PreparedSplit
 from man_jax.reporting.canvas import shorten
 from man_jax.reporting.ranking_lists import RankingList, ranking_figure
@@ -50,7 +51,8 @@ def draw_rankings(
             )
         )
     about = _about(precisions, data)
-    ranking_figure(lists, path, modalities=data.modalities, title=f"{title}; {about}" if title else about)
+    with writing(path):
+        ranking_figure(lists, path, modalities=data.modalities, title=f"{title}; {about}" if title else about)
 
 
 def choose_queries(precisions: np.ndarray, *, seed: int) -> list[tuple[str, int, int]]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 
+from data_pipelines.disk import require_folder, writing
 from man_jax.config import Config
 from man_jax.engine.metrics import read_history, write_summary
 from man_jax.engine.phases import distances_on_target
@@ -21,7 +22,12 @@ BEFORE = {"pretrain": "source_only", "start": "start"}
 
 
 def report(setting: Setting, state: TrainState) -> dict[str, Any]:
-    """Write summary.json, curves.png and ranking.png below the work directory; return the summary."""
+    """Write summary.json, curves.png and ranking.png below the work directory; return the summary.
+
+    DiskError if the disk refuses; the same command writes all of them again.
+    """
+    with writing(setting.workdir):
+        require_folder(setting.workdir)
     history = read_history(setting.workdir)
     config = setting.config
     # A path or name, as configured; the log has the file's digest.
@@ -40,7 +46,8 @@ def report(setting: Setting, state: TrainState) -> dict[str, Any]:
     if jax.process_index() == 0:
         write_summary(setting.workdir, summary)
         weights = term_weights(Objective(**config.loss))
-        curves_figure(history, setting.workdir / "curves.png", title=describe(config), weights=weights)
+        with writing(setting.workdir / "curves.png"):
+            curves_figure(history, setting.workdir / "curves.png", title=describe(config), weights=weights)
         draw_rankings(
             distances,
             setting.target.data,

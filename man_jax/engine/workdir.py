@@ -10,6 +10,7 @@ from typing import Any, TextIO
 from absl import logging
 
 from configs import default
+from data_pipelines.disk import writing
 from data_pipelines.printable import is_utf8, printable
 from man_jax.config import Config, WorkdirError
 from man_jax.engine.metrics import replace_file
@@ -60,9 +61,10 @@ def claim_workdir(
 
     Raises:
         WorkdirError: another process is at work there, or as `check_workdir` does.
+        DiskError: the disk refuses.
     """
-    workdir.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as claim:
+    with ExitStack() as claim, writing(workdir):
+        workdir.mkdir(parents=True, exist_ok=True)
         claim.enter_context(_locked(workdir))
         # Again, behind the lock: whoever had it may have claimed the folder since the command was checked.
         check_workdir(workdir, config, same_weights=same_weights)

@@ -4,6 +4,7 @@ Matplotlib's objects only: pyplot keeps global state, and picks a window system 
 """
 
 import os
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -22,8 +23,13 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    FigureCanvasAgg(figure).print_png(partial)
-    partial.replace(path)
+    try:
+        FigureCanvasAgg(figure).print_png(partial)
+        partial.replace(path)
+    except OSError:
+        with suppress(OSError):
+            partial.unlink()  # its bytes are room
+        raise
 
 
 def drawable(text: str) -> str:

@@ -154,7 +154,7 @@ def test_a_disk_that_fails_under_the_shards_is_named(tree):
         [sys.executable, "-c", program, str(tree), str(tree.parent / "out")], capture_output=True, text=True
     )
     assert result.returncode == 1
-    assert "DataError" in result.stderr
+    assert "DiskError" in result.stderr
     assert "cannot be written (File too large)" in result.stderr
     assert not finished(tree)
 

@@ -1,11 +1,19 @@
 """What a run writes, and what is left of it after a kill."""
 
+import contextlib
+import errno
 import json
+import os
+import re
+import resource
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from data_pipelines.disk import DiskError
 from man_jax.engine.metrics import MetricsWriter, read_history, write_summary
 
 
@@ -65,21 +73,21 @@ def test_tensorboard_counts_steps_and_purges_from_the_next_one_after_a_resume(tm
     seen = {}
 
     class Recorder:
-        def __init__(self, _logdir, *, purge_step, flush_secs):
-            seen.update(purge_step=purge_step, flush_secs=flush_secs)
+        def __init__(self, _folder, *, purge_step):
+            seen["purge_step"] = purge_step
 
-        def add_scalar(self, *scalar):
-            seen["scalar"] = scalar
+        def write(self, scalars, *, step):
+            seen.update(scalars=scalars, step=step)
 
         def close(self):
             pass
 
-    monkeypatch.setattr("man_jax.engine.metrics.SummaryWriter", Recorder)
+    monkeypatch.setattr("man_jax.engine.metrics.EventFile", Recorder)
     with MetricsWriter(tmp_path) as writer:
         writer.resume(41)
         writer.write({"loss/total": 1.0}, step=42, epoch=3, phase="adapt")
-    assert seen["purge_step"] == 42
-    assert seen["scalar"] == ("loss/total", 1.0, 42)  # by step, which counts through both phases
+    # By step, which counts through both phases.
+    assert seen == {"purge_step": 42, "scalars": {"loss/total": 1.0}, "step": 42}
 
 
 def test_resume_without_a_file_starts_an_empty_one(tmp_path):
@@ -156,6 +164,101 @@ def test_a_summary_holds_nested_figures_with_null_for_nan(tmp_path):
         "adapted": {"mAP": 0.5, "R1": None},
         "seed": 0,
     }
+
+
+# --- a disk that refuses
+
+
+@contextlib.contextmanager
+def full(path: Path, room: int) -> Iterator[None]:
+    """No file may become longer than `path` is now by more than `room` bytes."""
+    size, (_, most) = path.stat().st_size, resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + room, most))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+
+
+@pytest.mark.parametrize("room", [0, 1, 25])
+def test_a_row_that_does_not_fit_is_refused_in_one_line_and_leaves_no_part(tmp_path, room):
+    path, named = tmp_path / "metrics.jsonl", re.escape(str(tmp_path / "metrics.jsonl"))
+    with MetricsWriter(tmp_path) as writer:
+        writer.write({"loss/total": 1.0}, step=1, epoch=1, phase="adapt")
+        before = path.read_bytes()
+        with full(path, room), pytest.raises(DiskError, match=rf"^{named}: .*File too large.*ulimit -f"):
+            writer.write({"loss/total": 2.0}, step=2, epoch=2, phase="adapt")
+        assert path.read_bytes() == before
+        writer.write({"loss/total": 2.0}, step=2, epoch=2, phase="adapt")
+    assert steps_in(tmp_path) == [1, 2]
+
+
+def test_events_that_do_not_fit_are_refused_at_once_and_leave_no_part(tmp_path):
+    many = {f"loss/term_{number}": 1.0 for number in range(30)}
+    named = r"tensorboard: cannot be written \(File too large\)"
+    with MetricsWriter(tmp_path) as writer:
+        writer.write(many, step=1, epoch=1, phase="adapt")
+        (file,) = (tmp_path / "tensorboard").iterdir()
+        before = file.read_bytes()
+        with full(file, 100), pytest.raises(DiskError, match=named):
+            writer.write(many, step=2, epoch=2, phase="adapt")
+        assert file.read_bytes() == before
+
+
+REFUSALS = {
+    errno.ENOSPC: "free space",
+    errno.EDQUOT: "quota",
+    errno.EROFS: "make the disk writable",
+    errno.EACCES: "right to write",
+    errno.EIO: "look after the disk",
+}
+
+
+@pytest.mark.parametrize(("number", "remedy"), REFUSALS.items())
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda writer, _: writer.write({}, step=3, epoch=3, phase="adapt"),
+        lambda writer, _: writer.resume(1),
+        lambda _, workdir: write_summary(workdir, {"seed": 1}),
+    ],
+    ids=["row", "resume", "summary"],
+)
+def test_what_a_disk_refuses_is_told_with_folder_reason_and_remedy(
+    tmp_path, monkeypatch, number, remedy, write
+):
+    write_steps(tmp_path, [1, 2])
+    write_summary(tmp_path, {"seed": 0})
+
+    def fail(_):
+        raise OSError(number, os.strerror(number))
+
+    with MetricsWriter(tmp_path) as writer, monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail)
+        with pytest.raises(DiskError) as refusal:
+            write(writer, tmp_path)
+    message = str(refusal.value)
+    assert str(tmp_path) in message
+    assert os.strerror(number) in message
+    assert remedy in message
+    assert "\n" not in message
+    assert steps_in(tmp_path) == [1, 2]
+    assert json.loads((tmp_path / "summary.json").read_text()) == {"seed": 0}
+    assert not list(tmp_path.glob("*.partial"))
+
+
+@pytest.mark.parametrize("how", ["removed", "moved", "made anew"])
+def test_a_work_directory_that_is_taken_away_ends_the_run_with_the_next_row(tmp_path, how):
+    workdir = tmp_path / "run"
+    with MetricsWriter(workdir) as writer:
+        writer.write({}, step=1, epoch=1, phase="adapt")
+        shutil.move(workdir, tmp_path / "elsewhere")
+        if how == "removed":
+            shutil.rmtree(tmp_path / "elsewhere")
+        if how == "made anew":
+            write_steps(workdir, [1])
+        with pytest.raises(DiskError, match="moved or removed"):
+            writer.write({}, step=2, epoch=2, phase="adapt")
 
 
 def test_a_failed_summary_leaves_the_old_one(tmp_path):

@@ -13,8 +13,8 @@ from typing import Any
 from data_pipelines.headers import check_delimiter, chosen_columns, is_header
 from data_pipelines.records import DataError
 
-EXACT_FLOATS = 2**53
-"""Above it, a floating-point number has lost digits of a whole one."""
+EXACT_FLOATS = {16: 2**11, 32: 2**24, 64: 2**53}
+"""By the bits of a floating-point number: from here on, one whole number stands for its neighbours too."""
 
 _MARKS = {
     "UTF-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),  # before UTF-16, whose mark begins alike
@@ -68,7 +68,8 @@ def _csv_rows(
     for number, cells in lines:
         if len(cells) != len(names):
             raise DataError(
-                f"{path}, row {number}: has not as many cells as the header; quote paths that hold commas"
+                f"{path}, row {number}: has {len(cells)} cells, the header {len(names)}; quote paths that hold commas, "
+                f"and remove commas at the end of a row and lines that are no rows"
             )
         if any(map(str.strip, cells)):
             rows.append((number, cells))
@@ -128,19 +129,31 @@ def _parquet_rows(
         raise DataError(f"{path}: is not a Parquet file ({error})") from error
     places, unread = chosen_columns(path, table.column_names, required=required, optional=optional)
     columns = {name: table.column(i).to_pylist() for name, i in places.items()}
+    exact = {name: _exact_floats(table.column(i).type) for name, i in places.items()}
     rows = [
-        Row(i + 1, {name: _text(path, i + 1, name, values[i]) for name, values in columns.items()})
+        Row(
+            i + 1,
+            {name: _text(path, i + 1, name, values[i], exact[name]) for name, values in columns.items()},
+        )
         for i in range(table.num_rows)
     ]
     return [row for row in rows if any(row.cells.values())], unread
 
 
-def _text(path: Path, number: int, column: str, value: Any) -> str:
+def _exact_floats(dtype: Any) -> int:
+    """The least whole number that a column of the type `dtype` (of pyarrow) may have confused with another."""
+    if hasattr(dtype, "value_type"):  # a categorical column, whose values are of another type
+        dtype = dtype.value_type
+    bits = {"halffloat": 16, "float": 32}.get(str(dtype), 64)
+    return EXACT_FLOATS[bits]
+
+
+def _text(path: Path, number: int, column: str, value: Any, exact: int) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
-    if isinstance(value, float) and abs(value) >= EXACT_FLOATS:
+    if isinstance(value, float) and abs(value) >= exact:
         raise DataError(
-            f"{path}, row {number}: {column} is {value!r}, a floating-point number, of which only whole numbers below "
-            f"{EXACT_FLOATS} have all their digits; store the column as whole numbers or as text"
+            f"{path}, row {number}: {column} is {value!r}, a floating-point number of a size of which only whole "
+            f"numbers below {exact} have all their digits; store the column as whole numbers or as text"
         )
     return os.fsdecode(value).strip() if isinstance(value, bytes) else str(value).strip()

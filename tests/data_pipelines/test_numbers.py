@@ -1,5 +1,7 @@
 """Numbers that can be read in two ways or are too long, in tables and in every layout."""
 
+import numpy as np
+import pyarrow.parquet
 import pytest
 
 from data_pipelines import builders, datasets
@@ -84,6 +86,18 @@ def test_a_parquet_fraction_that_has_lost_digits_is_refused(tmp_path):
     rows = [(*row[:4], 2.0**53 + 2 * i, 1 + i) for i, row in enumerate(ROWS)]
     said = refusal("manifest", write_parquet(tmp_path, rows=rows))
     assert "row 1: pid is 9007199254740992.0, a floating-point number" in said
+
+
+@pytest.mark.parametrize(("kind", "first"), [("float32", 2**24), ("float16", 2**11)])
+@pytest.mark.parametrize("is_categorical", [False, True])
+def test_a_short_fraction_that_has_lost_digits_is_refused(tmp_path, kind, first, is_categorical):
+    """Two identities that follow one another there are one number: `downcast="float"` of a data frame does so."""
+    path = write_parquet(tmp_path)
+    table = pyarrow.parquet.read_table(path)
+    pids = pyarrow.array(np.resize(np.array([first, first + 1], kind), len(ROWS)))
+    column = pids.dictionary_encode() if is_categorical else pids
+    pyarrow.parquet.write_table(table.set_column(HEADER.index("pid"), "pid", column), path)
+    assert f"row 1: pid is {float(first)}, a floating-point number" in refusal("manifest", path)
 
 
 # --- folders

@@ -271,8 +271,8 @@ def test_files_that_do_not_exist_are_named_with_their_rows(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("mine.csv", b"split,R\ntrain\n", "row 2: has not as many cells as the header"),
-        ("mine.csv", b"split,R\ntrain,a,b\n", "row 2: has not as many cells as the header"),
+        ("mine.csv", b"split,R\ntrain\n", "row 2: has 1 cells, the header 2"),
+        ("mine.csv", b"split,R\ntrain,a,b\n", "row 2: has 3 cells, the header 2"),
         ("mine.csv", b"", "no row below the header"),
         ("mine.csv", "split,R\ntrain,größe\n".encode("latin-1"), "is not UTF-8"),
         ("mine.parquet", b"PAR1 nothing", "is not a Parquet file"),

@@ -1,6 +1,7 @@
 """Finding a data set's folders and listing their images; every failure says what is there instead."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from data_pipelines.images import FORMATS
@@ -11,6 +12,11 @@ SplitFolders = Mapping[str, str | Sequence[str]]
 """The names that the folder of each split may have; that of the training triples comes first."""
 
 IMAGE_SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
+
+SYSTEM_FOLDERS = frozenset(
+    {"__MACOSX", "@eaDir", "#recycle", "lost+found", "$RECYCLE.BIN", "System Volume Information"}
+)
+"""What archives of macOS, network disks and file systems put beside people's data."""
 
 
 def find_base(
@@ -87,8 +93,13 @@ def _plain(name: str) -> str:
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """The folders in `folder`, sorted by name; hidden ones are left out."""
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    """The folders in `folder`, sorted by name; hidden ones and those of the system are left out."""
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not is_system_folder(path.name))
+
+
+def is_system_folder(name: str) -> bool:
+    """Whether a folder of this name is hidden, or one that a system made and no user."""
+    return name.startswith(".") or name in SYSTEM_FOLDERS
 
 
 def identity_folders(folder: Path, example: str) -> list[tuple[int, Path]]:
@@ -114,6 +125,12 @@ def image_files(folder: Path) -> list[Path]:
         for path in folder.iterdir()
         if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
     )
+
+
+def by_suffix(paths: Iterable[Path]) -> str:
+    """The suffixes of these files with their counts, the most frequent first: `3 .ppm, 1 .npy`."""
+    counts = Counter(path.suffix.lower() or "without a suffix" for path in paths)
+    return shortlist([f"{count} {suffix}" for suffix, count in counts.most_common()])
 
 
 def shortlist(names: Sequence[object], limit: int = 10) -> str:

@@ -7,7 +7,15 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from data_pipelines.folders import IMAGE_SUFFIXES, first_folder, identity_folders, image_files, shortlist
+from data_pipelines.folders import (
+    IMAGE_SUFFIXES,
+    by_suffix,
+    first_folder,
+    identity_folders,
+    image_files,
+    shortlist,
+    subfolders,
+)
 from data_pipelines.printable import printable
 from data_pipelines.records import DataError, ImageRef
 
@@ -92,7 +100,7 @@ def check_paired(
 ) -> None:
     """Raise DataError if what lies below `folder` makes no triple; the message says what is in each modality."""
     sides = {name: [path for path in orphans if path.parent.name == name] for name in modality_folders}
-    others = {name: _passed_over(folder / name) for name in modality_folders}
+    others = {name: _not_read(folder / name) for name in modality_folders}
     if triples or not (orphans or any(others.values())):
         return
     found = []
@@ -105,13 +113,18 @@ def check_paired(
     )
 
 
-def _passed_over(folder: Path) -> str:
-    """The suffixes, with their counts, of the files in `folder` that are no images; empty if there are none."""
-    counts: defaultdict[str, int] = defaultdict(int)
-    for path in folder.iterdir() if folder.is_dir() else ():
-        if path.is_file() and path.suffix.lower() not in IMAGE_SUFFIXES and not path.name.startswith("."):
-            counts[path.suffix or "no suffix"] += 1
-    return shortlist([f"{count} of {suffix}" for suffix, count in sorted(counts.items())])
+def _not_read(folder: Path) -> str:
+    """The files in `folder` that are no images, by suffix, and its folders; empty if there are none."""
+    if not folder.is_dir():
+        return ""
+    files = [
+        path
+        for path in sorted(folder.iterdir())
+        if path.is_file() and path.suffix.lower() not in IMAGE_SUFFIXES and not path.name.startswith(".")
+    ]
+    deeper = subfolders(folder)
+    folders = [f"{len(deeper)} folders such as {deeper[0].name}/"] if deeper else []
+    return ", ".join([*([by_suffix(files)] if files else []), *folders])
 
 
 def _alike_names(orphans: Sequence[Path]) -> str:

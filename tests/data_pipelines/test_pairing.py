@@ -144,7 +144,16 @@ def test_files_that_are_not_read_are_counted_where_no_triple_is_found(tmp_path):
     base = write_own(tmp_path)
     for path in base.rglob("query/T/*.png"):
         path.rename(path.with_suffix(".npy"))
-    assert "T/ has no image and, not read, 2 of .npy" in refusal("folder", base)
+    assert "T/ has no image and, not read, 2 .npy" in refusal("folder", base)
+
+
+def test_folders_are_named_where_no_image_lies_beside_them(tmp_path):
+    """As in the layout of ImageFolder, a folder for each identity below the modality."""
+    base = write_own(tmp_path)
+    for path in list(base.rglob("query/*/*.*")):
+        (path.parent / "0012").mkdir(exist_ok=True)
+        path.rename(path.parent / "0012" / path.name)
+    assert "R/ has no image and, not read, 1 folders such as 0012/" in refusal("folder", base)
 
 
 # --- warnings come with the error that follows them

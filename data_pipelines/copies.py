@@ -5,14 +5,14 @@ Pure: takes what was read and verified, gives sentences.
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from data_pipelines.folders import shortlist
-from data_pipelines.looks import near_pairs
-from data_pipelines.records import Dataset, Record
+from data_pipelines.looks import GRID_LIMIT, Limits, limits_among, near_pairs
+from data_pipelines.records import UNLABELLED, Dataset, Record
 from data_pipelines.verification import FileReport
 
 Pair = tuple[Path, Path]
@@ -25,6 +25,8 @@ class _Found:
     digests: Mapping[Path, str]
     looks: Mapping[Path, np.ndarray]
     blank: frozenset[Path]
+    limits: Sequence[Limits] = ()
+    """Of each modality."""
 
 
 def copy_warnings(dataset: Dataset, reports: Sequence[FileReport]) -> tuple[str, ...]:
@@ -38,7 +40,9 @@ def copy_warnings(dataset: Dataset, reports: Sequence[FileReport]) -> tuple[str,
         },
         blank=frozenset(report.path for report in reports if report.look == ""),
     )
+    found = replace(found, limits=[_limits(dataset, m, found) for m in range(len(dataset.modalities))])
     return (
+        *_common_patterns(dataset, found),
         *_copied_queries(dataset, found),
         *_near_copies_of_train(dataset, found),
         *_double_entries(dataset, found),
@@ -68,6 +72,8 @@ def _copied_queries(dataset: Dataset, found: _Found) -> tuple[str, ...]:
     exact: dict[int, list[Pair]] = {}
     near: dict[int, list[Pair]] = {}
     for i, query in enumerate(queries):
+        if query.pid == UNLABELLED:
+            continue  # nobody scores it, and nobody knows whose copy it would be
         kept = [
             record
             for record in gallery[query.pid]
@@ -118,10 +124,13 @@ def _double_entries(dataset: Dataset, found: _Found) -> tuple[str, ...]:
             if None not in key and (earlier := first.setdefault((record.pid, *key), record)) is not record:
                 doubles.append((earlier.images[0].path, record.images[0].path))
         if doubles:
+            of_whom = "under one pid"
+            if {record.pid for record in records} == {UNLABELLED}:
+                of_whom = "without a pid"
             names = [equation(dataset, pair) for pair in doubles]
             sentences.append(
-                f"{dataset.name}: {len(doubles)} triples of {split} are entered twice, byte for byte under one pid, "
-                f"and count twice: {shortlist(names)}"
+                f"{dataset.name}: {len(doubles)} triples of {split} are entered twice, byte for byte {of_whom}, and "
+                f"count twice: {shortlist(names)}"
             )
     return tuple(sentences)
 
@@ -152,9 +161,36 @@ def _near_files(ones: Sequence[Record], others: Sequence[Record], found: _Found)
         if not first or not second:
             continue
         looks = [np.stack([found.looks[path] for path in paths]) for paths in (first, second)]
-        for i, j in near_pairs(*looks):
+        for i, j in near_pairs(*looks, found.limits[m]):
             if found.digests.get(first[i]) != found.digests.get(second[j]):
                 yield first[i], second[j]
+
+
+def _common_patterns(dataset: Dataset, found: _Found) -> tuple[str, ...]:
+    """One sentence on the modalities whose near-copies can hardly be told, or none."""
+    hardly = [
+        modality
+        for modality, limits in zip(dataset.modalities, found.limits, strict=True)
+        if limits.contrast < GRID_LIMIT / 3
+    ]
+    if not hardly:
+        return ()
+    return (
+        f"{dataset.name}: the images of {', '.join(hardly)} have most of their looks in common, as borders, a dead row "
+        f"or a vignette make them: near-copies among them may go unseen; copies byte for byte do not",
+    )
+
+
+def _limits(dataset: Dataset, m: int, found: _Found) -> Limits:
+    pids = {
+        record.images[m].path: record.pid
+        for records in dataset.splits.values()
+        for record in records
+        if record.images[m].path in found.looks
+    }
+    return (
+        limits_among(np.stack([found.looks[path] for path in pids]), [*pids.values()]) if pids else Limits()
+    )
 
 
 def _files_of(records: Sequence[Record], m: int, found: _Found) -> list[Path]:

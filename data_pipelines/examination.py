@@ -104,7 +104,8 @@ def _deep_images(
         hints.append(f"; deep_range={better[0]},{better[1]} would tell them apart better")
         if better[0] > lowest or better[1] < highest:
             outside = _percent(share_outside(quantiles, better))
-            hints.append(f" (at most {outside} of the values lie outside it, blank files left out)")
+            at_most = "" if outside.startswith("less") else "at most "
+            hints.append(f" ({at_most}{outside} of the values lie outside it, blank files left out)")
     scaled = (
         f"{dataset.name}: {len(deep)} files of more than 8 bits hold values from {lowest} to {highest}, scaled "
         f"from {low} … {high} to 0 … 255{''.join(hints)}"
@@ -118,7 +119,9 @@ def _quantiles(report: FileReport) -> Sequence[int]:
 
 
 def _percent(share: float) -> str:
-    return "less than 0.001 %" if share < 1e-5 else f"{100 * share:.2g} %"
+    if share < 1e-5:
+        return "less than 0.001 %"
+    return f"{100 * share:.0f} %" if share >= 0.1 else f"{100 * share:.2g} %"
 
 
 def _blank_deep_files(dataset: Dataset, deep: Sequence[FileReport], quantiles: np.ndarray) -> tuple[str, ...]:
@@ -156,7 +159,8 @@ def _odd_ranges(dataset: Dataset, deep: Sequence[FileReport]) -> tuple[str, ...]
 
 
 def _doubles(dataset: Dataset, reports: Sequence[FileReport]) -> tuple[str, ...]:
-    digests = {report.path: report.digest for report in reports if report.digest}
+    # A blank file is equal to any other, and is counted as blank.
+    digests = {report.path: report.digest for report in reports if report.digest and report.look != ""}
     held_out = _first_of_digest(dataset, ("query", "gallery"), digests)
     in_train = _first_of_digest(dataset, ("train",), digests)
     across = [(in_train[digest][0], held_out[digest][0]) for digest in in_train if digest in held_out]

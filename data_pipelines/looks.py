@@ -5,7 +5,8 @@ frequencies are rounding noise, and the coarse grid on noisy ones, whose contras
 docs/DECISIONS.md has the distances that were measured.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -20,6 +21,11 @@ HASH_LIMIT = 24
 """Bits of 256 that may differ; copies of JPEG quality 50 differ by up to 16, other pictures by 32 and more."""
 GRID_LIMIT = 0.07
 """Of the contrast that the grids may differ; copies of quality 30 by 0.05, other pictures by 0.08 and more."""
+
+USUAL_HASH_SPREAD, USUAL_GRID_SPREAD = 0.85, 0.6
+"""Of 1, which unrelated pictures have; of pictures with a common pattern it is less, and so are the limits then."""
+FEW = 5
+"""Identities; of fewer nobody can say what their pictures have in common."""
 
 _SIDE = 32
 _STEP = 32.0
@@ -50,15 +56,41 @@ def look(image: Image.Image, raw: np.ndarray | None = None) -> np.ndarray | None
     return np.concatenate([np.packbits(bits), steps.view(np.uint8)])
 
 
-def near_pairs(first: np.ndarray, second: np.ndarray) -> Iterator[tuple[int, int]]:
+class Limits(NamedTuple):
+    """How much the looks of one picture may differ: in bits of the hash, and in the contrast of the grid."""
+
+    bits: float = HASH_LIMIT
+    contrast: float = GRID_LIMIT
+
+
+def limits_among(looks: np.ndarray, pids: Sequence[int]) -> Limits:
+    """The limits among looks, uint8 [N, LOOK_BYTES], of one modality and of these pids; -1 is nobody's.
+
+    What all pictures have in common (borders, an overlay, a dead row of the sensor) makes them alike and says nothing
+    of copies, so the limits shrink with the spread that is left between identities.
+    """
+    first = {(pid, i if pid < 0 else 0): i for i, pid in reversed(list(enumerate(pids)))}
+    if len(first) < FEW:
+        return Limits()
+    signs, grids = _parts(looks[sorted(first.values())])
+    unbiased = len(first) / (len(first) - 1)
+    hash_spread, grid_spread = (unbiased * (1 - float((p.mean(axis=0) ** 2).mean())) for p in (signs, grids))
+    return Limits(
+        # Of bits that go with one another, fewer are left to differ than their spread says; hence its square.
+        bits=HASH_LIMIT * min(1.0, hash_spread / USUAL_HASH_SPREAD) ** 2,
+        contrast=GRID_LIMIT * min(1.0, max(0.0, grid_spread) / USUAL_GRID_SPREAD) ** 0.5,
+    )
+
+
+def near_pairs(first: np.ndarray, second: np.ndarray, limits: Limits = Limits()) -> Iterator[tuple[int, int]]:
     """Pairs (i, j) of looks, uint8 [N, LOOK_BYTES] and [P, LOOK_BYTES], that show one picture; in rising order of i."""
     hashes, grids = _parts(second)
     for start in range(0, len(first), _BLOCK):
         block_hashes, block_grids = _parts(first[start : start + _BLOCK])
         # Signs of ±1: the product is 256 less twice the bits that differ.
-        alike = block_hashes @ hashes.T >= 256 - 2 * HASH_LIMIT
+        alike = block_hashes @ hashes.T >= 256 - 2 * limits.bits
         # Grids have mean 0 and a mean square of 1.
-        alike |= block_grids @ grids.T >= 64 * (1 - GRID_LIMIT**2 / 2)
+        alike |= block_grids @ grids.T >= 64 * (1 - limits.contrast**2 / 2)
         for i, j in np.argwhere(alike):
             yield start + int(i), int(j)
 

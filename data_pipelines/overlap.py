@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from data_pipelines.folders import shortlist
-from data_pipelines.looks import near_pairs
+from data_pipelines.looks import Limits, limits_among, near_pairs
 from data_pipelines.prepared import PreparedDataset, PreparedSplit
 
 
@@ -69,12 +69,12 @@ def _near_triples(train: PreparedSplit, test: PreparedSplit) -> Iterator[tuple[i
     if train.contents is None or test.contents is None:
         return
     for m in range(min(train.contents.looks.shape[1], test.contents.looks.shape[1])):
-        ones, others = (
-            np.flatnonzero(split.contents.looks[:, m].any(axis=-1))
-            for split in (train, test)
-            if split.contents
-        )
-        pairs = near_pairs(train.contents.looks[ones, m], test.contents.looks[others, m])
+        looks = [split.contents.looks[:, m] for split in (train, test) if split.contents]
+        ones, others = (np.flatnonzero(each.any(axis=-1)) for each in looks)
+        first, second = looks[0][ones], looks[1][others]
+        of_train, of_test = limits_among(first, train.pids[ones]), limits_among(second, test.pids[others])
+        limits = Limits(*map(min, of_train, of_test))
+        pairs = near_pairs(first, second, limits)
         yield from ((int(ones[i]), int(others[j])) for i, j in pairs)
 
 

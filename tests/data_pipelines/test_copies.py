@@ -193,3 +193,82 @@ def test_near_copies_of_a_copy_by_buffer_need_no_file_name(mine):
             image.resize((80, 80)).save(buffer := io.BytesIO(), "BMP")
         (mine / "gallery" / modality / "22_c6_renamed.bmp").write_bytes(buffer.getvalue())
     assert "1 of 3 queries have a near-copy" in said(mine)
+
+
+def crowd(mine: Path) -> None:
+    """Six more identities, so that the pictures show what they have in common."""
+    for pid in range(30, 36):
+        for m, modality in enumerate(MODALITIES):
+            write(mine / "train" / modality / f"{pid}_c1.png", pid, m)
+
+
+def letterboxed(pixels: np.ndarray) -> np.ndarray:
+    pixels[:, :12] = pixels[:, -12:] = 0
+    return pixels
+
+
+def with_a_dead_row(pixels: np.ndarray) -> np.ndarray:
+    pixels = pixels // 20
+    pixels[-2:] = 255
+    return pixels
+
+
+def with_an_overlay(pixels: np.ndarray) -> np.ndarray:
+    pixels[:8], pixels[2:6, 2:38:2] = 0, 255
+    return pixels
+
+
+def under_a_vignette(pixels: np.ndarray) -> np.ndarray:
+    rows, columns = np.mgrid[-1:1:40j, -1:1:40j]
+    return (200 * np.exp(-2 * (rows**2 + columns**2))[..., None] + pixels / 12).astype(np.uint8)
+
+
+common = pytest.mark.parametrize("pattern", [letterboxed, with_a_dead_row, with_an_overlay, under_a_vignette])
+
+
+def repaint(mine: Path, pattern) -> None:
+    for path in mine.rglob("*.png"):
+        with Image.open(path) as image:
+            pixels = pattern(np.array(image))
+        Image.fromarray(pixels).save(path)
+
+
+@common
+def test_what_all_pictures_have_in_common_makes_no_near_copies(mine, pattern):
+    crowd(mine)
+    repaint(mine, pattern)
+    assert "quer" not in said(mine)
+    assert "of train" not in said(mine)
+
+
+@pytest.mark.parametrize("pattern", [letterboxed, with_an_overlay])
+def test_copies_of_pictures_with_a_common_pattern_are_found(mine, pattern):
+    crowd(mine)
+    repaint(mine, pattern)
+    copy(mine, "query/20_c1.png", "gallery/20_c8.png")
+    copy(mine, "query/21_c1.png", "gallery/21_c9.png", anew)
+    text = said(mine)
+    assert "1 of 3 queries have a copy, byte for byte" in text
+    assert "1 of 3 queries have a near-copy" in text
+
+
+@pytest.mark.parametrize("pattern", [with_a_dead_row, under_a_vignette])
+def test_where_near_copies_can_hardly_be_told_it_is_said(mine, pattern):
+    crowd(mine)
+    assert said(mine) == ""
+    repaint(mine, pattern)
+    assert "the images of R, N, T have most of their looks in common" in said(mine)
+
+
+def test_queries_without_an_identity_are_not_said_to_be_under_one(mine):
+    for split in ("query", "gallery"):
+        (mine / split).rename(mine / f"unlabelled_{split}")
+    copy(mine, "unlabelled_query/20_c1.png", "unlabelled_gallery/20_c9.png")
+    assert said(mine) == ""
+
+
+def test_blank_files_are_no_file_of_another_identity(mine):
+    for split in SPLITS:
+        for path in (mine / split / "T").iterdir():
+            Image.new("L", (40, 40)).save(path)
+    assert len(said(mine).splitlines()) == 1

@@ -160,8 +160,8 @@ def _near_files(ones: Sequence[Record], others: Sequence[Record], found: _Found)
         first, second = _files_of(ones, m, found), _files_of(others, m, found)
         if not first or not second:
             continue
-        looks = [np.stack([found.looks[path] for path in paths]) for paths in (first, second)]
-        for i, j in near_pairs(*looks, found.limits[m]):
+        looks, others_looks = (np.stack([found.looks[path] for path in paths]) for paths in (first, second))
+        for i, j in near_pairs(looks, others_looks, found.limits[m]):
             if found.digests.get(first[i]) != found.digests.get(second[j]):
                 yield first[i], second[j]
 

@@ -63,7 +63,10 @@ class Limits(NamedTuple):
     contrast: float = GRID_LIMIT
 
 
-def limits_among(looks: np.ndarray, pids: Sequence[int]) -> Limits:
+USUAL_LIMITS = Limits()
+
+
+def limits_among(looks: np.ndarray, pids: Sequence[int] | np.ndarray) -> Limits:
     """The limits among looks, uint8 [N, LOOK_BYTES], of one modality and of these pids; -1 is nobody's.
 
     What all pictures have in common (borders, an overlay, a dead row of the sensor) makes them alike and says nothing
@@ -71,7 +74,7 @@ def limits_among(looks: np.ndarray, pids: Sequence[int]) -> Limits:
     """
     first = {(pid, i if pid < 0 else 0): i for i, pid in reversed(list(enumerate(pids)))}
     if len(first) < FEW:
-        return Limits()
+        return USUAL_LIMITS
     signs, grids = _parts(looks[sorted(first.values())])
     unbiased = len(first) / (len(first) - 1)
     hash_spread, grid_spread = (unbiased * (1 - float((p.mean(axis=0) ** 2).mean())) for p in (signs, grids))
@@ -82,7 +85,9 @@ def limits_among(looks: np.ndarray, pids: Sequence[int]) -> Limits:
     )
 
 
-def near_pairs(first: np.ndarray, second: np.ndarray, limits: Limits = Limits()) -> Iterator[tuple[int, int]]:
+def near_pairs(
+    first: np.ndarray, second: np.ndarray, limits: Limits = USUAL_LIMITS
+) -> Iterator[tuple[int, int]]:
     """Pairs (i, j) of looks, uint8 [N, LOOK_BYTES] and [P, LOOK_BYTES], that show one picture; in rising order of i."""
     hashes, grids = _parts(second)
     for start in range(0, len(first), _BLOCK):

@@ -6,10 +6,11 @@ out; 0 is a distractor, which is nobody's match and stays in the gallery.
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from data_pipelines.checks import checked_dataset, gathered_warnings, junk_warnings
-from data_pipelines.folders import find_base, present_folders
+from data_pipelines.folders import find_base, present_folders, shortlist
 from data_pipelines.numbers import numbered_record
 from data_pipelines.pairing import Images, check_paired, orphan_warnings, paired_images
 from data_pipelines.records import DataError, Dataset, Facts, Record
@@ -29,7 +30,7 @@ SPLIT_FOLDERS = {
     "gallery": ("gallery", "bounding_box_test"),
 }
 MODALITY_FOLDERS = ("RGB", "NI", "TI")
-JUNK_PID = -1
+JUNK_PID, DISTRACTOR_PID = -1, 0
 
 _NAME = re.compile(r"(?P<pid>-1|\d+)_c(?P<camera>[1-9])(s\d+)?(_.*)?", re.DOTALL)
 
@@ -48,6 +49,7 @@ def read(root: Path) -> Dataset:
             warnings.extend(orphan_warnings(FACTS.name, split, orphans, base))
             records = [_record(images) for images in triples]
             splits[split] = [record for record in records if record.pid != JUNK_PID]
+            _check_distractors(split, splits[split])
             warnings.extend(junk_warnings(FACTS.name, split, len(records) - len(splits[split])))
         return checked_dataset(FACTS, base, splits, warnings)
 
@@ -61,3 +63,13 @@ def _record(images: Images) -> Record:
             f"{FACTS.example}. Rename the file or move it away."
         )
     return numbered_record(images, pid=match["pid"], camid=match["camera"], first_camera=1)
+
+
+def _check_distractors(split: str, records: Sequence[Record]) -> None:
+    # In the gallery they are nobody's match; elsewhere they would be one identity, of many persons.
+    found = [record.name for record in records if record.pid == DISTRACTOR_PID]
+    if found and split != "gallery":
+        raise DataError(
+            f"{FACTS.name}: {len(found)} triples of {split} have the identity 0, Market-1501's distractors, who "
+            f"are nobody's match and belong into the gallery only: {shortlist(found)}; move or remove them"
+        )

@@ -229,3 +229,17 @@ def test_a_negative_identity_that_is_no_junk_is_refused(tmp_path, name):
     base = write_rgbnt100(tmp_path, {"bounding_box_train": [name]})
     with pytest.raises(DataError, match="not an RGBNT100 name"):
         datasets.read("rgbnt100", base)
+
+
+@pytest.mark.parametrize("split", ["train", "query"])
+def test_distractors_of_market_are_refused_outside_of_the_gallery(tmp_path, split):
+    """As a query, one would find the others, who are other persons; in train, they would be one identity."""
+    tree = TREES["market1501mm"]
+    for folder, names in tree.names.items():
+        write_triples(tmp_path / folder, names, tree.modalities)
+    datasets.read("market1501mm", tmp_path)
+    write_triples(tmp_path / split, ["0000_c1s1_000777_00.jpg"], tree.modalities)
+    with pytest.raises(
+        DataError, match=rf"1 triples of {split} have the identity 0.*0000_c1s1_000777_00\.jpg"
+    ):
+        datasets.read("market1501mm", tmp_path)

@@ -195,7 +195,10 @@ def _is_finished(
     deep_range: tuple[int, int],
     train_filter: str,
 ) -> bool:
-    wanted = (dataset.name, tuple(image_size), fingerprint(dataset, deep_range, train_filter))
+    try:
+        wanted = (dataset.name, tuple(image_size), fingerprint(dataset, deep_range, train_filter))
+    except DataError:
+        return False  # a file is gone; verifying names all that are
     return read_description(prepared_dir) == wanted
 
 

@@ -89,9 +89,10 @@ def check_queries(dataset: Dataset) -> tuple[str, ...]:
     found = f"{dataset.name}: {num_unmatched} of {len(queries)} queries have no match in the gallery: "
     found += "; ".join(reasons)
     if num_unmatched == len(queries):
+        place = "table" if dataset.root.is_file() else "file names"
         raise DataError(
             f"{found}. Nothing can be evaluated: the gallery must show each query's identity "
-            f"under another {rule}; check the {rule} in the file names."
+            f"under another {rule}; check the {rule} in the {place}."
         )
     return (f"{found}; evaluation skips them.",)
 

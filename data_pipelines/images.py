@@ -215,6 +215,12 @@ def _reason(error: BaseException, content: bytes) -> str:
 
 def _what_it_is(content: bytes) -> str:
     """The format of a file that is not read, if its first bytes tell."""
+    if not content:
+        return ": the file is empty"
+    if content.startswith(b"version https://git-lfs"):
+        return ": a pointer of Git LFS; get the files themselves with git lfs pull"
+    if content.lstrip()[:9].lower().startswith((b"<!doctype", b"<html", b"<?xml")):
+        return ": a web page or XML, as a failed download leaves it"
     for start, name in _UNREAD.items():
         if content.startswith(start):
             return f": {name}; store it as PNG of 8 or 16 bits"

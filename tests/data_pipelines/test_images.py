@@ -174,3 +174,18 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "read_bytes", refuse)
     with pytest.raises(DataError, match=r"secret\.png: cannot be read as an image .*Permission denied"):
         open_picture(ref)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "the file is empty"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "a pointer of Git LFS; get the files"),
+        (b"\n<!DOCTYPE html><html>quota exceeded", "a web page or XML, as a failed download leaves it"),
+    ],
+)
+def test_what_downloads_leave_in_place_of_an_image_is_told(tmp_path, content, said):
+    path = tmp_path / "0001.jpg"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=said):
+        open_picture(ImageRef(path))

@@ -12,6 +12,7 @@ from PIL import Image
 from data_pipelines import builders, shards
 from data_pipelines.prepare import run
 from data_pipelines.records import DataError
+from tests.data_pipelines.manifests import with_column, write_csv
 from tests.data_pipelines.trees import write_picture
 
 SIZE = (16, 12)
@@ -226,3 +227,18 @@ def test_a_folder_that_links_to_its_own_parent_is_not_followed_for_ever(tree):
     (tree / "train/loop").symlink_to(tree / "train/loop")
     prepare(tree)
     assert len(finished(tree)) == 1
+
+
+def test_every_link_to_nothing_is_named_by_the_preparation_as_by_the_check(tree, tmp_path):
+    for modality in ("vis", "ni", "th"):
+        (tree / "train/0007" / modality / "v3_n1_s001_009.jpg").symlink_to(tmp_path / "gone.jpg")
+    for out in (None, tmp_path / "out"):
+        with pytest.raises(DataError, match=r"3 files cannot be used") as error:
+            run("wmveid863", str(tree), out, SIZE, RANGE)
+        assert str(error.value).count("v3_n1_s001_009.jpg: cannot be read (No such file or directory)") == 3
+
+
+def test_a_rule_that_leaves_no_match_in_a_table_is_looked_for_in_the_table(tmp_path):
+    header, rows = with_column("scene", "3")
+    with pytest.raises(DataError, match=r"under another scene; check the scene in the table\."):
+        run("manifest", str(write_csv(tmp_path, header, rows)), None, SIZE, RANGE)

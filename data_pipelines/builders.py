@@ -17,7 +17,7 @@ from data_pipelines.datasets import read
 from data_pipelines.disk import DiskError, refusal
 from data_pipelines.examination import image_warnings, name_option
 from data_pipelines.folders import shortlist
-from data_pipelines.images import DEEP_RANGE, FILTER, check_deep_range
+from data_pipelines.images import DEEP_RANGE, FILTER, ImageSettings, check_deep_range
 from data_pipelines.locks import exclusive
 from data_pipelines.prepared import (
     PreparedDataset,
@@ -40,6 +40,7 @@ __all__ = [
     "prepare",
     "prepare_dataset",
     "prepare_read",
+    "prepare_with",
     "verify_once",
 ]
 
@@ -60,23 +61,15 @@ def prepare_dataset(
     resized by `images.FILTER` always. `modalities`: which images of a triple to load, of all that are prepared; None
     loads them all.
     """
-    return prepare_read(
-        read(name, root),
-        prepared_root,
-        image_size,
-        deep_range,
-        train_filter=train_filter,
-        modalities=modalities,
-    )
+    settings = ImageSettings(image_size, deep_range, train_filter)
+    return prepare_read(read(name, root), prepared_root, settings, modalities=modalities)
 
 
 def prepare_read(
     dataset: Dataset,
     prepared_root: Path | str,
-    image_size: tuple[int, int],
-    deep_range: tuple[int, int] = DEEP_RANGE,
+    settings: ImageSettings,
     *,
-    train_filter: str = FILTER,
     modalities: Sequence[str] | None = None,
     deep_range_option: str = "deep_range",
 ) -> PreparedDataset:
@@ -85,11 +78,9 @@ def prepare_read(
     out_dir = Path(prepared_root).expanduser().absolute()
     with gathered_warnings(dataset.warnings) as warnings:
         warnings += check_queries(dataset)
-    for warning in (*warnings, *place_warnings(dataset, out_dir, image_size, deep_range, train_filter)):
+    for warning in (*warnings, *place_warnings(dataset, out_dir, settings)):
         logging.warning("%s", warning)
-    prepared_dir = prepare(
-        dataset, out_dir, image_size=image_size, deep_range=deep_range, train_filter=train_filter
-    )
+    prepared_dir = prepare_with(dataset, out_dir, settings)
     for warning in (read_table(prepared_dir) or {}).get("warnings", ()):
         logging.warning("%s", name_option(warning, deep_range_option))
     return load(prepared_dir, modalities=modalities)
@@ -103,42 +94,42 @@ def prepare(
     deep_range: tuple[int, int] = DEEP_RANGE,
     train_filter: str = FILTER,
 ) -> Path:
-    """Write the data set at `image_size` = (H, W) below `out_dir`; return the folder to `load`.
+    """As `prepare_with`, of settings one by one."""
+    return prepare_with(dataset, out_dir, ImageSettings(image_size, deep_range, train_filter))
 
-    Images of more than 8 bits are scaled from `deep_range` = (low, high) to 0 … 255. Those of train are resized by
-    `train_filter`.
+
+def prepare_with(dataset: Dataset, out_dir: Path, settings: ImageSettings) -> Path:
+    """Write the data set by the `settings` of its images below `out_dir`; return the folder to `load`.
 
     Does nothing if that was done before from the same files (names, sizes and modification times); starts
     anew if they changed. What is written gets its final name only when it is complete, so an interruption
     leaves nothing that looks finished. An image that cannot be read or has the wrong size raises DataError, and
     so do files that change meanwhile.
     """
-    check_deep_range(deep_range)
-    check_image_size(image_size)
+    check_deep_range(settings.deep_range)
+    check_image_size(settings.image_size)
     check_name(out_dir)
-    data_dir = preparation_folder(dataset, out_dir, image_size, deep_range, train_filter)
+    data_dir = preparation_folder(dataset, out_dir, settings)
     prepared_dir = data_dir / Triples.name / str(Triples.VERSION)
-    if _is_finished(prepared_dir, dataset, image_size, deep_range, train_filter):
+    if _is_finished(prepared_dir, dataset, settings):
         return prepared_dir  # without the lock: the disk may be one that is only read
-    with _workshop(dataset, data_dir, image_size):
+    with _workshop(dataset, data_dir, settings.image_size):
         # Another process may have been first.
-        if _is_finished(prepared_dir, dataset, image_size, deep_range, train_filter):
+        if _is_finished(prepared_dir, dataset, settings):
             return prepared_dir
         _say_why_anew(prepared_dir, dataset)
-        reports = verify(dataset, ledger=data_dir / LEDGER, deep_range=deep_range)
+        reports = verify(dataset, ledger=data_dir / LEDGER, deep_range=settings.deep_range)
         raise_faults(dataset, reports)
         _remove_leftovers(prepared_dir)
         builder = Triples(
             dataset,
-            image_size,
-            deep_range,
+            settings,
             data_dir,
-            train_filter=train_filter,
             digests={report.path: report.digest for report in reports},
-            warnings=image_warnings(dataset, reports, deep_range),
+            warnings=image_warnings(dataset, reports, settings.deep_range),
         )
         # Before the shards, whose name says that all is there.
-        found_by = fingerprint(dataset, deep_range, train_filter)
+        found_by = fingerprint(dataset, settings)
         write_contents(data_dir / CONTENTS_FILE, dataset, reports, found_by)
         # TFDS announces a download; ours is the progress bar of `_generate_examples`.
         with contextlib.redirect_stdout(io.StringIO()):
@@ -152,51 +143,33 @@ def prepare(
     return prepared_dir
 
 
-def place_warnings(
-    dataset: Dataset,
-    out_dir: Path,
-    image_size: tuple[int, int],
-    deep_range: tuple[int, int] = DEEP_RANGE,
-    train_filter: str = FILTER,
-) -> tuple[str, ...]:
+def place_warnings(dataset: Dataset, out_dir: Path, settings: ImageSettings) -> tuple[str, ...]:
     """What may keep `prepare` from writing below `out_dir`: DataError if that is certain, a warning of little room.
 
     Nothing is said of a set that is prepared there already.
     """
-    check_image_size(image_size)
+    check_image_size(settings.image_size)
     check_name(out_dir)
-    data_dir = preparation_folder(dataset, out_dir, image_size, deep_range, train_filter)
+    data_dir = preparation_folder(dataset, out_dir, settings)
     prepared_dir = data_dir / Triples.name / str(Triples.VERSION)
-    if _is_finished(prepared_dir, dataset, image_size, deep_range, train_filter):
+    if _is_finished(prepared_dir, dataset, settings):
         return ()
     check_place(out_dir)
-    return room_warnings(dataset, out_dir, image_size)
+    return room_warnings(dataset, out_dir, settings.image_size)
 
 
-def verify_once(
-    dataset: Dataset,
-    out_dir: Path,
-    image_size: tuple[int, int],
-    deep_range: tuple[int, int] = DEEP_RANGE,
-    train_filter: str = FILTER,
-) -> list[FileReport]:
+def verify_once(dataset: Dataset, out_dir: Path, settings: ImageSettings) -> list[FileReport]:
     """Verify ahead of `prepare`, which will find the work done; an interrupted pass is resumed."""
-    check_image_size(image_size)
+    check_image_size(settings.image_size)
     check_name(out_dir)
-    data_dir = preparation_folder(dataset, out_dir, image_size, deep_range, train_filter)
-    with _workshop(dataset, data_dir, image_size):
-        return verify(dataset, ledger=data_dir / LEDGER, deep_range=deep_range)
+    data_dir = preparation_folder(dataset, out_dir, settings)
+    with _workshop(dataset, data_dir, settings.image_size):
+        return verify(dataset, ledger=data_dir / LEDGER, deep_range=settings.deep_range)
 
 
-def _is_finished(
-    prepared_dir: Path,
-    dataset: Dataset,
-    image_size: tuple[int, int],
-    deep_range: tuple[int, int],
-    train_filter: str,
-) -> bool:
+def _is_finished(prepared_dir: Path, dataset: Dataset, settings: ImageSettings) -> bool:
     try:
-        wanted = (dataset.name, tuple(image_size), fingerprint(dataset, deep_range, train_filter))
+        wanted = (dataset.name, tuple(settings.image_size), fingerprint(dataset, settings))
     except DataError:
         return False  # a file is gone; verifying names all that are
     return read_description(prepared_dir) == wanted
@@ -227,20 +200,14 @@ def _has_changed(report: FileReport) -> bool:
     return (status.st_size, status.st_mtime_ns) != (report.size, report.modified)
 
 
-def preparation_folder(
-    dataset: Dataset,
-    out_dir: Path,
-    image_size: tuple[int, int],
-    deep_range: tuple[int, int],
-    train_filter: str = FILTER,
-) -> Path:
+def preparation_folder(dataset: Dataset, out_dir: Path, settings: ImageSettings) -> Path:
     """Where this is prepared: named by set, size, root, range and filter, so that runs which differ do not collide."""
-    height, width = image_size
+    height, width = settings.image_size
     source = os.fsencode(dataset.root.resolve())
-    if tuple(deep_range) != DEEP_RANGE:
-        source += f" deep_range={tuple(deep_range)}".encode()
-    if train_filter != FILTER:
-        source += f" train_filter={train_filter}".encode()
+    if tuple(settings.deep_range) != DEEP_RANGE:
+        source += f" deep_range={tuple(settings.deep_range)}".encode()
+    if settings.train_filter != FILTER:
+        source += f" train_filter={settings.train_filter}".encode()
     return out_dir / f"{dataset.name}_{height}x{width}_{hashlib.sha256(source).hexdigest()[:8]}"
 
 

@@ -63,6 +63,19 @@ _USUAL_GAMMA = 1 / 2.2
 
 
 @dataclass(frozen=True)
+class ImageSettings:
+    """How the images of a set are prepared: `image_size` = (H, W), what is scaled to 0 … 255, the filter of train."""
+
+    image_size: tuple[int, int]
+    deep_range: tuple[int, int] = DEEP_RANGE
+    train_filter: str = FILTER
+
+    def filter_of(self, split: str) -> str:
+        """By which of `FILTERS` the images of a split are resized."""
+        return self.train_filter if split == "train" else FILTER
+
+
+@dataclass(frozen=True)
 class Picture:
     """One decoded file: 8-bit RGB, and what had to be done to it."""
 

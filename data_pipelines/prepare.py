@@ -16,7 +16,7 @@ from data_pipelines.checks import check_queries, gathered_warnings
 from data_pipelines.command_line import define_path, parse_flags
 from data_pipelines.datasets import FACTS, READERS, read
 from data_pipelines.ending import orderly_end
-from data_pipelines.images import DEEP_RANGE, FILTER, FILTERS, check_deep_range
+from data_pipelines.images import DEEP_RANGE, FILTER, FILTERS, ImageSettings, check_deep_range
 from data_pipelines.number_pairs import number_pair
 from data_pipelines.printable import escape_on_streams, printable
 from data_pipelines.records import MODALITIES, DataError
@@ -74,10 +74,11 @@ def run(
     print(count_table(dataset, FACTS[name]))
     with gathered_warnings(dataset.warnings) as warnings:
         warnings += [*check_queries(dataset), *count_warnings(dataset, FACTS[name])]
+    settings = ImageSettings(image_size, deep_range, train_filter)
     if place := out or later_out:
-        warnings += builders.place_warnings(dataset, place, image_size, deep_range, train_filter)
+        warnings += builders.place_warnings(dataset, place, settings)
     if out:
-        reports = builders.verify_once(dataset, out, image_size, deep_range, train_filter)
+        reports = builders.verify_once(dataset, out, settings)
     else:
         reports = verify(dataset, deep_range=deep_range)
     warnings += image_warnings(dataset, reports, deep_range)
@@ -87,9 +88,7 @@ def run(
     print(f"{len(reports):,} files verified, {num_faults:,} cannot be used, {len(warnings)} warnings")
     raise_faults(dataset, reports)
     if out:
-        folder = builders.prepare(
-            dataset, out, image_size=image_size, deep_range=deep_range, train_filter=train_filter
-        )
+        folder = builders.prepare_with(dataset, out, settings)
         print(f"prepared in {printable(folder)}")
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from data_pipelines.fingerprints import split_fingerprint
-from data_pipelines.images import FILTER, read_triple
+from data_pipelines.images import FILTER, ImageSettings, read_triple
 from data_pipelines.parallel import map_in_order
 from data_pipelines.progress import track
 from data_pipelines.records import DataError, Dataset, Record
@@ -40,24 +40,20 @@ class Triples(tfds.core.ShardBasedBuilder, skip_registration=True):
     def __init__(
         self,
         dataset: Dataset,
-        image_size: tuple[int, int],
-        deep_range: tuple[int, int],
+        settings: ImageSettings,
         data_dir: Path,
         *,
-        train_filter: str = FILTER,
         digests: Mapping[Path, str],
         warnings: Sequence[str] = (),
     ):
         self.dataset = dataset
-        self.image_size = image_size
-        self.deep_range = deep_range
-        self.train_filter = train_filter
-        table = _table(dataset, image_size, deep_range, train_filter, digests)
+        self.settings = settings
+        table = _table(dataset, settings, digests)
         self.table = table | {"warnings": list(warnings)}
         super().__init__(data_dir=data_dir, file_format="array_record")
 
     def _info(self) -> tfds.core.DatasetInfo:
-        shape = (len(self.dataset.modalities), *self.image_size, 3)
+        shape = (len(self.dataset.modalities), *self.settings.image_size, 3)
         features: dict[str, Any] = {
             "images": tfds.features.Tensor(
                 shape=shape, dtype=np.uint8, encoding=tfds.features.Encoding.BYTES
@@ -83,7 +79,7 @@ class Triples(tfds.core.ShardBasedBuilder, skip_registration=True):
     def _shards(self, split: str) -> list[Callable[[], Iterator[Example]]]:
         # All shards of a split draw from one iterator, so that the threads decode on where a shard ends.
         examples = self._generate_examples(split)
-        per_shard = examples_per_shard(len(self.dataset.modalities), self.image_size)
+        per_shard = examples_per_shard(len(self.dataset.modalities), self.settings.image_size)
         num_shards = -(-len(self.dataset.splits[split]) // per_shard)
         # The last one takes all that is left, because an iterator that is not exhausted keeps its threads.
         return [partial(islice, examples, per_shard)] * (num_shards - 1) + [lambda: examples]
@@ -94,9 +90,9 @@ class Triples(tfds.core.ShardBasedBuilder, skip_registration=True):
             map_in_order(
                 partial(
                     read_triple,
-                    image_size=self.image_size,
-                    deep_range=self.deep_range,
-                    filter_name=self.train_filter if split == "train" else FILTER,
+                    image_size=self.settings.image_size,
+                    deep_range=self.settings.deep_range,
+                    filter_name=self.settings.filter_of(split),
                 ),
                 records,
             ),
@@ -118,22 +114,16 @@ def _row(record: Record) -> dict[str, int | str]:
     return {"pid": record.pid, "camid": record.camid, "scene": record.scene, "name": record.name}
 
 
-def _table(
-    dataset: Dataset,
-    image_size: tuple[int, int],
-    deep_range: tuple[int, int],
-    train_filter: str,
-    digests: Mapping[Path, str],
-) -> dict[str, Any]:
+def _table(dataset: Dataset, settings: ImageSettings, digests: Mapping[Path, str]) -> dict[str, Any]:
     rows = {split: [_row(record) for record in records] for split, records in dataset.splits.items()}
     columns = ("pid", "camid", "scene", "name")
     return {
         "name": dataset.name,
         "removal": dataset.removal,
         "modalities": list(dataset.modalities),
-        "image_size": list(image_size),
-        "train_filter": train_filter,
-        "fingerprint": fingerprint(dataset, deep_range, train_filter),
+        "image_size": list(settings.image_size),
+        "train_filter": settings.train_filter,
+        "fingerprint": fingerprint(dataset, settings),
         "fingerprints": {
             split: split_fingerprint(records, dataset.modalities, digests)
             for split, records in dataset.splits.items()
@@ -142,10 +132,10 @@ def _table(
     }
 
 
-def fingerprint(dataset: Dataset, deep_range: tuple[int, int], train_filter: str = FILTER) -> str:
+def fingerprint(dataset: Dataset, settings: ImageSettings) -> str:
     """A digest of what was read of the names, of every file's size and modification time, and of the settings."""
-    settings = [deep_range, dataset.modalities, *([train_filter] if train_filter != FILTER else [])]
-    digest = hashlib.sha256(json.dumps(settings).encode())
+    unusual = [settings.train_filter] if settings.train_filter != FILTER else []
+    digest = hashlib.sha256(json.dumps([settings.deep_range, dataset.modalities, *unusual]).encode())
     for split, records in dataset.splits.items():
         for record in records:
             digest.update(json.dumps([split, *_row(record).values()]).encode())

@@ -17,7 +17,7 @@ from configs import default
 from data_pipelines.checks import check_queries
 from data_pipelines.command_line import define_path
 from data_pipelines.datasets import READERS, read
-from data_pipelines.images import check_deep_range
+from data_pipelines.images import ImageSettings, check_deep_range
 from data_pipelines.number_pairs import number_pair
 from data_pipelines.roles import require_scores
 from man_jax.command import run_command
@@ -68,9 +68,8 @@ def main() -> None:
     data = prepare_read(
         dataset,
         config.data.prepared,
-        tuple(config.data.image_size),
-        deep_range,
-        train_filter=config.data.train_filter,  # so that what training prepared is found
+        # With the filter of train too, so that what training prepared is found.
+        ImageSettings(tuple(config.data.image_size), deep_range, config.data.train_filter),
         modalities=present,
         deep_range_option="--deep_range",
     )

@@ -10,6 +10,7 @@ from jaxtyping import Int32
 
 from data_pipelines.builders import prepare_read
 from data_pipelines.datasets import FACTS, check_queries, read
+from data_pipelines.images import ImageSettings
 from data_pipelines.overlap import overlap_warnings
 from data_pipelines.prepared import PreparedDataset, check_modalities
 from data_pipelines.records import DataError, Dataset
@@ -40,9 +41,7 @@ def open_domain(config: Config, side: str, dataset: Dataset) -> Domain:
     prepared = prepare_read(
         dataset,
         data.prepared,
-        tuple(data.image_size),
-        tuple(domain.deep_range),
-        train_filter=data.train_filter,
+        ImageSettings(tuple(data.image_size), tuple(domain.deep_range), data.train_filter),
         modalities=config.model.modalities,
         deep_range_option=f"--config.data.{side}.deep_range",
     )

@@ -12,6 +12,7 @@ from absl import logging
 from PIL import Image
 
 from data_pipelines import builders, shards
+from data_pipelines.images import ImageSettings
 from data_pipelines.readers import rgbnt100, wmveid863
 from data_pipelines.records import DataError
 from tests.data_pipelines.preparing import SIZE, prepare
@@ -166,7 +167,9 @@ def test_sixteen_bit_images_are_scaled_from_the_range_given(tree):
 def test_ranges_have_folders_of_their_own_and_the_usual_one_is_named_by_the_root(tree):
     dataset, out = wmveid863.read(tree), tree.parent / "out"
     ranges = [(0, 65535), (1000, 2000), (1000, 2001)]
-    folders = [builders.preparation_folder(dataset, out, SIZE, deep_range) for deep_range in ranges]
+    folders = [
+        builders.preparation_folder(dataset, out, ImageSettings(SIZE, deep_range)) for deep_range in ranges
+    ]
     assert len(set(folders)) == 3
     digest = hashlib.sha256(str(dataset.root.resolve()).encode()).hexdigest()[:8]
     assert folders[0] == out / f"wmveid863_16x12_{digest}"
@@ -174,7 +177,7 @@ def test_ranges_have_folders_of_their_own_and_the_usual_one_is_named_by_the_root
 
 def test_a_set_that_was_verified_in_a_range_is_prepared_beside_what_was_found(tree):
     dataset, out = wmveid863.read(tree), tree.parent / "out"
-    builders.verify_once(dataset, out, SIZE, (1000, 2000))
+    builders.verify_once(dataset, out, ImageSettings(SIZE, (1000, 2000)))
     builders.prepare(dataset, out, image_size=SIZE, deep_range=(1000, 2000))
     assert len(list(out.iterdir())) == 1
 

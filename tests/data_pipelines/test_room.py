@@ -13,6 +13,7 @@ import pytest
 from absl import logging
 
 from data_pipelines import builders, room, shards
+from data_pipelines.images import ImageSettings
 from data_pipelines.prepare import run
 from data_pipelines.readers import wmveid863
 from data_pipelines.records import DataError
@@ -36,7 +37,7 @@ def test_a_size_beyond_all_memory_is_refused_before_any_file_is_opened(tree, siz
     for act in (
         lambda: check(tree, None, size),
         lambda: builders.prepare(wmveid863.read(tree), tree.parent / "out", image_size=size),
-        lambda: builders.verify_once(wmveid863.read(tree), tree.parent / "out", size),
+        lambda: builders.verify_once(wmveid863.read(tree), tree.parent / "out", ImageSettings(size)),
     ):
         with pytest.raises(DataError, match=rf"image_size is {size[0]}x{size[1]}, at most 4,194,304 pixels"):
             act()
@@ -62,7 +63,7 @@ def test_a_place_where_nothing_can_be_written_is_refused_by_the_check_too(tree, 
     assert everything(tmp_path) == before
     for act in (
         lambda: builders.prepare(wmveid863.read(tree), out, image_size=SIZE),
-        lambda: builders.verify_once(wmveid863.read(tree), out, SIZE),
+        lambda: builders.verify_once(wmveid863.read(tree), out, ImageSettings(SIZE)),
     ):
         with pytest.raises(DataError, match=reason):
             act()

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from data_pipelines import builders, prepare
+from data_pipelines.images import ImageSettings
 from data_pipelines.readers import wmveid863
 from tests.data_pipelines.preparing import SIZE
 
@@ -82,6 +83,6 @@ def test_the_command_prepares_what_training_will_look_for(tree, capsys):
     out = tree.parent / "out"
     prepare.run("wmveid863", str(tree), out, SIZE, (0, 65535), "bicubic")
     dataset = wmveid863.read(tree)
-    expected = builders.preparation_folder(dataset, out, SIZE, (0, 65535), "bicubic")
+    expected = builders.preparation_folder(dataset, out, ImageSettings(SIZE, (0, 65535), "bicubic"))
     assert f"prepared in {expected}" in capsys.readouterr().out
     assert len(list(out.iterdir())) == 1

@@ -21,6 +21,7 @@ from absl import logging
 from PIL import Image
 
 from data_pipelines import builders, storage
+from data_pipelines.images import ImageSettings
 from data_pipelines.loader import training_batches
 from data_pipelines.prepared import PreparedDataset, PreparedSplit
 from data_pipelines.readers import wmveid863
@@ -53,7 +54,7 @@ def prepare(root: Path, out: Path) -> tuple[PreparedDataset, str]:
     dataset = wmveid863.read(root)
     num_triples = sum(map(len, dataset.splits.values()))
     start = time.monotonic()
-    builders.verify_once(dataset, out, IMAGE_SIZE)
+    builders.verify_once(dataset, out, ImageSettings(IMAGE_SIZE))
     verified = time.monotonic()
     prepared = builders.prepare(dataset, out, image_size=IMAGE_SIZE)
     lines = ["| pass | triples/s |", "|---|---:|"]

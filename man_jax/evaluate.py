@@ -9,11 +9,9 @@ a gallery with identities, and no training triples.
 """
 
 import json
-from pathlib import Path
 
-from absl import flags, logging
+from absl import flags
 
-from configs import default
 from data_pipelines.checks import check_queries
 from data_pipelines.command_line import define_path
 from data_pipelines.datasets import READERS, read
@@ -45,6 +43,7 @@ def main() -> None:
     from data_pipelines.builders import prepare_read
     from man_jax.engine.evaluation import extract_query_gallery, rank, retrieval_distances
     from man_jax.engine.metrics import replace_file
+    from man_jax.engine.past import run_config
     from man_jax.engine.ranking_picture import draw_rankings
     from man_jax.engine.sharding import make_mesh
     from man_jax.engine.trained import open_trained
@@ -91,23 +90,6 @@ def main() -> None:
         about = {"run": str(run), "weights": trained.description, "dataset": name, "root": root}
         replace_file(out / "evaluation.json", json.dumps(about | {"figures": figures}, indent=2) + "\n")
         print(f"{out}: evaluation.json, and ranking.png of the first row")
-
-
-def run_config(run: Path) -> Config:
-    """The configuration of a run, as its version meant it; keys that are gone are named in the log."""
-    from man_jax.engine.past import read_config  # slow to import
-
-    past = read_config(run)
-    for key, value in past.gone.items():
-        logging.warning(
-            "config.%s of %s is %r; there is no such key any more, and it is passed over", key, run, value
-        )
-    config = default.get_config()
-    try:
-        config.update_from_flattened_dict(past.values)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ConfigError(f"{run / 'config.json'}: {error}; restore that file from a copy") from None
-    return config
 
 
 def named_dataset(config: Config) -> tuple[str, str]:

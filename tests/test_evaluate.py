@@ -23,6 +23,7 @@ from absl.testing import flagsaver
 from data_pipelines.records import DataError
 from man_jax import evaluate
 from man_jax.config import ConfigError
+from man_jax.engine import evaluation, trained
 from man_jax.engine.trained import Trained
 from man_jax.engine.workdir import WorkdirError
 
@@ -36,30 +37,31 @@ class Reached(Exception):
 def look(extract, variables, data, **_):
     raise Reached(f"{len(data.train)} {len(data.query)} {len(data.gallery)}, thermal {int(data.query[0][2].mean())}")
 
-evaluate.extract_query_gallery = look
+evaluation.extract_query_gallery = look
 with_weights = lambda *_, **__: Trained(None, None, "no weights")
 
 answers, commands = {}, json.loads(sys.argv[1])
 flags.FLAGS(["evaluate", "--run=none"])
 for name, words in commands.items():
     warnings.clear()
-    original, evaluate.open_trained = evaluate.open_trained, with_weights
+    original, trained.open_trained = trained.open_trained, with_weights
     given = dict(word.removeprefix("--").split("=", 1) for word in words)
     try:
         with flagsaver.as_parsed(**given):
             evaluate.main()
     except (ConfigError, DataError, WorkdirError, Reached) as error:
         answers[name] = [str(error), *warnings]
-    evaluate.open_trained = original
+    trained.open_trained = original
 print(json.dumps(answers))
 """
 
 
 def write_deep(folder: Path) -> None:
-    """Thermal images in 16 bits, each of one value: 1000 in the query, 1200 in the gallery."""
-    for split, value in (("query", 1000), ("gallery", 1200)):
+    """Thermal images in 16 bits: all 1000 in the query, from 1000 to 1200 in the gallery."""
+    warming = np.linspace(1000, 1200, 24 * 40).reshape(24, 40).astype(np.uint16)
+    for split, values in (("query", np.full_like(warming, 1000)), ("gallery", warming)):
         for path in (folder / split / "T").iterdir():
-            Image.fromarray(np.full((24, 40), value, np.uint16)).save(path, format="PNG")
+            Image.fromarray(values).save(path, format="PNG")
 
 
 def write_set(base: Path, **splits: tuple[str, ...]) -> Path:

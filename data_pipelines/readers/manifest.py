@@ -151,7 +151,8 @@ def _check_files(
         uses: defaultdict[Path, int] = defaultdict(int)
         for record in records:
             for image in record.images:
-                uses[image.path] += 1
+                # One file may be written in several ways: ./a.png, b/../a.png.
+                uses[image.path.parent.resolve() / image.path.name] += 1
         if repeated := sorted(str(file) for file, count in uses.items() if count > 1):
             raise DataError(
                 f"{path}: {len(repeated)} files occur in several rows of the split {split}: {shortlist(repeated)}. "

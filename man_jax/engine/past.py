@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from absl import logging
 from flax.traverse_util import flatten_dict
 
 from configs import default
-from man_jax.config import Config, WorkdirError
+from man_jax.config import Config, ConfigError, WorkdirError
 from man_jax.engine.versions import is_older, numbers, versions
 
 CONFIG, DATA = "config.json", "data.json"
@@ -43,6 +44,21 @@ def read_config(workdir: Path, known: Mapping[str, Any] | None = None) -> PastCo
             values[key] = then[key]
     gone = {key: value for key, value in flat(found).items() if key not in known}
     return PastConfig(values, gone, version)
+
+
+def run_config(run: Path) -> Config:
+    """The configuration of a run, as its version meant it; keys that are gone are named in the log."""
+    past = read_config(run)
+    for key, value in past.gone.items():
+        logging.warning(
+            "config.%s of %s is %r; there is no such key any more, and it is passed over", key, run, value
+        )
+    config = default.get_config()
+    try:
+        config.update_from_flattened_dict(past.values)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"{run / CONFIG}: {error}; restore that file from a copy") from None
+    return config
 
 
 def read_version(workdir: Path) -> str | None:

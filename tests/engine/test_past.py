@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from configs import default
-from man_jax import evaluate
 from man_jax.config import Config, ConfigError, WorkdirError
-from man_jax.engine.past import CONFIG, DATA, read_config
+from man_jax.engine.past import CONFIG, DATA, read_config, run_config
 from man_jax.engine.versions import is_older, versions
 from man_jax.engine.workdir import HISTORY, check_workdir, claim_workdir
 
@@ -92,7 +91,7 @@ def test_a_gone_key_whose_value_mattered_is_refused(tmp_path, monkeypatch):
 def test_an_older_run_is_evaluated_as_it_was_trained(tmp_path, caplog):
     older(tmp_path, without=("evaluation.modalities", "loss.triplet_fused"), data__in_memory=True)
     with caplog.at_level("WARNING", logger="absl"):
-        config = evaluate.run_config(tmp_path)
+        config = run_config(tmp_path)
     assert (config.evaluation.modalities, config.loss.triplet_fused) == ((), "pooled")
     assert "config.data.in_memory of" in caplog.text
 
@@ -100,7 +99,7 @@ def test_an_older_run_is_evaluated_as_it_was_trained(tmp_path, caplog):
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"seed": 0'])
 def test_a_damaged_configuration_is_refused_in_one_line(tmp_path, text):
     (tmp_path / CONFIG).write_text(text)
-    for use in (evaluate.run_config, lambda workdir: check_workdir(workdir, default.get_config())):
+    for use in (run_config, lambda workdir: check_workdir(workdir, default.get_config())):
         with pytest.raises(WorkdirError, match=r"config\.json .*; restore it from a copy"):
             use(tmp_path)
 
@@ -108,7 +107,7 @@ def test_a_damaged_configuration_is_refused_in_one_line(tmp_path, text):
 def test_a_value_of_another_type_is_refused_in_one_line(tmp_path):
     older(tmp_path, adapt__epochs="many")
     with pytest.raises(ConfigError, match=r"config\.json: .*restore that file from a copy"):
-        evaluate.run_config(tmp_path)
+        run_config(tmp_path)
 
 
 @pytest.mark.parametrize(

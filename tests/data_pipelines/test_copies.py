@@ -14,6 +14,7 @@ from data_pipelines import builders
 from data_pipelines.datasets import read
 from data_pipelines.examination import image_warnings
 from data_pipelines.images import DEEP_RANGE
+from data_pipelines.records import DataError
 from data_pipelines.verification import verify
 
 MODALITIES = ("R", "N", "T")
@@ -153,12 +154,12 @@ def test_one_path_listed_under_two_identities_is_named(mine):
     assert "3 files have the very bytes of a file of another identity: query/N/20_c1.png = " in text
 
 
-def test_one_path_written_in_two_ways_is_a_double_entry(mine):
+def test_one_path_written_in_two_ways_in_a_split_is_refused(mine):
     row = (
         "gallery,query/../gallery/R/20_c2.png,query/../gallery/N/20_c2.png,query/../gallery/T/20_c2.png,20,2"
     )
-    text = said(table(mine, row), "manifest")
-    assert "1 triples of gallery are entered twice" in text
+    with pytest.raises(DataError, match="3 files occur in several rows of the split gallery"):
+        read("manifest", table(mine, row))
 
 
 def test_a_set_whose_query_and_gallery_are_one_list_is_warned_of_no_copy(tmp_path):

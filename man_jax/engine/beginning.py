@@ -24,6 +24,8 @@ class Beginning(NamedTuple):
 
     key: str
     workdir: Path
+    folder: Path
+    """Below the work directory, where the weights are."""
 
 
 def find_beginning(config: Config) -> Beginning | None:
@@ -33,14 +35,14 @@ def find_beginning(config: Config) -> Beginning | None:
         ConfigError: it left none, they are damaged, or they are for another network or other images.
     """
     if config.pretrain.init_from:
-        begun = Beginning("pretrain.init_from", Path(config.pretrain.init_from).expanduser())
-        folder = find_pretrained(begun.workdir)
+        workdir = Path(config.pretrain.init_from)
+        begun = Beginning("pretrain.init_from", workdir, find_pretrained(workdir))
     elif config.adapt.init_from:
-        begun = Beginning("adapt.init_from", Path(config.adapt.init_from).expanduser())
-        folder = _find_adapted(begun.workdir)
+        workdir = Path(config.adapt.init_from)
+        begun = Beginning("adapt.init_from", workdir, _find_adapted(workdir))
     else:
         return None
-    check_meaning(begun.key, begun.workdir, folder, config)
+    check_meaning(begun.key, begun.workdir, begun.folder, config)
     return begun
 
 

@@ -49,8 +49,9 @@ def read_version(workdir: Path) -> str | None:
     """The version of man_jax that made a work directory, or None if it is older than such records."""
     if not (workdir / DATA).is_file():
         return None
-    found = read_json(workdir / DATA, "")
-    return found.get("versions", {}).get("man_jax")
+    found = read_json(workdir / DATA, "").get("versions", {})
+    version = found.get("man_jax") if isinstance(found, dict) else None
+    return version if isinstance(version, str) else None
 
 
 def read_json(path: Path, remedy: str) -> dict[str, Any]:

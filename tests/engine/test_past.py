@@ -8,7 +8,7 @@ import pytest
 from configs import default
 from man_jax import evaluate
 from man_jax.config import Config, ConfigError, WorkdirError
-from man_jax.engine.past import CONFIG, DATA, read_config
+from man_jax.engine.past import CONFIG, DATA, read_config, read_version
 from man_jax.engine.versions import is_older, versions
 from man_jax.engine.workdir import HISTORY, check_workdir, claim_workdir
 
@@ -127,3 +127,9 @@ def test_versions_are_in_order(one, other, expected):
 
 def test_both_versions_at_work_are_told():
     assert versions().keys() == {"man_jax", "jax"}
+
+
+@pytest.mark.parametrize("versions", ["0.1.0", ["0.1.0"], {"man_jax": 1}, {}, None])
+def test_a_record_of_versions_that_was_edited_counts_as_none(tmp_path, versions):
+    (tmp_path / DATA).write_text(json.dumps({"versions": versions}))
+    assert read_version(tmp_path) is None

@@ -180,7 +180,7 @@ def test_weights_learnt_from_another_source_than_the_run_names_are_refused(tmp_p
     write_data(tmp_path, mine)
     weights = sealed(tmp_path / folder, default.get_config(), foreign)
     with pytest.raises(
-        ConfigError, match="learnt from another source than .*data.json names: its train had 3 "
+        ConfigError, match=r"learnt from another source than .*data\.json names: its train had 3 "
     ):
         check_weights_of_run(tmp_path, weights, default.get_config())
     with pytest.raises(ConfigError, match=r"the source of .* is another one: its train had 3 triples"):

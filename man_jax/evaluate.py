@@ -20,7 +20,7 @@ from data_pipelines.datasets import READERS, read
 from data_pipelines.images import check_deep_range
 from data_pipelines.number_pairs import number_pair
 from data_pipelines.roles import require_scores
-from man_jax.command import run_command
+from man_jax.command import expand_paths, run_command
 from man_jax.config import Config, ConfigError, check_config
 
 RUN = define_path("run", None, "The work directory of a run, finished or not.", required=True)
@@ -108,6 +108,7 @@ def run_config(run: Path) -> Config:
         config.update_from_flattened_dict(past.values)
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"{run / 'config.json'}: {error}; restore that file from a copy") from None
+    expand_paths(config)  # versions before wrote ~ down as it was given
     return config
 
 

@@ -13,7 +13,7 @@ from man_jax.engine.checkpoint import CHECKPOINTS, find_pretrained
 from man_jax.engine.initial import weights_digest
 from man_jax.engine.meaning import check_meaning
 from man_jax.engine.metrics import read_history
-from man_jax.engine.past import DATA, flat, read_json
+from man_jax.engine.past import DATA, plain_values, read_json
 from man_jax.engine.recovery import read_newest
 from man_jax.engine.used_data import RESTORE, UsedData, write_data
 from man_jax.engine.workdir import weights_elsewhere
@@ -65,7 +65,7 @@ def keep_data(workdir: Path, used: UsedData, config: Config, *, fresh: bool) -> 
             "checked, and from now on it is",
             workdir,
         )
-    values = flat(config)
+    values = plain_values(config)
     given = [(key, values[key]) for key in default.WEIGHTS if fresh and values.get(key)]
     write_data(workdir, used, weights=weights_digest(*given[0]) if given else "")
 

@@ -12,7 +12,7 @@ from absl import logging
 
 from configs import default
 from man_jax.config import Config, ConfigError
-from man_jax.engine.past import DATA, flat, read_config
+from man_jax.engine.past import DATA, plain_values, read_config
 from man_jax.engine.seal import read_seal
 from man_jax.engine.used_data import UsedData, read_data, same_identities
 from man_jax.engine.versions import versions
@@ -24,7 +24,7 @@ NOT_MEANT = (*FREE, "model.dtype")
 
 def describe_weights(config: Config, used: UsedData) -> dict[str, Any]:
     """What is kept beside the weights of a run: the versions, the keys and the data they were learnt under."""
-    run = {key: value for key, value in flat(config).items() if key not in FREE}
+    run = {key: value for key, value in plain_values(config).items() if key not in FREE}
     return {"versions": versions(), "keys": meaning(config), "run": run, "data": used}
 
 
@@ -33,7 +33,7 @@ def meaning(config: Config) -> dict[str, Any]:
 
     `config`: a configuration, or its values by full key.
     """
-    values = flat(config)
+    values = plain_values(config)
     is_resnet = values.get("model.backbone") == "resnet"
 
     def counts(key: str) -> bool:
@@ -80,7 +80,7 @@ def check_weights_of_run(workdir: Path, folder: Path, config: Config) -> None:
         ConfigError: the keys or the source that differ; without a description nothing is compared.
     """
     there = described(folder, "run") or described(folder)
-    here = {key: value for key, value in flat(config).items() if key not in FREE} | meaning(config)
+    here = {key: value for key, value in plain_values(config).items() if key not in FREE} | meaning(config)
     if told := differences(there, here):
         raise ConfigError(
             f"{folder} was learnt under another configuration than {workdir / 'config.json'} has: {'; '.join(told)}. "

@@ -15,7 +15,7 @@ from data_pipelines.disk import writing
 from data_pipelines.printable import is_utf8, printable
 from man_jax.config import Config, WorkdirError
 from man_jax.engine.metrics import replace_file
-from man_jax.engine.past import CONFIG, PastConfig, flat, read_config, refusing_gone
+from man_jax.engine.past import CONFIG, PastConfig, plain_values, read_config, refusing_gone
 from man_jax.engine.versions import versions
 
 __all__ = ["CONFIG", "LOCK", "WorkdirError", "check_workdir", "claim_workdir", "weights_elsewhere"]
@@ -82,12 +82,12 @@ def weights_elsewhere(workdir: Path, config: Config) -> dict[str, str]:
 
 
 def _past(workdir: Path, config: Config) -> PastConfig | None:
-    return read_config(workdir, flat(config)) if (workdir / CONFIG).exists() else None
+    return read_config(workdir, plain_values(config)) if (workdir / CONFIG).exists() else None
 
 
 def _changed(past: PastConfig, config: Config) -> dict[str, tuple[Any, Any]]:
     """(there, here) of the keys whose values differ."""
-    here = flat(config)
+    here = plain_values(config)
     return {
         key: (past.values.get(key), here[key]) for key in sorted(here) if past.values.get(key) != here[key]
     }
@@ -102,7 +102,7 @@ def _longer(workdir: Path, config: Config, changed: Mapping[str, tuple[Any, Any]
 
     told = ""
     if (epochs := more("adapt.epochs")) > 0:
-        here = flat(config)
+        here = plain_values(config)
         # A run begins from one of these only.
         emptied = "".join(f" --config.{key}=" for key in default.WEIGHTS if key != INIT_FROM and here[key])
         told += (

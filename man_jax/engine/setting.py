@@ -36,7 +36,7 @@ from man_jax.engine.compilation import compiling
 from man_jax.engine.domains import Domain, open_domains
 from man_jax.engine.extract import Extract, make_extract
 from man_jax.engine.initial import InitialBackbone, place_backbone, read_backbone
-from man_jax.engine.meaning import check_source, check_weights_of_run, describe_weights
+from man_jax.engine.meaning import check_source, check_weights_of_run, describe_weights, described
 from man_jax.engine.metrics import MetricsWriter
 from man_jax.engine.processes import of_first_process
 from man_jax.engine.recovery import check_rows, move_aside, read_newest, warn_of
@@ -208,7 +208,8 @@ def first_state(setting: Setting) -> TrainState:
     """The state of the newest whole checkpoint, or a new one; metrics written after that checkpoint are dropped."""
     if has_checkpoint(setting.workdir):
         step, state = _newest_state(setting)
-        check_rows(setting.workdir, step, begun_at=setting.pretrain_steps)
+        sealed = described(setting.workdir / CHECKPOINTS / str(step), "row")
+        check_rows(setting.workdir, step, begun_at=setting.pretrain_steps, sealed=sealed)
         setting.writer.resume(step)
         logging.info("going on from the checkpoint of step %d in %s", step, setting.workdir)
         return state

@@ -75,7 +75,7 @@ def prepare_read(
 ) -> PreparedDataset:
     """As `prepare_dataset`, of a data set that has been read; `deep_range_option` is its name in advice to the user."""
     check_modalities(f"{dataset.name} in {dataset.root}", dataset.modalities, modalities)
-    out_dir = Path(prepared_root).expanduser().absolute()
+    out_dir = Path(prepared_root).absolute()
     with gathered_warnings(dataset.warnings) as warnings:
         warnings += check_queries(dataset)
     for warning in (*warnings, *place_warnings(dataset, out_dir, settings)):

@@ -37,7 +37,7 @@ def read(name: str, root: Path | str) -> Dataset:
             f"no folder or table of {name} is named: the root is empty; give it (config.data.source.root or "
             f"config.data.target.root, --source of the other commands)"
         )
-    given = Path(root).expanduser()
+    given = Path(root)
     folder = given.absolute()  # every message names the whole path
     try:
         dataset = READERS[name](folder)

@@ -12,7 +12,7 @@ from data_pipelines.ending import orderly_end
 from data_pipelines.printable import escape_on_streams
 from data_pipelines.progress import prefixed
 from data_pipelines.records import DataError
-from man_jax.config import PATHS, Config, ConfigError, WorkdirError
+from man_jax.config import PATHS, Config, ConfigError, WorkdirError, check_config
 from man_jax.experiment import check_experiment
 
 PACKAGES = Path(__file__).parents[1]
@@ -47,7 +47,11 @@ def parse_command(argv: list[str]) -> list[str]:
     try:
         check_experiment(argv)
         rest = parse_flags(argv)
-        expand_paths(flags.FLAGS["config"].value)
+        config = flags.FLAGS["config"].value
+        expand_paths(config)
+        check_config(
+            config, num_devices=1
+        )  # what the devices limit is told by the command, which asks JAX for them
     except ConfigError as error:
         refuse(str(error).splitlines())
     return rest

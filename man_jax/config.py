@@ -96,7 +96,7 @@ POSITIVE = (
 
 ENDLESS = sys.float_info.max
 RANGES = {
-    "seed": (0, ENDLESS),
+    "seed": (0, 2**32 - 1),  # JAX takes the last 32 bits of more without a word
     "data.workers": (0, ENDLESS),
     "augment.erase": (0, 1),
     "augment.flip": (0, 1),

@@ -7,6 +7,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import hypothesis
 import jax
+import pytest
 
 from data_pipelines.compilation import VARIABLE, keep_compiled_programs
 
@@ -19,3 +20,10 @@ jax.config.update("jax_disable_most_optimizations", True)
 # No deadline: the first example of a shape pays for its compilation.
 hypothesis.settings.register_profile("quick", max_examples=25, deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("quick")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forget_compiled_programs():
+    """Let each file's programs go with it: all of them together take gigabytes."""
+    yield
+    jax.clear_caches()

@@ -111,6 +111,8 @@ def become(module: str, arguments: list[str], moment: list[Any] | None, output: 
     for number in (1, 2):
         os.dup2(output, number)
     os.close(output)
+    # Streams of their own: those of the server remember what they were opened on.
+    sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))
     if moment:
         await_moment(*moment)
     sys.argv = [module, *arguments]

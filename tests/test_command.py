@@ -90,6 +90,16 @@ def test_help_imports_nothing_slow(door):
         ("man_jax.train", [EXPERIMENT, "--config.seed=x"], "config.seed is 'x'; it must be a whole number"),
         (
             "man_jax.train",
+            [EXPERIMENT, "--config.loss.alpha=nan"],
+            "config.loss.alpha is nan; it must be at least 0",
+        ),
+        (
+            "man_jax.reproduce",
+            [EXPERIMENT, "--config.seed=-1"],
+            "config.seed is -1; it must be at least 0 and",
+        ),
+        (
+            "man_jax.train",
             [EXPERIMENT, "--workdir=~nobody-here"],
             "--workdir=~nobody-here: there is no home folder",
         ),

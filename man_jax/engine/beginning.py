@@ -13,7 +13,7 @@ from man_jax.engine.checkpoint import CHECKPOINTS, find_pretrained
 from man_jax.engine.initial import weights_digest
 from man_jax.engine.meaning import check_meaning
 from man_jax.engine.metrics import read_history
-from man_jax.engine.past import DATA, flat, read_json
+from man_jax.engine.past import DATA, plain_values, read_json
 from man_jax.engine.recovery import read_newest
 from man_jax.engine.used_data import RESTORE, UsedData, write_data
 from man_jax.engine.workdir import weights_elsewhere
@@ -24,6 +24,8 @@ class Beginning(NamedTuple):
 
     key: str
     workdir: Path
+    folder: Path
+    """Below the work directory, where the weights are."""
 
 
 def find_beginning(config: Config) -> Beginning | None:
@@ -33,14 +35,14 @@ def find_beginning(config: Config) -> Beginning | None:
         ConfigError: it left none, they are damaged, or they are for another network or other images.
     """
     if config.pretrain.init_from:
-        begun = Beginning("pretrain.init_from", Path(config.pretrain.init_from).expanduser())
-        folder = find_pretrained(begun.workdir)
+        workdir = Path(config.pretrain.init_from)
+        begun = Beginning("pretrain.init_from", workdir, find_pretrained(workdir))
     elif config.adapt.init_from:
-        begun = Beginning("adapt.init_from", Path(config.adapt.init_from).expanduser())
-        folder = _find_adapted(begun.workdir)
+        workdir = Path(config.adapt.init_from)
+        begun = Beginning("adapt.init_from", workdir, _find_adapted(workdir))
     else:
         return None
-    check_meaning(begun.key, begun.workdir, folder, config)
+    check_meaning(begun.key, begun.workdir, begun.folder, config)
     return begun
 
 
@@ -63,7 +65,7 @@ def keep_data(workdir: Path, used: UsedData, config: Config, *, fresh: bool) -> 
             "checked, and from now on it is",
             workdir,
         )
-    values = flat(config)
+    values = plain_values(config)
     given = [(key, values[key]) for key in default.WEIGHTS if fresh and values.get(key)]
     write_data(workdir, used, weights=weights_digest(*given[0]) if given else "")
 

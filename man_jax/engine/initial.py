@@ -73,7 +73,7 @@ def weights_digest(key: str, value: str) -> str:
         if key == "model.pretrained":
             path = locate(value)
             return _digest(path) if path.is_file() else ""
-        workdir = Path(value).expanduser()
+        workdir = Path(value)
         if key == "pretrain.init_from":
             return content_digest(workdir / PRETRAINED) if (workdir / PRETRAINED).is_dir() else ""
         steps = saved_steps(workdir / CHECKPOINTS)

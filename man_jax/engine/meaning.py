@@ -1,6 +1,7 @@
-"""What weights were learnt for: the network they belong to and the images it was shown.
+"""What weights were learnt for: the network they belong to and the images it was shown; and in which run.
 
-Networks of other modalities, strides or heads have arrays of the same shapes, so shapes alone tell too little.
+Networks of other modalities, strides or heads have arrays of the same shapes, so shapes alone tell too little, and
+folders of several runs may have been copied together.
 """
 
 from collections.abc import Mapping
@@ -11,12 +12,20 @@ from absl import logging
 
 from configs import default
 from man_jax.config import Config, ConfigError
-from man_jax.engine.past import flat, read_config
+from man_jax.engine.past import DATA, plain_values, read_config
 from man_jax.engine.seal import read_seal
 from man_jax.engine.used_data import UsedData, read_data, same_identities
+from man_jax.engine.versions import versions
 
 RESNET_ONLY = ("model.block", "model.stage_sizes", "model.width", "model.last_stride")
-NOT_MEANT = (*default.PLACES, *default.WEIGHTS, *default.EFFORT, "model.dtype")
+FREE = (*default.PLACES, *default.WEIGHTS, *default.EFFORT)
+NOT_MEANT = (*FREE, "model.dtype")
+
+
+def describe_weights(config: Config, used: UsedData) -> dict[str, Any]:
+    """What is kept beside the weights of a run: the versions, the keys and the data they were learnt under."""
+    run = {key: value for key, value in plain_values(config).items() if key not in FREE}
+    return {"versions": versions(), "keys": meaning(config), "run": run, "data": used}
 
 
 def meaning(config: Config) -> dict[str, Any]:
@@ -24,7 +33,7 @@ def meaning(config: Config) -> dict[str, Any]:
 
     `config`: a configuration, or its values by full key.
     """
-    values = flat(config)
+    values = plain_values(config)
     is_resnet = values.get("model.backbone") == "resnet"
 
     def counts(key: str) -> bool:
@@ -65,25 +74,34 @@ def check_meaning(key: str, workdir: Path, folder: Path, config: Config) -> None
 
 
 def check_weights_of_run(workdir: Path, folder: Path, config: Config) -> None:
-    """Refuse a checkpoint whose own description contradicts the configuration it is to be used with.
+    """Refuse weights in `folder` whose own description contradicts the configuration or the data of `workdir`.
 
     Raises:
-        ConfigError: the keys that differ, with both values; without a description nothing is compared.
+        ConfigError: the keys or the source that differ; without a description nothing is compared.
     """
-    if told := differences(described(folder), meaning(config)):
+    there = described(folder, "run") or described(folder)
+    here = {key: value for key, value in plain_values(config).items() if key not in FREE} | meaning(config)
+    if told := differences(there, here):
         raise ConfigError(
             f"{folder} was learnt under another configuration than {workdir / 'config.json'} has: {'; '.join(told)}. "
             f"Restore that file, or the checkpoint that belongs to it"
         )
+    learnt_from, used = described(folder, "data"), read_data(workdir)
+    if learnt_from and used and (told := same_identities(learnt_from, used)):
+        raise ConfigError(
+            f"{folder} was learnt from another source than {workdir / DATA} names: {told}. Restore that file, or the "
+            f"checkpoint that belongs to it"
+        )
 
 
-def check_source(key: str, workdir: Path, here: UsedData) -> None:
-    """Refuse the weights of a run whose source was another: its identities are the heads' first columns.
+def check_source(key: str, workdir: Path, folder: Path, here: UsedData) -> None:
+    """Refuse weights in `folder` of a run whose source was another: its identities are the heads' first columns.
 
     Raises:
         ConfigError: what differs, and the remedy.
     """
-    if (there := read_data(workdir)) is None:
+    there = described(folder, "data") or read_data(workdir)
+    if there is None:
         logging.warning(
             "config.%s: %s is of a version that kept no fingerprint of its data; whether its source is this one "
             "could not be checked",
@@ -97,10 +115,10 @@ def check_source(key: str, workdir: Path, here: UsedData) -> None:
         )
 
 
-def described(folder: Path) -> dict[str, Any]:
-    """The meaning that was written beside the arrays of `folder`, or nothing."""
+def described(folder: Path, part: str = "keys") -> dict[str, Any]:
+    """A part of what was written beside the arrays of `folder` (see `describe_weights`), or nothing."""
     try:
-        return read_seal(folder)["about"].get("keys", {})
+        return read_seal(folder)["about"].get(part, {})
     except ValueError:
         return {}
 

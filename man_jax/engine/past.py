@@ -34,15 +34,16 @@ def read_config(workdir: Path, known: Mapping[str, Any] | None = None) -> PastCo
         WorkdirError: there is none, or it cannot be read.
     """
     found = read_json(workdir / CONFIG, "name the work directory of a run, e.g. runs/demo")
-    known = flat(default.get_config()) if known is None else known
+    known = plain_values(default.get_config()) if known is None else known
     version = read_version(workdir)
-    values = {}
-    for key in known:
-        if key in (there := flat(found)):
-            values[key] = there[key]
-        elif key in (then := _defaults(version)):
-            values[key] = then[key]
-    gone = {key: value for key, value in flat(found).items() if key not in known}
+    there, then = plain_values(found), _defaults(version)
+    values = {key: there.get(key, then.get(key)) for key in known if key in there or key in then}
+    wrong = [f"config.{key} is {values[key]!r}" for key in values if not _is_like(values[key], known[key])]
+    if wrong:
+        raise WorkdirError(
+            f"{workdir / CONFIG}: {'; '.join(wrong)}, which is of another type than the key's; restore it from a copy"
+        )
+    gone = {key: value for key, value in there.items() if key not in known}
     return PastConfig(values, gone, version)
 
 
@@ -65,8 +66,9 @@ def read_version(workdir: Path) -> str | None:
     """The version of man_jax that made a work directory, or None if it is older than such records."""
     if not (workdir / DATA).is_file():
         return None
-    found = read_json(workdir / DATA, "")
-    return found.get("versions", {}).get("man_jax")
+    found = read_json(workdir / DATA, "").get("versions", {})
+    version = found.get("man_jax") if isinstance(found, dict) else None
+    return version if isinstance(version, str) else None
 
 
 def read_json(path: Path, remedy: str) -> dict[str, Any]:
@@ -96,7 +98,7 @@ def refusing_gone(past: PastConfig) -> list[str]:
     ]
 
 
-def flat(config: Config) -> dict[str, Any]:
+def plain_values(config: Config) -> dict[str, Any]:
     """Values by full key, of a configuration or nested dictionaries, as JSON gives them back: tuples are lists."""
     plain = config.to_dict() if hasattr(config, "to_dict") else config
     return {
@@ -106,10 +108,15 @@ def flat(config: Config) -> dict[str, Any]:
     }
 
 
+def _is_like(value: Any, known: Any) -> bool:
+    """Whether a value of JSON is of the type of the other one; a whole number may stand for any number."""
+    return type(value) is type(known) or (type(value) is int and type(known) is float)
+
+
 def _defaults(version: str | None) -> dict[str, Any]:
     """What a run of that version did where its configuration says nothing."""
-    values = flat(default.get_config())
+    values = plain_values(default.get_config())
     for since, before in sorted(default.BEFORE.items(), key=lambda item: numbers(item[0]), reverse=True):
         if is_older(version, since):
-            values |= flat(before)
+            values |= plain_values(before)
     return values

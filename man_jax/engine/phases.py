@@ -18,6 +18,7 @@ from man_jax.engine.evaluation import extract_query_gallery, rank, retrieval_dis
 from man_jax.engine.extract import FeatureTable, extract_table
 from man_jax.engine.metrics import read_history
 from man_jax.engine.processes import of_first_process
+from man_jax.engine.recovery import LOSS
 from man_jax.engine.relabel import (
     begin_epoch,
     cluster_target,
@@ -223,4 +224,5 @@ def _finish_epoch(setting: Setting, state: TrainState, row: Row, *, epoch: int, 
     figures = [f"{name} {row[name]:.3g}" for name in REPORTED if name in row]
     left = [words] if (words := setting.clock.words(int(state.step))) else []
     logging.info("%s, epoch %d: %s", phase, epoch, ", ".join([*figures, *left]))
-    save_state(setting.checkpoints, state, setting.about)
+    about = {**setting.about, "row": {LOSS: float(row[LOSS])}}
+    save_state(setting.checkpoints, state, about)

@@ -1,6 +1,6 @@
 """The newest checkpoint that is whole, and what was passed over to come to it; nothing is ever deleted here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -12,6 +12,8 @@ from man_jax.engine.seal import is_sealed, seal_fault
 
 T = TypeVar("T")
 ASIDE = "damaged-"
+LOSS = "loss/total"
+"""The figure by which a checkpoint knows its row of `metrics.jsonl`."""
 
 
 class PassedOver(NamedTuple):
@@ -54,16 +56,25 @@ def read_newest(checkpoints: Path, read: Callable[[int], T]) -> tuple[int, T, li
     )
 
 
-def check_rows(workdir: Path, step: int, *, begun_at: int) -> None:
+def check_rows(workdir: Path, step: int, *, begun_at: int, sealed: Mapping[str, float] | None = None) -> None:
     """Refuse to go on from the checkpoint of `step` without the rows of `metrics.jsonl` that its summary needs.
 
     `begun_at`: the step at which adaptation begins, where the weights were evaluated.
+    `sealed`: the row of `step`, or a part of it, as it was kept beside the checkpoint.
 
     Raises:
-        WorkdirError: rows are missing; the message says which, and the ways.
+        WorkdirError: rows are missing, or another run's; the message says which, and the ways.
     """
     rows = [row for row in read_history(workdir) if row["step"] <= step]
     last = max((row["step"] for row in rows), default=None)
+    for key, value in (sealed or {}).items():
+        there = [row.get(key) for row in rows if row["step"] == step]
+        if there and there[-1] != value:
+            raise WorkdirError(
+                f"{workdir / METRICS_FILE} is another run's than the checkpoint of step {step}: {key} is {there[-1]} "
+                f"there and was {value}; restore the file that belongs to it from a copy, or take the weights into "
+                f"another --workdir by --config.adapt.init_from={workdir}"
+            )
     if step == last and (
         step < begun_at or any("eval/mAP" in row for row in rows if row["step"] == begun_at)
     ):

@@ -50,8 +50,11 @@ def read_seal(folder: Path) -> dict[str, Any]:
         return {"about": {}, "files": {}}
     try:
         found = json.loads((folder / SEAL).read_text(encoding="utf-8"))
-        return {"about": dict(found["about"]), "files": dict(found["files"])}
-    except (OSError, ValueError, KeyError, TypeError):
+        return {
+            "about": {part: dict(known) for part, known in found["about"].items()},
+            "files": {name: (int(size), str(digest)) for name, (size, digest) in found["files"].items()},
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise ValueError(f"{SEAL} is damaged") from None
 
 

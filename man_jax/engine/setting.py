@@ -36,7 +36,7 @@ from man_jax.engine.compilation import compiling
 from man_jax.engine.domains import Domain, open_domains
 from man_jax.engine.extract import Extract, make_extract
 from man_jax.engine.initial import InitialBackbone, place_backbone, read_backbone
-from man_jax.engine.meaning import check_source, check_weights_of_run, meaning
+from man_jax.engine.meaning import check_source, check_weights_of_run, describe_weights, described
 from man_jax.engine.metrics import MetricsWriter
 from man_jax.engine.processes import of_first_process
 from man_jax.engine.recovery import check_rows, move_aside, read_newest, warn_of
@@ -45,7 +45,6 @@ from man_jax.engine.sharding import make_mesh, put_replicated, replicated
 from man_jax.engine.state import TrainState, restart_optimizer
 from man_jax.engine.step import Step
 from man_jax.engine.used_data import check_data, describe_data
-from man_jax.engine.versions import versions
 from man_jax.engine.workdir import check_workdir, claim_workdir
 from man_jax.networks.three_branch import ThreeBranch
 
@@ -108,7 +107,7 @@ def open_setting(config: Config, workdir: Path) -> Setting:
     source, target = open_domains(config)
     used = describe_data(source.data, target.data)
     if beginning:
-        check_source(beginning.key, beginning.workdir, used)
+        check_source(beginning.key, beginning.workdir, beginning.folder, used)
     if not fresh:
         check_data(workdir, used, config.data)
     check_counts(
@@ -151,7 +150,7 @@ def open_setting(config: Config, workdir: Path) -> Setting:
         writer=MetricsWriter(workdir, process_index=jax.process_index()),
         clock=_clock(config, pretrain_iterations, source, target),
         backbone=backbone,
-        about={"versions": versions(), "keys": meaning(config)},
+        about=describe_weights(config, used),
     )
 
 
@@ -209,7 +208,8 @@ def first_state(setting: Setting) -> TrainState:
     """The state of the newest whole checkpoint, or a new one; metrics written after that checkpoint are dropped."""
     if has_checkpoint(setting.workdir):
         step, state = _newest_state(setting)
-        check_rows(setting.workdir, step, begun_at=setting.pretrain_steps)
+        sealed = described(setting.workdir / CHECKPOINTS / str(step), "row")
+        check_rows(setting.workdir, step, begun_at=setting.pretrain_steps, sealed=sealed)
         setting.writer.resume(step)
         logging.info("going on from the checkpoint of step %d in %s", step, setting.workdir)
         return state
@@ -220,10 +220,10 @@ def first_state(setting: Setting) -> TrainState:
         state = create()
     if init_from := setting.config.pretrain.init_from:
         logging.info("starting from the pre-trained variables of %s", init_from)
-        return restore_pretrained(Path(init_from).expanduser(), state, setting.mesh)
+        return restore_pretrained(Path(init_from), state, setting.mesh)
     if init_from := setting.config.adapt.init_from:
         logging.info("going on from the adapted variables of %s, with a new optimiser", init_from)
-        return restore_adapted(Path(init_from).expanduser(), state, setting.mesh)
+        return restore_adapted(Path(init_from), state, setting.mesh)
     if setting.backbone is None:
         logging.info("starting from scratch: config.model.pretrained is empty")
         return state

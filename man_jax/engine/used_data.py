@@ -43,7 +43,7 @@ def read_data(workdir: Path) -> UsedData | None:
     if not (workdir / DATA).is_file():
         return None
     found = read_json(workdir / DATA, RESTORE)
-    if not all(split in found.get(side, {}) for side in SPLITS for split in SPLITS[side]):
+    if not _is_whole(found):
         raise WorkdirError(f"{workdir / DATA} lacks the description of a split; {RESTORE}")
     return found
 
@@ -76,6 +76,17 @@ def same_identities(there: UsedData, here: UsedData) -> str | None:
         return f"{there['source']['name']} there and {here['source']['name']} here"
     change = _change(there["source"]["train"], here["source"]["train"])
     return change and f"its train {change}"
+
+
+def _is_whole(found: UsedData) -> bool:
+    """Whether each split is described by what `_describe` writes."""
+    try:
+        described = [found[side][split] for side in SPLITS for split in SPLITS[side]]
+        named = all(isinstance(found[side]["name"], str) for side in SPLITS)
+        counted = all(isinstance(each[key], int) for each in described for key in ("triples", "identities"))
+        return named and counted and all(isinstance(each["fingerprints"], dict) for each in described)
+    except (KeyError, TypeError):
+        return False
 
 
 def _describe(split: PreparedSplit, modalities: tuple[str, ...]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
+from shlex import quote
 from typing import Any, TextIO
 
 from absl import logging
@@ -14,12 +15,12 @@ from data_pipelines.disk import writing
 from data_pipelines.printable import is_utf8, printable
 from man_jax.config import Config, WorkdirError
 from man_jax.engine.metrics import replace_file
-from man_jax.engine.past import CONFIG, PastConfig, flat, read_config, refusing_gone
+from man_jax.engine.past import CONFIG, PastConfig, plain_values, read_config, refusing_gone
 from man_jax.engine.versions import versions
 
 __all__ = ["CONFIG", "LOCK", "WorkdirError", "check_workdir", "claim_workdir", "weights_elsewhere"]
 
-LOCK = ".lock"
+LOCK, INIT_FROM = ".lock", "adapt.init_from"
 HISTORY = "config_history.jsonl"
 """What the configuration was before it was started with other places or another effort, a line each time."""
 
@@ -48,7 +49,7 @@ def check_workdir(workdir: Path, config: Config, *, same_weights: Iterable[str] 
         of = f" (by man_jax {past.version})" if past.version else ""
         raise WorkdirError(
             f"{workdir} holds a run of another configuration{of}: {'; '.join(told)}. Choose another --workdir "
-            f"(of man_jax.reproduce: --out), or delete this one{_longer(workdir, changed)}"
+            f"(of man_jax.reproduce: --out), or delete this one{_longer(workdir, config, changed)}"
         )
 
 
@@ -81,18 +82,18 @@ def weights_elsewhere(workdir: Path, config: Config) -> dict[str, str]:
 
 
 def _past(workdir: Path, config: Config) -> PastConfig | None:
-    return read_config(workdir, flat(config)) if (workdir / CONFIG).exists() else None
+    return read_config(workdir, plain_values(config)) if (workdir / CONFIG).exists() else None
 
 
 def _changed(past: PastConfig, config: Config) -> dict[str, tuple[Any, Any]]:
     """(there, here) of the keys whose values differ."""
-    here = flat(config)
+    here = plain_values(config)
     return {
         key: (past.values.get(key), here[key]) for key in sorted(here) if past.values.get(key) != here[key]
     }
 
 
-def _longer(workdir: Path, changed: Mapping[str, tuple[Any, Any]]) -> str:
+def _longer(workdir: Path, config: Config, changed: Mapping[str, tuple[Any, Any]]) -> str:
     """The way to what a change of the number of epochs is meant for."""
 
     def more(key: str) -> int:
@@ -101,10 +102,13 @@ def _longer(workdir: Path, changed: Mapping[str, tuple[Any, Any]]) -> str:
 
     told = ""
     if (epochs := more("adapt.epochs")) > 0:
+        here = plain_values(config)
+        # A run begins from one of these only.
+        emptied = "".join(f" --config.{key}=" for key in default.WEIGHTS if key != INIT_FROM and here[key])
         told += (
             f". More epochs: the rate falls to 0 at the last one, so a run is not lengthened; start another from its "
-            f"adapted weights, with the same command but for --workdir {workdir}-longer "
-            f"--config.adapt.init_from={workdir} --config.adapt.epochs={epochs}"
+            f"adapted weights, with the same command but for --workdir {quote(f'{workdir}-longer')}{emptied} "
+            f"--config.{INIT_FROM}={quote(str(workdir))} --config.adapt.epochs={epochs}"
         )
     if more("pretrain.epochs") > 0:
         told += (

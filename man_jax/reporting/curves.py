@@ -4,6 +4,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from typing import NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -24,6 +25,8 @@ LABELS = {
     "labels/reliable": "share of reliable (Eq. 6)",
 }
 RETRIEVAL = {"eval/mAP": "mAP", "eval/R1": "R1"}
+BEFORE = {"pretrain": "source only", "start": "at the start"}
+"""By phase, what the figures are called of the weights that adaptation begins with."""
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#000000", "#e69f00", "#56b4e9")
 """Of Okabe and Ito, which colour-blind readers can tell apart."""
 STYLES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (2, 2)))
@@ -35,6 +38,13 @@ PANEL = (5.0, 3.6)
 """Width and height of a panel and its legend, in inches."""
 
 Panel = Callable[[Axes], None]
+
+
+class Levels(NamedTuple):
+    """Retrieval before adaptation, and what to call it."""
+
+    name: str
+    figures: Mapping[str, Series]
 
 
 def curves_figure(
@@ -58,7 +68,8 @@ def draw_curves(
     the pre-training. A panel without figures is left out. Of several rows of an epoch the last one counts.
 
     Args:
-        history: rows as `read_history` gives them, with "epoch" and "phase" (pretrain or adapt).
+        history: rows as `read_history` gives them, with "epoch" and "phase" (pretrain, start or adapt; start: a run
+            that goes on from adapted weights).
         title: experiment, data and seed; the last figures of retrieval are put below it.
         weights: by the name of a term of the loss, its factor in the total (Eq. 23); 1 where there is none.
 
@@ -68,7 +79,7 @@ def draw_curves(
     rows = list(history)
     pretrain = [row for row in rows if row.get("phase") == "pretrain"]
     adapt = [row for row in rows if row.get("phase") == "adapt"]
-    levels, factors = named_series(pretrain, RETRIEVAL), weights or {}
+    levels, factors = _read_levels(rows), weights or {}
     panels: list[Panel] = []
     if retrieval := named_series(adapt, RETRIEVAL):
         panels.append(partial(_draw_retrieval, curves=retrieval, levels=levels))
@@ -80,6 +91,8 @@ def draw_curves(
     ):
         if has_losses(its_rows):
             panels.append(partial(draw_losses, title=name, whole=whole, rows=its_rows, weights=factors))
+    if not panels and levels.figures:  # weights of another run, and nothing trained
+        panels.append(partial(_draw_retrieval, curves=levels.figures, levels=Levels("", {})))
     if not panels:
         raise ValueError(
             f"none of the {len(rows)} rows of history has a figure to draw, so there are no curves"
@@ -104,14 +117,23 @@ def _write_heading(figure: Figure, title: str, outcome: str) -> None:
         figure.suptitle("\n".join(lines), fontsize=11, x=0.015, ha="left", linespacing=1.4)
 
 
-def _outcome(adapt: Sequence[Row], retrieval: Mapping[str, Series], levels: Mapping[str, Series]) -> str:
+def _read_levels(rows: Sequence[Row]) -> Levels:
+    """The figures of the weights that adaptation begins with."""
+    for phase, name in BEFORE.items():
+        if found := named_series([row for row in rows if row.get("phase") == phase], RETRIEVAL):
+            return Levels(name, found)
+    return Levels("", {})
+
+
+def _outcome(adapt: Sequence[Row], retrieval: Mapping[str, Series], levels: Levels) -> str:
     """One line: the last figures of retrieval, and those before adaptation."""
-    before = ", ".join(f"{label} {_percent(series)}" for label, series in levels.items())
+    before = ", ".join(f"{label} {_percent(series)}" for label, series in levels.figures.items())
+    before = f"{levels.name}: {before}" if before else ""
     if not retrieval:
-        return f"source only: {before}" if before and not adapt else ""
+        return "" if adapt else before
     after = ", ".join(f"{label} {_percent(series)}" for label, series in retrieval.items())
     epoch = max(series.epochs[-1] for series in retrieval.values())
-    return f"after epoch {epoch} of the adaptation: {after}" + (f" (source only: {before})" if before else "")
+    return f"after epoch {epoch} of the adaptation: {after}" + (f" ({before})" if before else "")
 
 
 def _percent(series: Series) -> str:
@@ -119,20 +141,20 @@ def _percent(series: Series) -> str:
     return f"{100 * value:.1f} %" if math.isfinite(value) else "not finite"
 
 
-def _draw_retrieval(place: Axes, *, curves: Mapping[str, Series], levels: Mapping[str, Series]) -> None:
+def _draw_retrieval(place: Axes, *, curves: Mapping[str, Series], levels: Levels) -> None:
     _draw_lines(place, "retrieval on the target", curves, order=list(RETRIEVAL.values()), merge=False)
     shown = [100 * value for series in curves.values() for value in series.finite]
     for line, (label, series) in zip(list(place.get_lines()), curves.items(), strict=True):
         line.set_label(f"{label}, last: {_percent(series)}")
-        if label in levels:
-            level = 100 * levels[label].finite[-1]
+        if label in levels.figures:
+            level = 100 * levels.figures[label].finite[-1]
             shown.append(level)
             place.axhline(
                 level,
                 color=line.get_color(),
                 linestyle=(0, (1, 2)),
                 linewidth=1.2,
-                label=f"{label}, source only: {level:.1f} %",
+                label=f"{label}, {levels.name}: {level:.1f} %",
             )
     set_heights(place, percent_limits(shown), unit="%")
     add_legend(place, columns=2)

@@ -143,3 +143,10 @@ def test_a_relative_folder_of_preparations_is_told_in_full(tree, monkeypatch):
     (tree.parent / "out").write_text("in the way")
     with pytest.raises(DataError, match=f"{tree.parent}/out: cannot be written"):
         builders.prepare_dataset("wmveid863", tree, "out", (8, 8))
+
+
+def test_a_folder_whose_name_begins_with_a_tilde_is_that_folder(tmp_path, monkeypatch):
+    # ./~nobody-here, as the commands advise; they have put the home folder in its place where it was meant
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=rf"{tmp_path}/~nobody-here does not exist"):
+        datasets.read("folder", "~nobody-here")

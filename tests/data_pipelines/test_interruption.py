@@ -30,6 +30,9 @@ def start(body: str, *, before: str = "", **options) -> subprocess.Popen:
     """A command that says "ready" on stdout, then does what `body` says."""
     program = f"""
 import os, signal, sys
+# What runs the tests may ignore signals; a terminal does not.
+for each in {SIGNALS}:
+    signal.signal(signal.Signals[each], signal.SIG_DFL)
 {before}
 from data_pipelines.ending import orderly_end
 from data_pipelines.interruption import kept
@@ -44,8 +47,6 @@ with orderly_end():
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        # What runs the tests may ignore signals; a terminal does not.
-        preexec_fn=lambda: [signal.signal(signal.Signals[each], signal.SIG_DFL) for each in SIGNALS],
         **options,
     )
 

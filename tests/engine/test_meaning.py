@@ -14,15 +14,16 @@ from man_jax.config import Config, ConfigError
 from man_jax.engine.beginning import find_beginning
 from man_jax.engine.checkpoint import (
     CHECKPOINTS,
+    PRETRAINED,
     open_checkpoints,
     restore_adapted,
     save_pretrained,
     save_state,
 )
-from man_jax.engine.meaning import check_source, check_weights_of_run, meaning
+from man_jax.engine.meaning import check_source, check_weights_of_run, describe_weights, meaning
 from man_jax.engine.metrics import MetricsWriter
 from man_jax.engine.optimizer import make_optimizer
-from man_jax.engine.seal import SEAL
+from man_jax.engine.seal import SEAL, write_seal
 from man_jax.engine.sharding import make_mesh
 from man_jax.engine.used_data import describe_data, write_data
 from man_jax.engine.workdir import claim_workdir
@@ -147,20 +148,62 @@ def test_another_source_is_refused(tmp_path, labels, modality, pids, message):
     write_data(tmp_path, describe_data(with_contents(there, labels="same", R="R"), there))
     used = describe_data(with_contents(here, labels=labels, R=modality), here)
     with pytest.raises(ConfigError, match=rf"init_from: the source of .*{message}.*columns of its heads"):
-        check_source("pretrain.init_from", tmp_path, used)
+        check_source("pretrain.init_from", tmp_path, tmp_path / PRETRAINED, used)
 
 
 def test_another_target_is_no_reason_to_refuse(tmp_path):
     source, target = new_domain([1, 2]).data, new_domain([5, 6, 7]).data
     write_data(tmp_path, describe_data(source, source))
-    check_source("pretrain.init_from", tmp_path, describe_data(source, target))
+    check_source("pretrain.init_from", tmp_path, tmp_path / PRETRAINED, describe_data(source, target))
 
 
 def test_a_run_that_kept_no_fingerprint_is_taken_with_a_warning(tmp_path, caplog):
     data = new_domain([1, 2]).data
     with caplog.at_level("WARNING", logger="absl"):
-        check_source("pretrain.init_from", tmp_path, describe_data(data, data))
+        check_source("pretrain.init_from", tmp_path, tmp_path / PRETRAINED, describe_data(data, data))
     assert "kept no fingerprint of its data" in caplog.text
+
+
+# --- folders of several runs, copied together
+
+
+def sealed(folder: Path, config: Config, used) -> Path:
+    folder.mkdir(parents=True)
+    write_seal(folder, describe_weights(config, used))
+    return folder
+
+
+@pytest.mark.parametrize("folder", [PRETRAINED, "checkpoints/5"])
+def test_weights_learnt_from_another_source_than_the_run_names_are_refused(tmp_path, folder):
+    data, other = new_domain([1, 2]).data, new_domain([1, 2, 3]).data
+    mine, foreign = describe_data(data, data), describe_data(other, data)
+    write_data(tmp_path, mine)
+    weights = sealed(tmp_path / folder, default.get_config(), foreign)
+    with pytest.raises(
+        ConfigError, match=r"learnt from another source than .*data\.json names: its train had 3 "
+    ):
+        check_weights_of_run(tmp_path, weights, default.get_config())
+    with pytest.raises(ConfigError, match=r"the source of .* is another one: its train had 3 triples"):
+        check_source("pretrain.init_from", tmp_path, weights, mine)
+
+
+@pytest.mark.parametrize("changes", [{"seed": 1}, {"adapt__momentum": 0.5}, {"pretrain__epochs": 3}])
+def test_a_checkpoint_of_a_run_with_another_value_of_any_key_is_refused(tmp_path, changes):
+    data = new_domain([1, 2]).data
+    folder = sealed(tmp_path / "5", configured(**changes), describe_data(data, data))
+    name = next(iter(changes)).replace("__", ".")
+    with pytest.raises(ConfigError, match=rf"config\.{name} is .* there and .* here"):
+        check_weights_of_run(tmp_path, folder, default.get_config())
+
+
+def test_a_checkpoint_of_a_run_that_was_elsewhere_or_took_less_memory_is_taken(tmp_path):
+    data = new_domain([1, 2]).data
+    config = configured(
+        data__source__root="/mnt/s", model__remat="block", evaluation__every=2, experiment="x"
+    )
+    folder = sealed(tmp_path / "5", config, describe_data(data, data))
+    write_data(tmp_path, describe_data(data, data))
+    check_weights_of_run(tmp_path, folder, default.get_config())
 
 
 # --- adapted weights

@@ -190,3 +190,12 @@ def test_rows_that_are_lost_are_told_before_a_summary_without_them(tmp_path, ste
         WorkdirError, match=rf"metrics\.jsonl lacks the row {missing}.*adapt\.init_from={tmp_path}"
     ):
         check_rows(tmp_path, step, begun_at=2)
+
+
+def test_rows_of_another_run_are_told_by_the_loss_that_the_checkpoint_kept(tmp_path):
+    write_rows(tmp_path, 2, 3)
+    check_rows(tmp_path, 3, begun_at=2, sealed={"loss/total": 1.0})
+    with pytest.raises(
+        WorkdirError, match=r"metrics\.jsonl is another run's than the checkpoint of step 3: loss/to"
+    ):
+        check_rows(tmp_path, 3, begun_at=2, sealed={"loss/total": 1.0 + 1e-6})

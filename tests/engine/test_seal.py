@@ -42,7 +42,16 @@ def test_a_folder_that_is_as_it_was_written_has_no_fault(folder, tmp_path):
         (lambda path: shutil.rmtree(path.parents[1]), f"{LARGE} is missing"),
         (lambda path: (path.parents[2] / "_CHECKPOINT_METADATA").unlink(), "_CHECKPOINT_METADATA is missing"),
         (lambda path: (path.parents[2] / SEAL).write_text('{"ab'), "seal.json is damaged"),
-        (lambda path: (path.parents[2] / SEAL).write_text("[]"), "seal.json is damaged"),
+        *(
+            (lambda path, text=text: (path.parents[2] / SEAL).write_text(text), "seal.json is damaged")
+            for text in (
+                "[]",
+                '{"about": {}, "files": {"default/d/large": 7}}',
+                '{"about": {}, "files": {"default/d/large": ["many", "x"]}}',
+                '{"about": {"keys": 3}, "files": {}}',
+                '{"about": [], "files": {}}',
+            )
+        ),
     ],
 )
 def test_damage_is_told_by_the_file_s_name(folder, damage, fault):

@@ -53,6 +53,7 @@ def test_a_run_to_start_from_that_does_not_exist_is_refused_before_any_data_is_o
 
 
 def test_a_run_to_start_from_that_does_not_fit_is_refused_before_a_work_directory_is_claimed(data, tmp_path):
+    (tmp_path / "other").mkdir()
     save_pretrained(tmp_path / "other", new_state(make_optimizer("adam", lambda _: 0.1, weight_decay=0.0)))
     with pytest.raises(ConfigError, match="does not fit this model"):
         setting.open_setting(small(pretrain__init_from=str(tmp_path / "other")), tmp_path / "mine")

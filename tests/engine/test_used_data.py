@@ -124,3 +124,23 @@ def test_weights_named_in_another_place_are_known_by_their_content(tmp_path, dat
         assert find_moved_weights(workdir, config) == ()
     config.model.pretrained = ""
     assert find_moved_weights(workdir, config) == ()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda found: found.pop("source"),
+        lambda found: found["target"].pop("gallery"),
+        lambda found: found["source"].pop("name"),
+        lambda found: found.update(target=["train", "query", "gallery"]),
+        lambda found: found["source"].update(train=3),
+        lambda found: found["target"]["query"].pop("fingerprints"),
+        lambda found: found["target"]["query"].update(triples="three"),
+    ],
+)
+def test_a_record_of_the_data_that_was_edited_is_refused_by_its_name(workdir, data, damage):
+    found = json.loads((workdir / DATA).read_text())
+    damage(found)
+    (workdir / DATA).write_text(json.dumps(found))
+    with pytest.raises(WorkdirError, match=r"data\.json lacks the description of a split; restore it"):
+        check_data(workdir, describe_data(data, data), roots())

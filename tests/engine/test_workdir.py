@@ -1,6 +1,7 @@
 import fcntl
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs import default
-from man_jax.config import Config
+from man_jax.config import Config, check_config
 from man_jax.engine.workdir import CONFIG, HISTORY, LOCK, WorkdirError, check_workdir, claim_workdir
 
 
@@ -221,6 +222,25 @@ def test_more_epochs_are_refused_with_the_way_to_them(whole):
         match=rf"--workdir {whole}-longer --config\.adapt\.init_from={whole} --config\.adapt\.epochs=20$",
     ):
         check_workdir(whole, config)
+
+
+@pytest.mark.parametrize("key", ["model.pretrained", "pretrain.init_from"])
+def test_the_way_to_more_epochs_empties_the_other_key_that_names_weights(tmp_path, key):
+    config = default.get_config()
+    config.update_from_flattened_dict({key: "/weights/of another"})
+    workdir = tmp_path / "my run"
+    with claim_workdir(workdir, config):
+        pass
+    config.adapt.epochs += 3
+    with pytest.raises(WorkdirError) as refusal:
+        check_workdir(workdir, config)
+    advised = shlex.split(str(refusal.value).partition("but for ")[2])
+    assert advised == [
+        *("--workdir", f"{workdir}-longer", f"--config.{key}="),
+        *(f"--config.adapt.init_from={workdir}", "--config.adapt.epochs=3"),
+    ]
+    config.update_from_flattened_dict({key: "", "adapt.init_from": str(workdir), "adapt.epochs": 3})
+    check_config(config, num_devices=1)
 
 
 def test_longer_pre_training_is_said_to_be_another_run(whole):

@@ -328,3 +328,21 @@ def test_the_picture_is_written_whole(tmp_path):
     assert [path.name for path in (tmp_path / "new folder").iterdir()] == ["c.png"]
     with Image.open(tmp_path / "new folder" / "c.png") as image:
         assert image.size == pytest.approx((1200, 936), abs=2)
+
+
+def test_a_run_from_adapted_weights_has_its_level_at_the_start_and_none_of_the_source_only():
+    start = {"epoch": 0, "phase": "start", "eval/mAP": 0.61, "eval/R1": 0.83}
+    figure = laid_out(drawn([start, *(adapt_row(epoch) for epoch in (1, 2))]))
+    heading = figure.get_suptitle()
+    texts = [text.get_text() for panel in panels_of(figure) for text in panel.get_legend().get_texts()]
+    assert "(at the start: mAP 61.0 %, R1 83.0 %)" in heading.replace("\n", " ")
+    assert {"mAP, at the start: 61.0 %", "R1, at the start: 83.0 %"} <= set(texts)
+    assert not any("source only" in text for text in [heading, *texts])
+
+
+@pytest.mark.parametrize(("phase", "name"), [("start", "at the start"), ("pretrain", "source only")])
+def test_a_run_that_trains_nothing_has_its_figures_drawn(phase, name):
+    figure = laid_out(drawn([{"epoch": 0, "phase": phase, "eval/mAP": 0.61, "eval/R1": 0.83}]))
+    assert f"{name}: mAP 61.0 %, R1 83.0 %" in figure.get_suptitle()
+    (panel,) = panels_of(figure)
+    assert list(legend_of(panel)) == ["mAP, last: 61.0 %", "R1, last: 83.0 %"]

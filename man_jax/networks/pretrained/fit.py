@@ -69,6 +69,8 @@ def fit(arrays: Arrays, like: Any, *, family: Family, grid: tuple[int, int] | No
             unusable.append(f"{names[0]} is of {array.dtype}, not of floating-point numbers")
         elif not np.isfinite(array := array.astype(leaf.dtype)).all():
             unusable.append(f"{names[0]} holds numbers that are not finite")
+        elif path[-1].key == "var" and np.any(array < 0):
+            unusable.append(f"{names[0]} holds a variance below 0")
         elif foreign.zero_bias and np.any(arrays.get(bias := prefix + foreign.zero_bias, 0)):
             unusable.append(f"{bias} is not zero: a classifier's, not a projection's")
         found.append(array)

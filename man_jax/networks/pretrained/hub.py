@@ -22,7 +22,7 @@ def locate(name: str) -> Path:
         WeightsError: the name is of another form, huggingface_hub is not installed, or there is no such file.
     """
     if not name.startswith(PREFIX):
-        return Path(name).expanduser()
+        return Path(name)
     parts = PATTERN.fullmatch(name)
     if parts is None:
         raise WeightsError(

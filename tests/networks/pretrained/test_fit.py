@@ -107,6 +107,11 @@ def test_numbers_that_are_not_finite_are_refused(arrays, value):
     assert "bn1.weight holds numbers that are not finite" in refusal(arrays)
 
 
+def test_a_negative_variance_is_refused(arrays):
+    arrays["bn1.running_var"][1] = -0.5
+    assert "bn1.running_var holds a variance below 0" in refusal(arrays)
+
+
 def test_integers_are_refused(arrays):
     arrays["bn1.weight"] = np.ones(4, np.int64)
     assert "bn1.weight is of int64, not of floating-point numbers" in refusal(arrays)

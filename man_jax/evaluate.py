@@ -18,7 +18,7 @@ from data_pipelines.datasets import READERS, read
 from data_pipelines.images import ImageSettings, check_deep_range
 from data_pipelines.number_pairs import number_pair
 from data_pipelines.roles import require_scores
-from man_jax.command import expand_paths, run_command
+from man_jax.command import run_command
 from man_jax.config import Config, ConfigError, check_config
 
 RUN = define_path("run", None, "The work directory of a run, finished or not.", required=True)
@@ -51,7 +51,6 @@ def main() -> None:
 
     run, mesh = RUN.value.absolute(), make_mesh()
     config = run_config(run)
-    expand_paths(config)  # versions before wrote ~ down as it was given
     check_config(config, num_devices=mesh.size)
     deep_range = named_range(config)
     name, root = named_dataset(config)

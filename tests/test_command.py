@@ -96,7 +96,7 @@ def test_help_imports_nothing_slow(door):
         (
             "man_jax.reproduce",
             [EXPERIMENT, "--config.seed=-1"],
-            "config.seed is -1; it must be at least 0 and",
+            "config.seed is -1; it must be between 0 and",
         ),
         (
             "man_jax.train",

@@ -9,7 +9,8 @@ from absl import logging
 from flax.traverse_util import flatten_dict
 
 from configs import default
-from man_jax.config import Config, ConfigError, WorkdirError
+from data_pipelines.command_line import expand_home
+from man_jax.config import PATHS, Config, ConfigError, WorkdirError
 from man_jax.engine.versions import is_older, numbers, versions
 
 CONFIG, DATA = "config.json", "data.json"
@@ -56,7 +57,9 @@ def run_config(run: Path) -> Config:
         )
     config = default.get_config()
     try:
-        config.update_from_flattened_dict(past.values)
+        # Versions before wrote ~ down as it was given.
+        homes = {key: expand_home(past.values[key]) for key in PATHS if key in past.values}
+        config.update_from_flattened_dict(past.values | homes)
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"{run / CONFIG}: {error}; restore that file from a copy") from None
     return config

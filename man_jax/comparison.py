@@ -9,7 +9,17 @@ from data_pipelines.datasets import read
 from data_pipelines.records import UNLABELLED, DataError, Dataset
 from man_jax.config import Config, ConfigError, check_config, check_counts, flat
 
-SHARED = ("seed", "data.image_size", "data.source", "data.target", "model", "pretrain")
+SHARED = (
+    "seed",
+    "data.image_size",
+    "data.train_filter",
+    "data.source",
+    "data.target",
+    "augment.mean",
+    "augment.std",
+    "model",
+    "pretrain",
+)
 """What no row may change, keys and whole parts: the weights would be other ones, or the figures of another target."""
 
 FREE = (*default.EFFORT, "model.dtype")

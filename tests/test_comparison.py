@@ -16,6 +16,7 @@ from data_pipelines.records import DataError
 from man_jax import comparison
 from man_jax.comparison import SHARED, check_comparison, parse_seeds, planned_runs, turned
 from man_jax.config import Config, ConfigError
+from man_jax.engine.meaning import meaning
 from man_jax.engine.workdir import WorkdirError, claim_workdir
 from tests.data_pipelines.trees import write_rgbnt100, write_wmveid863
 
@@ -131,6 +132,11 @@ def test_a_row_that_needs_weights_of_its_own_is_refused_with_the_remedy(data, tm
 )
 def test_rows_of_the_tables_and_other_ways_to_compute_share_the_weights(data, row):
     turned(config_of(data), row)
+
+
+@pytest.mark.parametrize("key", meaning(demo.get_config()))
+def test_a_key_that_the_shared_weights_were_learnt_under_is_no_row_s(key):
+    assert any(f"{key}.".startswith(f"{part}.") for part in SHARED)
 
 
 def test_every_shared_key_is_one():

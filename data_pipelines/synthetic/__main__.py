@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from data_pipelines.command_line import define_path, parse_flags, refuse
 from data_pipelines.compilation import keep_compiled_programs
@@ -25,6 +25,7 @@ def main(argv: list[str]) -> None:
     """Write both domains, then the contact sheet if one is asked for."""
     del argv
     escape_on_streams()
+    logging.set_verbosity(logging.WARNING)  # JAX tells of every missing TPU
     if IDENTITIES.value + TEST_IDENTITIES.value > MOST_IDENTITIES:
         refuse(
             [

@@ -1,7 +1,10 @@
 """The embedded data: what is drawn depends on what it should, and what is written can be trusted."""
 
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import jax
@@ -290,3 +293,21 @@ def test_run_after_an_interruption_is_whole(tree: Path, tmp_path: Path):
     writer.write_domain(RGBNT100, tmp_path, **SMALL)
 
     assert bytes_below(tmp_path / "RGBNT100") == bytes_below(tree / "RGBNT100")
+
+
+def test_the_command_draws_and_is_silent_of_devices_that_are_not_there(tmp_path):
+    words = ["--out", str(tmp_path), "--identities=1", "--test_identities=1", "--triples=2"]
+    # Without a choice of platforms, JAX tells of each it has not found.
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("JAX_PLATFORMS", "XLA_FLAGS")
+    }
+    result = subprocess.run(
+        [sys.executable, "-m", "data_pipelines.synthetic", *words],
+        cwd=Path(__file__).parents[2],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "RGBNT100: written" in result.stdout
+    assert "Unable to initialize" not in result.stderr

@@ -21,6 +21,13 @@ jax.config.update("jax_disable_most_optimizations", True)
 hypothesis.settings.register_profile("quick", max_examples=25, deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("quick")
 
+SLOWEST = ("test_train.py", "test_stops.py", "test_processes.py", "test_step.py", "test_comparison.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take minutes, so that no process is left alone with one at the end."""
+    items.sort(key=lambda item: item.path.name not in SLOWEST)
+
 
 @pytest.fixture(autouse=True, scope="module")
 def _forget_compiled_programs():

@@ -36,7 +36,7 @@ FULL_AT = {
     "metrics.jsonl": Moment("man_jax.engine.metrics:MetricsWriter.write", 1, 0),
     "checkpoints": Moment("man_jax.engine.phases:save_state", 1, 3000),
     "summary.json": Moment("man_jax.engine.report:write_summary", 1, 10),
-    "ranking.png": Moment("man_jax.engine.report:ranking_figure", 1, 5000),
+    "ranking.png": Moment("man_jax.engine.ranking_picture:ranking_figure", 1, 5000),
 }
 """What does not fit if no file can grow beyond so many bytes from that call on."""
 
@@ -155,7 +155,7 @@ def test_evaluation_that_is_stopped_changes_nothing_and_says_so_in_one_line(star
 
 
 def test_an_evaluation_that_cannot_be_written_is_told_in_one_line(starts, whole, tmp_path):
-    moment = Moment("man_jax.engine.report:ranking_figure", 1, 5000)
+    moment = Moment("man_jax.engine.ranking_picture:ranking_figure", 1, 5000)
     end = starts.start("man_jax.evaluate", f"--run={whole}", f"--out={tmp_path}", moment=moment)
     assert end.status == 1
     assert end.output.splitlines()[-1].startswith(f"error: {tmp_path / 'ranking.png'}: cannot be written")

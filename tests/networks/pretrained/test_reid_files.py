@@ -29,7 +29,8 @@ LIKE, LIKE_VIT = shapes_of(BACKBONE), shapes_of(VIT)
 
 def drawn(like, *, title: str, family: str) -> Arrays:
     rng = np.random.default_rng(0)
-    variables = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape).astype("f4"), like)
+    # Uniform: a variance is not below 0.
+    variables = jax.tree.map(lambda leaf: rng.uniform(size=leaf.shape).astype("f4"), like)
     return to_foreign(variables, title=title, family=family)
 
 

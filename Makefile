@@ -36,7 +36,7 @@ demo: $(VENV)/complete
 
 # A process that crashes is not started again: pytest-xdist would give its tests to nobody, and wait for them for ever.
 test: lint types
-	$(BIN)/python -m pytest -n 2 --dist loadscope --max-worker-restart=0
+	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder --max-worker-restart=0
 
 lint: $(VENV)/complete-dev
 	$(BIN)/ruff check .

@@ -85,8 +85,7 @@ class Setting:
     @property
     def pretrain_epochs(self) -> int:
         """0 where another run's weights are taken."""
-        begun = self.config.pretrain.init_from or self.config.adapt.init_from
-        return 0 if begun else self.config.pretrain.epochs
+        return _epochs_of_pretraining(self.config)
 
     @property
     def pretrain_steps(self) -> int:
@@ -154,15 +153,18 @@ def open_setting(config: Config, workdir: Path) -> Setting:
     )
 
 
+def _epochs_of_pretraining(config: Config) -> int:
+    begun_elsewhere = config.pretrain.init_from or config.adapt.init_from
+    return 0 if begun_elsewhere else config.pretrain.epochs
+
+
 def _clock(config: Config, pretrain_iterations: int, source: Domain, target: Domain) -> RunClock:
     alone = config.adapt.protocol == "us"
     triples = len(target.data.train) + (0 if alone else len(source.data.train))
     triples += (len(target.data.query) + len(target.data.gallery)) / config.evaluation.every
-    begun_elsewhere = config.pretrain.init_from or config.adapt.init_from
-    pretrain_epochs = 0 if begun_elsewhere else config.pretrain.epochs
     return RunClock(
         Plan(
-            pretrain_steps=pretrain_epochs * pretrain_iterations,
+            pretrain_steps=_epochs_of_pretraining(config) * pretrain_iterations,
             adapt_epochs=config.adapt.epochs,
             adapt_iterations=config.adapt.iterations,
             batches=1 if alone else 2,

@@ -12,15 +12,15 @@ from pathlib import Path
 
 from absl import app, flags, logging
 
-from data_pipelines.checks import check_queries, gathered_warnings
-from data_pipelines.command_line import define_path, parse_flags
-from data_pipelines.datasets import FACTS, READERS, read
-from data_pipelines.ending import orderly_end
-from data_pipelines.images import DEEP_RANGE, FILTER, FILTERS, ImageSettings, check_deep_range
-from data_pipelines.number_pairs import number_pair
-from data_pipelines.printable import escape_on_streams, printable
-from data_pipelines.records import MODALITIES, DataError
-from data_pipelines.room import check_image_size
+from data_pipelines.checking.checks import check_queries, gathered_warnings
+from data_pipelines.reading.datasets import FACTS, READERS, read
+from data_pipelines.reading.number_pairs import number_pair
+from data_pipelines.reading.printable import escape_on_streams, printable
+from data_pipelines.reading.records import MODALITIES, DataError
+from data_pipelines.session.command_line import define_path, parse_flags
+from data_pipelines.session.ending import orderly_end
+from data_pipelines.storing.images import DEEP_RANGE, FILTER, FILTERS, ImageSettings, check_deep_range
+from data_pipelines.storing.room import check_image_size
 
 DATASET = flags.DEFINE_string("dataset", None, f"One of {', '.join(READERS)}.", required=True)
 SOURCE = define_path("source", None, "The data set's folder, or the table of a manifest.", required=True)
@@ -58,9 +58,9 @@ def run(
     `later_out` is where the set is to be prepared another time: it is looked at, nothing is written there.
     """
     # Slow to import.
-    from data_pipelines import builders
-    from data_pipelines.examination import count_table, count_warnings, image_warnings, name_option
-    from data_pipelines.verification import raise_faults, verify
+    from data_pipelines.checking.examination import count_table, count_warnings, image_warnings, name_option
+    from data_pipelines.checking.verification import raise_faults, verify
+    from data_pipelines.storing import builders
 
     check_deep_range(deep_range)
     check_image_size(image_size)

@@ -12,13 +12,13 @@ import json
 
 from absl import flags
 
-from data_pipelines.checks import check_queries
-from data_pipelines.command_line import define_path
-from data_pipelines.datasets import READERS, read
-from data_pipelines.images import ImageSettings, check_deep_range
-from data_pipelines.number_pairs import number_pair
-from data_pipelines.roles import require_scores
-from man_jax.command import run_command
+from data_pipelines.checking.checks import check_queries
+from data_pipelines.reading.datasets import READERS, read
+from data_pipelines.reading.number_pairs import number_pair
+from data_pipelines.reading.roles import require_scores
+from data_pipelines.session.command_line import define_path
+from data_pipelines.storing.images import ImageSettings, check_deep_range
+from man_jax.commands import run_command
 from man_jax.config import Config, ConfigError, check_config
 
 RUN = define_path("run", None, "The work directory of a run, finished or not.", required=True)
@@ -40,14 +40,14 @@ def main() -> None:
     """Flags → features → table."""
     import jax
 
-    from data_pipelines.builders import prepare_read
+    from data_pipelines.storing.builders import prepare_read
     from man_jax.engine.evaluation import extract_query_gallery, rank, retrieval_distances
-    from man_jax.engine.metrics import replace_file
-    from man_jax.engine.past import run_config
     from man_jax.engine.ranking_picture import draw_rankings
-    from man_jax.engine.sharding import make_mesh
-    from man_jax.engine.trained import open_trained
-    from man_jax.reporting.tables import results_table
+    from man_jax.engine.trained_network import open_trained
+    from man_jax.reporting.result_tables import results_table
+    from man_jax.runs.metrics import replace_file
+    from man_jax.runs.past_config import run_config
+    from man_jax.sharding import make_mesh
 
     run, mesh = RUN.value.absolute(), make_mesh()
     config = run_config(run)

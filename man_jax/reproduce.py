@@ -16,11 +16,11 @@ from typing import Any
 from absl import flags, logging
 from ml_collections import config_flags
 
-from data_pipelines.command_line import define_path
-from data_pipelines.progress import speaking_of
-from man_jax.command import run_command
-from man_jax.comparison import Run, check_comparison, parse_seeds, planned_runs
-from man_jax.course import Course, title
+from data_pipelines.session.command_line import define_path
+from data_pipelines.session.progress import speaking_of
+from man_jax.commands import run_command
+from man_jax.study import Run, check_comparison, parse_seeds, planned_runs
+from man_jax.study_progress import Course, title
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment: configs/NAME.py[:VARIANT].")
 SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2", "3", "4"], "Values of config.seed, separated by commas.")
@@ -34,9 +34,9 @@ def main() -> None:
 
     import jax
 
-    from man_jax.engine.metrics import replace_file
-    from man_jax.engine.sharding import make_mesh
-    from man_jax.reporting.tables import rows_table, seeds_table
+    from man_jax.reporting.result_tables import rows_table, seeds_table
+    from man_jax.runs.metrics import replace_file
+    from man_jax.sharding import make_mesh
 
     check_comparison(config, seeds, out, rows=rows, num_devices=make_mesh().size)
     planned = {
@@ -55,7 +55,7 @@ def main() -> None:
 
 def run_all(planned: Mapping[tuple[int, str], Run]) -> dict[tuple[int, str], dict[str, Any]]:
     """The summary of every run, by seed and name; says before each which it is, and about how long the rest takes."""
-    from man_jax.engine.run import has_begun, is_finished, run
+    from man_jax.engine.training_run import has_begun, is_finished, run
 
     course = Course(
         [*planned], finished={each for each, there in planned.items() if is_finished(there.workdir)}

@@ -13,8 +13,8 @@ from pathlib import Path
 from absl import flags
 from ml_collections import config_flags
 
-from data_pipelines.command_line import define_path
-from man_jax.command import run_command
+from data_pipelines.session.command_line import define_path
+from man_jax.commands import run_command
 
 CONFIG = config_flags.DEFINE_config_file(
     "config", None, "The experiment: configs/NAME.py or configs/NAME.py:VARIANT, several joined by +."
@@ -33,9 +33,9 @@ def main() -> None:
     import jax
 
     from man_jax.engine.footprint import step_footprint
-    from man_jax.engine.processes import join_processes
-    from man_jax.engine.run import run
-    from man_jax.reporting.tables import results_table
+    from man_jax.engine.training_run import run
+    from man_jax.reporting.result_tables import results_table
+    from man_jax.runs.multi_process import join_processes
 
     config = CONFIG.value
     if DISTRIBUTED.value:

@@ -9,7 +9,7 @@ import hypothesis
 import jax
 import pytest
 
-from data_pipelines.compilation import VARIABLE, keep_compiled_programs
+from data_pipelines.session.compilation import VARIABLE, keep_compiled_programs
 
 keep_compiled_programs()
 jax.config.update("jax_compilation_cache_dir", os.environ[VARIABLE])

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict, config_flags
 import configs
 from configs import default
 from configs.variants import BACKBONES, RELEASED, ROWS, SMOKE, VARIANTS, turn
-from data_pipelines.datasets import READERS
+from data_pipelines.reading.datasets import READERS
 from man_jax.config import (
     CHOICES,
     ENDLESS,

@@ -20,12 +20,13 @@ PROGRAM = """
 import json, os, sys
 from absl import flags, logging
 from absl.testing import flagsaver
-from data_pipelines.records import DataError
+from data_pipelines.reading.records import DataError
 from man_jax import evaluate
 from man_jax.config import ConfigError
-from man_jax.engine import evaluation, trained
-from man_jax.engine.trained import Trained
-from man_jax.engine.workdir import WorkdirError
+from man_jax.engine import evaluation
+from man_jax.engine import trained_network
+from man_jax.engine.trained_network import Trained
+from man_jax.runs.workdir import WorkdirError
 
 logging.set_verbosity(logging.INFO)
 warnings = []
@@ -44,14 +45,14 @@ answers, commands = {}, json.loads(sys.argv[1])
 flags.FLAGS(["evaluate", "--run=none"])
 for name, words in commands.items():
     warnings.clear()
-    original, trained.open_trained = trained.open_trained, with_weights
+    original, trained_network.open_trained = trained_network.open_trained, with_weights
     given = dict(word.removeprefix("--").split("=", 1) for word in words)
     try:
         with flagsaver.as_parsed(**given):
             evaluate.main()
     except (ConfigError, DataError, WorkdirError, Reached) as error:
         answers[name] = [str(error), *warnings]
-    trained.open_trained = original
+    trained_network.open_trained = original
 print(json.dumps(answers))
 """
 

@@ -16,13 +16,13 @@ SIGNALS = {"SIGTERM": 143, "SIGINT": 130, "SIGHUP": 129}
 """With the exit status of each."""
 
 STOPS = (
-    ("data_pipelines.verification:open_picture", 40),
-    ("data_pipelines.shards:read_triple", 40),
+    ("data_pipelines.checking.verification:open_picture", 40),
+    ("data_pipelines.storing.shards:read_triple", 40),
     ("os:replace", 2),
-    ("man_jax.engine.run:first_state", 1),
+    ("man_jax.engine.training_run:first_state", 1),
     ("man_jax.engine.epoch:put_batch", 2),
     ("man_jax.engine.phases:save_pretrained", 1),
-    ("data_pipelines.disk:WholeAppends.append", 2),
+    ("data_pipelines.session.disk:WholeAppends.append", 2),
     ("orbax.checkpoint:CheckpointManager.save", 1),
     ("man_jax.engine.phases:cluster_target", 1),
     ("man_jax.engine.extract:put_batch", 4),
@@ -33,7 +33,7 @@ STOPS = (
 drawn from these. Orbax renames twice in each save, the second time to the name by which a checkpoint is whole."""
 
 FULL_AT = {
-    "metrics.jsonl": Moment("man_jax.engine.metrics:MetricsWriter.write", 1, 0),
+    "metrics.jsonl": Moment("man_jax.runs.metrics:MetricsWriter.write", 1, 0),
     "checkpoints": Moment("man_jax.engine.phases:save_state", 1, 3000),
     "summary.json": Moment("man_jax.engine.report:write_summary", 1, 10),
     "ranking.png": Moment("man_jax.engine.ranking_picture:ranking_figure", 1, 5000),

@@ -4,10 +4,10 @@ import sys
 
 from absl import app, flags, logging
 
-from data_pipelines.command_line import define_path, parse_flags
-from data_pipelines.ending import orderly_end
-from data_pipelines.printable import escape_on_streams
-from data_pipelines.records import DataError
+from data_pipelines.reading.printable import escape_on_streams
+from data_pipelines.reading.records import DataError
+from data_pipelines.session.command_line import define_path, parse_flags
+from data_pipelines.session.ending import orderly_end
 
 PREPARED = define_path("prepared", None, "What data_pipelines.prepare wrote.", required=True)
 OUT = define_path("out", "contact_sheet.html", "The page; one file, images included.")

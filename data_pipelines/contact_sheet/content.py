@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from data_pipelines.prepared import PreparedDataset, PreparedSplit
-from data_pipelines.printable import printable
-from data_pipelines.records import SPLITS
+from data_pipelines.reading.printable import printable
+from data_pipelines.reading.records import SPLITS
+from data_pipelines.storing.prepared import PreparedDataset, PreparedSplit
 
 STRIP_HEIGHT = 128
 """Pixels; larger images are reduced to it, smaller ones left to the browser."""

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from data_pipelines.contact_sheet.content import STRIP_HEIGHT, describe, strip_width
-from data_pipelines.disk import replace_file, writing
-from data_pipelines.prepared import load, read_table
-from data_pipelines.printable import printable
-from data_pipelines.records import DataError
+from data_pipelines.reading.printable import printable
+from data_pipelines.reading.records import DataError
+from data_pipelines.session.disk import replace_file, writing
+from data_pipelines.storing.prepared import load, read_table
 
 MODALITY_NAMES = {"R": "RGB", "N": "near-infrared", "T": "thermal"}
 TEMPLATE = Path(__file__).with_name("page.html")

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from absl import app, flags, logging
 
-from data_pipelines.command_line import define_path, parse_flags, refuse
-from data_pipelines.compilation import keep_compiled_programs
-from data_pipelines.ending import orderly_end
-from data_pipelines.printable import escape_on_streams
-from data_pipelines.records import DataError
+from data_pipelines.reading.printable import escape_on_streams
+from data_pipelines.reading.records import DataError
+from data_pipelines.session.command_line import define_path, parse_flags, refuse
+from data_pipelines.session.compilation import keep_compiled_programs
+from data_pipelines.session.ending import orderly_end
 
 OUT = define_path("out", "data/synthetic", "Folder for RGBNT100/ and WMVeID863/.")
 SEED = flags.DEFINE_integer("seed", 0, "The same seed writes the same bytes.", lower_bound=0)
@@ -40,8 +40,8 @@ def main(argv: list[str]) -> None:
 def draw(out: Path, sheet: Path | None) -> None:
     """Draw both domains below `out`, and the contact sheet if it is to be drawn."""
     # Slow to import, JAX among them.
-    from data_pipelines.synthetic.contact_sheet import write_contact_sheet
     from data_pipelines.synthetic.domains import DOMAINS
+    from data_pipelines.synthetic.preview import write_contact_sheet
     from data_pipelines.synthetic.renderer import HEIGHT, WIDTH
     from data_pipelines.synthetic.writer import write_domain
 

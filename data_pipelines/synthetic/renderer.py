@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from data_pipelines.compilation import is_compiled
+from data_pipelines.session.compilation import is_compiled
 from data_pipelines.synthetic.geometry import (
     Camera,
     Hits,

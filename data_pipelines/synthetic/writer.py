@@ -9,10 +9,10 @@ from contextlib import nullcontext
 from itertools import repeat
 from pathlib import Path
 
-from data_pipelines.compilation import compiling
-from data_pipelines.disk import writing
-from data_pipelines.progress import track
-from data_pipelines.records import DataError
+from data_pipelines.reading.records import DataError
+from data_pipelines.session.compilation import compiling
+from data_pipelines.session.disk import writing
+from data_pipelines.session.progress import track
 from data_pipelines.synthetic.domains import Domain
 from data_pipelines.synthetic.layouts import Item, files, plan
 from data_pipelines.synthetic.renderer import has_drawn

@@ -10,15 +10,15 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool
 
-from data_pipelines.loader import training_batches
-from data_pipelines.prepared import PreparedSplit
-from data_pipelines.progress import track
-from man_jax.engine.compilation import compiling, say
-from man_jax.engine.remaining import Phase, RunClock
-from man_jax.engine.sharding import local_rows, put_batch
+from data_pipelines.loading.loader import training_batches
+from data_pipelines.session.progress import track
+from data_pipelines.storing.prepared import PreparedSplit
 from man_jax.engine.state import TrainState
 from man_jax.engine.step import Batch, Step
 from man_jax.objectives.total import Terms
+from man_jax.runs.compilation_notice import compiling, say
+from man_jax.runs.time_left import Phase, RunClock
+from man_jax.sharding import local_rows, put_batch
 
 RUN_AHEAD = 2
 """Steps that may be under way before the host waits: enough to keep the device busy, few batches in memory."""

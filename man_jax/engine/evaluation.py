@@ -8,11 +8,11 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Float
 
-from data_pipelines.prepared import PreparedDataset
+from data_pipelines.storing.prepared import PreparedDataset
+from man_jax.array_math import unit
 from man_jax.engine.extract import Extract, FeatureTable, extract_table
 from man_jax.networks.three_branch import Variables, concatenate_modalities
 from man_jax.retrieval.ranking import RankingResult, evaluate_ranking, squared_distances
-from man_jax.vectors import unit
 
 
 class QueryGallery(NamedTuple):

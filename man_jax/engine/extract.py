@@ -8,14 +8,14 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, UInt8
 
-from data_pipelines.loader import evaluation_batches
-from data_pipelines.prepared import PreparedSplit
-from data_pipelines.progress import track
-from data_pipelines.records import DataError
+from data_pipelines.loading.loader import evaluation_batches
+from data_pipelines.reading.records import DataError
+from data_pipelines.session.progress import track
+from data_pipelines.storing.prepared import PreparedSplit
 from man_jax.engine.augment import Normalization, normalize
-from man_jax.engine.compilation import compiling
-from man_jax.engine.sharding import local_rows, put_batch, replicated
 from man_jax.networks.three_branch import ThreeBranch, Variables
+from man_jax.runs.compilation_notice import compiling
+from man_jax.sharding import local_rows, put_batch, replicated
 
 
 class FeatureTable(NamedTuple):

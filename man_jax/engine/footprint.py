@@ -7,12 +7,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from data_pipelines.datasets import FACTS
+from data_pipelines.reading.datasets import FACTS
 from man_jax.config import Config, ConfigError, check_config
 from man_jax.engine.build import build_model, build_optimizer, build_state, build_step
-from man_jax.engine.compilation import compiling
-from man_jax.engine.sharding import batch_sharding, make_mesh, replicated
 from man_jax.engine.step import Batch
+from man_jax.runs.compilation_notice import compiling
+from man_jax.sharding import batch_sharding, make_mesh, replicated
 
 GIB = 2**30
 

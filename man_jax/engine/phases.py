@@ -7,18 +7,14 @@ resumed is what was interrupted, bit for bit on CPU.
 import numpy as np
 from absl import logging
 
-from data_pipelines.prepared import PreparedSplit
-from data_pipelines.sampler import identity_plan
-from man_jax.alignment.pseudo_labels import PseudoLabels
+from data_pipelines.loading.sampler import identity_plan
+from data_pipelines.storing.prepared import PreparedSplit
+from man_jax.clustering.pseudo_labels import PseudoLabels
 from man_jax.config import ConfigError
-from man_jax.engine.checkpoint import save_pretrained, save_state
-from man_jax.engine.domains import Domain
+from man_jax.engine.domain_data import Domain
 from man_jax.engine.epoch import labelled_batches, train_epoch
 from man_jax.engine.evaluation import extract_query_gallery, rank, retrieval_distances
 from man_jax.engine.extract import FeatureTable, extract_table
-from man_jax.engine.metrics import read_history
-from man_jax.engine.processes import of_first_process
-from man_jax.engine.recovery import LOSS
 from man_jax.engine.relabel import (
     begin_epoch,
     cluster_target,
@@ -27,9 +23,13 @@ from man_jax.engine.relabel import (
     settle_target,
     true_labels,
 )
-from man_jax.engine.setting import Setting
-from man_jax.engine.sharding import put_replicated
+from man_jax.engine.run_parts import Setting
 from man_jax.engine.state import Banks, DomainName, TrainState, restart_optimizer
+from man_jax.runs.checkpoint import save_pretrained, save_state
+from man_jax.runs.metrics import read_history
+from man_jax.runs.multi_process import of_first_process
+from man_jax.runs.recovery import LOSS
+from man_jax.sharding import put_replicated
 
 Row = dict[str, float]
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from data_pipelines.disk import writing
-from data_pipelines.prepared import PreparedDataset, PreparedSplit
-from man_jax.reporting.canvas import shorten
+from data_pipelines.session.disk import writing
+from data_pipelines.storing.prepared import PreparedDataset, PreparedSplit
 from man_jax.reporting.ranking_lists import RankingList, ranking_figure
+from man_jax.reporting.save_figure import shorten
 from man_jax.retrieval.ranking import average_precisions, top_matches
 
 NUM_QUERIES, NUM_MATCHES = 6, 10

@@ -10,9 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int32
 
-from man_jax.alignment.kmeans import kmeans
-from man_jax.alignment.prototypes import Bank, Weights, class_prototypes
-from man_jax.alignment.pseudo_labels import (
+from man_jax.clustering.kmeans import kmeans
+from man_jax.clustering.pseudo_labels import (
     FUSION,
     PseudoLabels,
     Rule,
@@ -20,9 +19,10 @@ from man_jax.alignment.pseudo_labels import (
     clustering_accuracy,
 )
 from man_jax.engine.extract import FeatureTable
-from man_jax.engine.processes import of_first_process
 from man_jax.engine.state import Banks, TrainState
-from man_jax.objectives.memory import flush
+from man_jax.memories.cross_batch import flush
+from man_jax.memories.prototypes import Bank, Weights, class_prototypes
+from man_jax.runs.multi_process import of_first_process
 
 LabelSource = Literal["cpa", "fusion", "truth"]
 HeadNorm = Literal["matched", "unit"]

@@ -5,15 +5,15 @@ from typing import Any
 
 import jax
 
-from data_pipelines.disk import require_folder, writing
+from data_pipelines.session.disk import require_folder, writing
 from man_jax.config import Config
-from man_jax.engine.metrics import read_history, write_summary
 from man_jax.engine.phases import distances_on_target
 from man_jax.engine.ranking_picture import draw_rankings
-from man_jax.engine.setting import Setting
+from man_jax.engine.run_parts import Setting
 from man_jax.engine.state import TrainState
 from man_jax.objectives.total import Objective, term_weights
 from man_jax.reporting.curves import curves_figure
+from man_jax.runs.metrics import read_history, write_summary
 
 METRICS = ("mAP", "R1", "R5", "R10", "mINP")
 

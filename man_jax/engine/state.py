@@ -8,9 +8,9 @@ import optax
 from flax import struct
 from jaxtyping import Array, Int32, PRNGKeyArray
 
-from man_jax.alignment.prototypes import Bank, empty_bank
+from man_jax.memories.cross_batch import Memory, empty_memory
+from man_jax.memories.prototypes import Bank, empty_bank
 from man_jax.networks.three_branch import ThreeBranch, Variables
-from man_jax.objectives.memory import Memory, empty_memory
 
 DomainName = Literal["source", "target"]
 

@@ -8,12 +8,11 @@ import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int32, UInt8
 
-from man_jax.alignment.prototypes import Bank, MovingForm, move_prototypes
 from man_jax.engine.augment import Augmentation, Normalization, augment
-from man_jax.engine.sharding import replicated
 from man_jax.engine.state import Banks, Statistics, TrainState
+from man_jax.memories.cross_batch import enqueue
+from man_jax.memories.prototypes import Bank, MovingForm, move_prototypes
 from man_jax.networks.three_branch import Features, Outputs, ThreeBranch
-from man_jax.objectives.memory import enqueue
 from man_jax.objectives.total import (
     Labelled,
     Objective,
@@ -22,6 +21,7 @@ from man_jax.objectives.total import (
     pretraining_loss,
     unsupervised_loss,
 )
+from man_jax.sharding import replicated
 
 
 class Batch(NamedTuple):

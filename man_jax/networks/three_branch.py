@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from man_jax.array_math import unit
 from man_jax.networks.resnet import BatchNorm, ResNet
 from man_jax.networks.vit import ViT
-from man_jax.vectors import unit
 
 Application = Literal["vmap", "loop", "scan"]
 FusionNeck = Literal["shared", "own"]

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from man_jax.alignment.domain import (
+from man_jax.array_math import masked_mean
+from man_jax.losses.domain import (
     Form,
     Inter,
     Kernel,
@@ -15,12 +16,11 @@ from man_jax.alignment.domain import (
     prototype_domain_loss,
     same_kind_domain_loss,
 )
-from man_jax.alignment.modality import Distance, Pairing, Reduction, modality_margin_loss
-from man_jax.alignment.prototypes import Bank
+from man_jax.losses.identity import TripletForm, batch_hard_triplet, smoothed_cross_entropy
+from man_jax.losses.modality import Distance, Pairing, Reduction, modality_margin_loss
+from man_jax.memories.cross_batch import Memory, memory_triplet
+from man_jax.memories.prototypes import Bank
 from man_jax.networks.three_branch import Outputs
-from man_jax.objectives.identity import TripletForm, batch_hard_triplet, smoothed_cross_entropy
-from man_jax.objectives.memory import Memory, memory_triplet
-from man_jax.vectors import masked_mean
 
 Terms = dict[str, Float[Array, ""]]
 FusedTriplet = Literal["normed", "pooled"]

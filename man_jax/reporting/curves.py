@@ -9,9 +9,9 @@ from typing import NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from man_jax.reporting.canvas import DPI, drawable, save_figure, wrap
 from man_jax.reporting.loss_shares import draw_losses, has_losses
 from man_jax.reporting.panels import add_legend, begin_panel
+from man_jax.reporting.save_figure import DPI, drawable, save_figure, wrap
 from man_jax.reporting.scales import percent_limits, set_epochs, set_heights
 from man_jax.reporting.series import Row, Series, merge_equal, named_series, touch
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from man_jax.reporting.canvas import DPI, drawable, save_figure, width_of, wrap
+from man_jax.reporting.save_figure import DPI, drawable, save_figure, width_of, wrap
 
 RIGHT, WRONG = "#1b7837", "#c51b1b"
 DASHES = (0, (2.2, 1.4))

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from data_pipelines import builders
-from data_pipelines.readers import wmveid863
+from data_pipelines.reading.readers import wmveid863
+from data_pipelines.storing import builders
 
 SIZE = (16, 12)
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines import builders
 from data_pipelines.contact_sheet.content import describe
 from data_pipelines.contact_sheet.page import write_page
-from data_pipelines.readers import folder, wmveid863
-from data_pipelines.records import DataError
+from data_pipelines.reading.readers import folder, wmveid863
+from data_pipelines.reading.records import DataError
+from data_pipelines.storing import builders
 from tests.data_pipelines.trees import MODALITY_COLOURS, write_picture, write_triples, write_wmveid863
 from tests.engine.splits import new_dataset, new_split
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from data_pipelines import builders, shards
 from data_pipelines.prepare import run
-from data_pipelines.records import DataError
+from data_pipelines.reading.records import DataError
+from data_pipelines.storing import builders, shards
 from tests.data_pipelines.manifests import with_column, write_csv
 from tests.data_pipelines.trees import write_picture
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines.images import read_triple
-from data_pipelines.readers import rgbnt100, wmveid863
-from data_pipelines.records import DataError
+from data_pipelines.reading.readers import rgbnt100, wmveid863
+from data_pipelines.reading.records import DataError
+from data_pipelines.storing.images import read_triple
 from data_pipelines.synthetic import writer
 from data_pipelines.synthetic.domains import DOMAINS, RGBNT100, WMVEID863
 from data_pipelines.synthetic.identities import identity

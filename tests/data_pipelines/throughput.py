@@ -20,12 +20,13 @@ import numpy as np
 from absl import logging
 from PIL import Image
 
-from data_pipelines import builders, storage
-from data_pipelines.images import ImageSettings
-from data_pipelines.loader import training_batches
-from data_pipelines.prepared import PreparedDataset, PreparedSplit
-from data_pipelines.readers import wmveid863
-from data_pipelines.sampler import identity_plan
+from data_pipelines.loading import storage
+from data_pipelines.loading.loader import training_batches
+from data_pipelines.loading.sampler import identity_plan
+from data_pipelines.reading.readers import wmveid863
+from data_pipelines.storing import builders
+from data_pipelines.storing.images import ImageSettings
+from data_pipelines.storing.prepared import PreparedDataset, PreparedSplit
 
 IMAGE_SIZE = (256, 128)
 PER_IDENTITY, BATCH = 8, {"identities": 8, "instances": 8}

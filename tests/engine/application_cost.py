@@ -17,8 +17,8 @@ import numpy as np
 
 from configs import rgbnt100_to_wmveid863
 from man_jax.engine.build import build_model, build_optimizer, build_state, build_step
-from man_jax.engine.sharding import make_mesh, put_batch, put_replicated
 from man_jax.engine.step import Batch
+from man_jax.sharding import make_mesh, put_batch, put_replicated
 
 FORMS = [(application, remat) for application in ("vmap", "scan") for remat in ("none", "block", "stage")]
 SIZES = {"num_source": 50, "num_target": 300, "num_samples": 2000}

@@ -10,9 +10,9 @@ from configs import default
 from man_jax.engine import phases
 from man_jax.engine.extract import FeatureTable
 from man_jax.engine.optimizer import make_optimizer
-from man_jax.engine.remaining import Plan, RunClock
-from man_jax.engine.sharding import make_mesh
 from man_jax.engine.state import Statistics
+from man_jax.runs.time_left import Plan, RunClock
+from man_jax.sharding import make_mesh
 from tests.engine.splits import new_domain
 from tests.engine.tiny import NUM_SOURCE, NUM_TARGET, NUM_TRIPLES, D, M, new_state
 from tests.oracles.cases import unit_normal

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from data_pipelines.prepared import PreparedDataset, PreparedSplit
-from man_jax.engine.domains import Domain, number_identities
+from data_pipelines.storing.prepared import PreparedDataset, PreparedSplit
+from man_jax.engine.domain_data import Domain, number_identities
 
 
 def new_split(pids, *, image_size: tuple[int, int] = (4, 4), camids=None, seed: int = 0) -> PreparedSplit:

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from data_pipelines.sampler import identity_plan
-from man_jax.alignment.pseudo_labels import PseudoLabels
+from data_pipelines.loading.sampler import identity_plan
+from man_jax.clustering.pseudo_labels import PseudoLabels
 from man_jax.engine import phases
 from man_jax.engine.optimizer import make_optimizer
 from tests.engine.tiny import NUM_TARGET, assert_same

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from man_jax.engine.augment import Augmentation, Normalization, augment, erasing_mask, normalize
-from man_jax.engine.sharding import batch_sharding, make_mesh, put_batch, replicated
+from man_jax.sharding import batch_sharding, make_mesh, put_batch, replicated
 
 B, M, H, W = 16, 3, 16, 12
 OFF = Augmentation(flip=0.0, pad=0, erase=0.0)

@@ -11,9 +11,9 @@ from configs import default, demo
 from configs.variants import ROWS, turn
 from man_jax.config import CHOICES
 from man_jax.engine import build
-from man_jax.engine.sharding import make_mesh
 from man_jax.engine.step import Batch
 from man_jax.objectives.total import Objective
+from man_jax.sharding import make_mesh
 from tests.engine.tiny import IMAGE_SIZE, QUICKLY, B, K, P, as_arrays
 
 NUM_SOURCE, NUM_TARGET, NUM_SAMPLES = 7, 6, 50

@@ -3,7 +3,7 @@ import pytest
 
 from man_jax.engine.epoch import RUN_AHEAD, labelled_batches, train_epoch
 from man_jax.engine.optimizer import make_optimizer
-from man_jax.engine.sharding import make_mesh
+from man_jax.sharding import make_mesh
 from tests.engine.splits import new_split
 from tests.engine.tiny import new_state
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from man_jax.engine.evaluation import extract_query_gallery, rank, retrieval_distances
-from man_jax.engine.sharding import make_mesh
+from man_jax.sharding import make_mesh
 from tests.engine.splits import new_dataset, new_split
 
 

@@ -4,11 +4,11 @@ import jax
 import numpy as np
 import pytest
 
-from data_pipelines.records import DataError
+from data_pipelines.reading.records import DataError
 from man_jax.engine.augment import Normalization, normalize
 from man_jax.engine.extract import extract_table, make_extract
 from man_jax.engine.optimizer import make_optimizer
-from man_jax.engine.sharding import make_mesh, put_replicated
+from man_jax.sharding import make_mesh, put_replicated
 from tests.engine.splits import new_split
 from tests.engine.tiny import IMAGE_SIZE, MODEL, D, M, new_state
 

@@ -6,7 +6,7 @@ import pytest
 
 from configs import demo
 from configs.variants import turn
-from data_pipelines.datasets import FACTS
+from data_pipelines.reading.datasets import FACTS
 from man_jax.config import Config, ConfigError
 from man_jax.engine import footprint
 

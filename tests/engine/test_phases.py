@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from man_jax.alignment.pseudo_labels import PseudoLabels
+from man_jax.clustering.pseudo_labels import PseudoLabels
 from man_jax.config import ConfigError
 from man_jax.engine import phases, relabel
 from man_jax.engine.extract import FeatureTable

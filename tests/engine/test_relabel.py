@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from man_jax.alignment import kmeans
+from man_jax.clustering import kmeans
 from man_jax.config import CHOICES
 from man_jax.engine import relabel
 from man_jax.engine.extract import FeatureTable

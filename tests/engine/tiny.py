@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from man_jax.alignment.prototypes import Bank
 from man_jax.engine.state import Banks, TrainState, create_state
 from man_jax.engine.step import Batch
+from man_jax.memories.cross_batch import Memory
+from man_jax.memories.prototypes import Bank
 from man_jax.networks.resnet import ResNet
 from man_jax.networks.three_branch import Branch, ThreeBranch
-from man_jax.objectives.memory import Memory
 from tests.oracles.cases import unit_normal
 
 NUM_SOURCE, NUM_TARGET = 5, 6

@@ -12,9 +12,9 @@ import numpy as np
 
 from man_jax.engine.augment import Augmentation
 from man_jax.engine.optimizer import make_optimizer
-from man_jax.engine.sharding import make_mesh, put_batch, put_replicated
 from man_jax.engine.step import Batch, StepSettings, make_step
 from man_jax.objectives.total import Objective
+from man_jax.sharding import make_mesh, put_batch, put_replicated
 from tests.engine.tiny import MODEL, NUM_SOURCE, NUM_TARGET, B, in_double, new_batch, new_state
 
 FILE = Path(__file__).parent / "step.json"

@@ -6,9 +6,9 @@ import jax
 import numpy as np
 import pytest
 
-from man_jax.alignment.prototypes import Bank
+from man_jax.memories.cross_batch import Memory
+from man_jax.memories.prototypes import Bank
 from man_jax.networks.three_branch import Features, Outputs
-from man_jax.objectives.memory import Memory
 from man_jax.objectives.total import (
     Labelled,
     Objective,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from man_jax.alignment.prototypes import Bank
+from man_jax.memories.prototypes import Bank
 from man_jax.networks.three_branch import Features, Outputs
 from man_jax.objectives.total import Objective, domain_loss
 from tests.oracles import domain as oracle

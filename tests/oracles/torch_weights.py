@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from man_jax.networks.pretrained.files import read_arrays
-from man_jax.networks.pretrained.fit import fit
+from man_jax.networks.pretrained.matching import fit
 
 
 def numpy_state(network: nn.Module) -> dict[str, np.ndarray]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Literal, NamedTuple
 
-from man_jax.networks.pretrained.foreign import Foreign, Path
+from man_jax.networks.pretrained.array_places import Foreign, Path
 from man_jax.networks.pretrained.resnet_names import (
     huggingface_resnet,
     sequential_resnet,

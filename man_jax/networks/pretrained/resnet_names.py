@@ -2,7 +2,7 @@
 
 import re
 
-from man_jax.networks.pretrained.foreign import Foreign, Path, plain
+from man_jax.networks.pretrained.array_places import Foreign, Path, plain
 
 
 def torchvision_resnet(path: Path) -> Foreign:

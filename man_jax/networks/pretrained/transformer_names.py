@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from man_jax.networks.pretrained.foreign import LEAVES, Foreign, Path, plain
+from man_jax.networks.pretrained.array_places import LEAVES, Foreign, Path, plain
 
 Names = Mapping[str, str | tuple[str, ...]]
 """From our module to theirs, or to three of theirs for q, k and v."""

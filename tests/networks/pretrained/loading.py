@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from configs import default
 from man_jax.engine.build import build_model
-from man_jax.engine.initial import read_backbone
+from man_jax.engine.initial_weights import read_backbone
 from man_jax.networks.three_branch import Variables, with_backbone
 
 MB = 1e6

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from man_jax.networks.pretrained.fit import fit
+from man_jax.networks.pretrained.matching import fit
 from man_jax.networks.resnet import ResNet
 from man_jax.networks.vit import ViT
 from tests.networks.pretrained import libraries

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from man_jax.networks.pretrained.errors import WeightsError
-from man_jax.networks.pretrained.fit import Fitted, fit, to_foreign
+from man_jax.networks.pretrained.matching import Fitted, fit, to_foreign
 from man_jax.networks.resnet import ResNet
 from man_jax.networks.vit import ViT
 

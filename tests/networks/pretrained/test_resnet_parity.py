@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from man_jax.networks.pretrained.fit import to_foreign
+from man_jax.networks.pretrained.matching import to_foreign
 from man_jax.networks.resnet import EXPANSION, ResNet
 from tests.networks.pretrained.libraries import BLOCKS, huggingface_resnet, torchvision
 from tests.oracles.precision import DOUBLE, SINGLE, evaluate

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from man_jax.networks.pretrained.fit import to_foreign
+from man_jax.networks.pretrained.matching import to_foreign
 from man_jax.networks.vit import ViT
 from tests.networks.pretrained.libraries import (
     huggingface_clip,

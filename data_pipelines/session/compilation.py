@@ -1,0 +1,79 @@
+"""Compilations: kept on disk, so that a second run of the same program starts at once, and told of while they last."""
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from data_pipelines.session.progress import between_bars
+
+VARIABLE = "JAX_COMPILATION_CACHE_DIR"
+"""Of the environment, and read by JAX when it is first imported: a folder; "" keeps nothing."""
+
+
+def keep_compiled_programs() -> None:
+    """Name a folder to JAX, unless the environment names one; without one that can be written, go on and say so.
+
+    Call it before anything imports JAX. JAX tells programs of other versions and of other processors apart by itself.
+    """
+    named = os.environ.get(VARIABLE)
+    if named == "" or "://" in (named or ""):
+        return
+    try:
+        folder = Path(named).expanduser() if named else default_folder()
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+        os.environ[VARIABLE] = str(folder)
+    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home folder
+        os.environ[VARIABLE] = ""
+        print(
+            f"compiled programs are not kept for the next run ({error}); name a folder that can be written by "
+            f"{VARIABLE}, or make it empty",
+            file=sys.stderr,
+        )
+
+
+def default_folder() -> Path:
+    """Find man_jax/jax below the user's cache; RuntimeError if the user has no home."""
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    # The standard has a relative path ignored.
+    return (base if base.is_absolute() else Path.home() / ".cache") / "man_jax" / "jax"
+
+
+def is_kept() -> bool:
+    """Whether JAX keeps what it compiles."""
+    import jax  # slow, but whoever compiles has imported it already
+
+    return bool(jax.config.values["jax_compilation_cache_dir"])
+
+
+def say(line: str) -> None:
+    """Write a line to stderr, above the bars."""
+    with between_bars():
+        print(line, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def compiling(name: str, *, say: Callable[[str], None] = say) -> Iterator[Callable[[], float]]:
+    """Tell that what is done inside compiles something, which may take minutes, and afterwards how long it took.
+
+    Gives a function that says how many seconds it has taken so far, or took.
+    """
+    kept = "; cached for next time" if is_kept() else ""
+    say(f"compiling {name}, once{kept}")
+    start = time.monotonic()
+    seconds: list[float] = []
+    yield lambda: seconds[0] if seconds else time.monotonic() - start
+    seconds.append(time.monotonic() - start)
+    say(f"compiled {name} in {seconds[0]:.0f} s")
+
+
+def is_compiled(function: Callable[..., Any]) -> bool:
+    """Whether a call has compiled the function already; one that is not jitted never compiles."""
+    size = getattr(function, "_cache_size", None)
+    return size is None or size() > 0

@@ -1,0 +1,219 @@
+"""A prepared data set: images of one size in array_record shards, and the table of its triples.
+
+M is the number of modalities that are loaded, in the order R, N, T.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol, SupportsIndex
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from data_pipelines.checking.contents import FILE as CONTENTS_FILE
+from data_pipelines.checking.contents import Contents, read_contents
+from data_pipelines.reading.records import SPLITS, DataError, Removal
+
+ROW = ("pid", "camid", "scene", "name")
+"""What is stored of a triple besides its images, in the table and in the shards."""
+
+CHECKED_ROWS = 5
+"""So many triples of a split are compared between the table and the shards each time they are opened."""
+
+
+class ImageSource(Protocol):
+    """Random access to triples, each uint8 [M, H, W, 3]."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: Any, /) -> np.ndarray: ...
+
+
+class StoredImages:
+    """The triples of one split in its shards, opened at the first read; a pickled copy opens its own.
+
+    `columns`: which of the stored modalities to read, by their place; None reads them all.
+    """
+
+    def __init__(self, directory: Path, split: str, columns: Sequence[int] | None = None):
+        self.directory = directory
+        self.split = split
+        self.columns = None if columns is None else list(columns)
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: SupportsIndex, /) -> np.ndarray:
+        images = self._source[index]["images"]
+        return images if self.columns is None else images[self.columns]
+
+    def row(self, index: int) -> dict[str, int | str]:
+        """What the shards say of a triple besides its images: pid, camid, scene and name."""
+        stored = self._source[index]
+        name = stored["name"]
+        row = {column: int(stored[column]) for column in ROW if column != "name"}
+        return row | {"name": name.decode() if isinstance(name, bytes) else str(name)}
+
+    def __getstate__(self) -> dict[str, object]:
+        return {"directory": self.directory, "split": self.split, "columns": self.columns}
+
+    @cached_property
+    def _source(self) -> Any:
+        builder: Any = tfds.builder_from_directory(self.directory)  # its decorators hide the signatures
+        return builder.as_data_source(self.split)
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedSplit:
+    """One split: the table of its N triples, and their images. A random-access source for grain."""
+
+    pids: np.ndarray
+    """int64 [N], as are `camids` and `scenes`."""
+    camids: np.ndarray
+    scenes: np.ndarray
+    names: list[str]
+    removal: Removal
+    images: ImageSource
+    contents: Contents | None = None
+    """What the files contain, if that was kept."""
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+    """What `split_fingerprint` found when it was prepared: of the labels, and of each stored modality."""
+
+    @property
+    def groups(self) -> np.ndarray:
+        """What the removal rule compares: `camids` or `scenes`, int64 [N]."""
+        return self.camids if self.removal == "camid" else self.scenes
+
+    def __len__(self) -> int:
+        return len(self.pids)
+
+    def __getitem__(self, index: SupportsIndex) -> np.ndarray:
+        """The triple `index` as uint8 [M, H, W, 3]; not to be written to."""
+        return self.images[index]
+
+    def read(self, indices: np.ndarray) -> np.ndarray:
+        """The triples `indices` [B] as a new uint8 [B, M, H, W, 3]."""
+        if isinstance(self.images, np.ndarray):
+            return self.images[indices]
+        return np.stack([self.images[int(index)] for index in indices])
+
+    def in_memory(self) -> "PreparedSplit":
+        """The same split over one array uint8 [N, M, H, W, 3]: every shard is read once, now."""
+        images = np.empty((len(self), *self[0].shape), np.uint8)
+        for i in range(len(self)):
+            images[i] = self[i]
+        return replace(self, images=images)
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedDataset:
+    """The splits of a data set at one image size (H, W), and the removal rule of its protocol.
+
+    A split that the set lacks has no triple.
+    """
+
+    name: str
+    removal: Removal
+    modalities: tuple[str, ...]
+    """Of R, N, T those that are loaded: the axis M of the images."""
+    image_size: tuple[int, int]
+    train: PreparedSplit
+    query: PreparedSplit
+    gallery: PreparedSplit
+
+
+def load(prepared_dir: Path, *, modalities: Sequence[str] | None = None) -> PreparedDataset:
+    """Open what `builders.prepare` wrote and returned; the images stay on disk until they are read.
+
+    `modalities`: which images of a triple to load; None loads all there are.
+    """
+    table = read_table(prepared_dir)
+    if table is None:
+        raise DataError(f"{prepared_dir}: not a prepared data set; give what builders.prepare returns")
+    stored = table["modalities"]
+    check_modalities(str(prepared_dir), stored, modalities)
+    loaded = tuple(stored if modalities is None else modalities)
+    columns = None if loaded == tuple(stored) else [stored.index(name) for name in loaded]
+    splits = {split: _split(prepared_dir, split, table, columns) for split in SPLITS}
+    height, width = table["image_size"]
+    return PreparedDataset(table["name"], table["removal"], loaded, (height, width), **splits)
+
+
+def check_modalities(name: str, present: Sequence[str], wanted: Sequence[str] | None) -> None:
+    """Raise DataError if the data set, which goes by `name`, lacks a modality that is wanted."""
+    if missing := [modality for modality in wanted or () if modality not in present]:
+        raise DataError(
+            f"{name} has the modalities {', '.join(present)}, not {', '.join(missing)}; "
+            f"set config.model.modalities to some of {tuple(present)!r}"
+        )
+
+
+def read_table(prepared_dir: Path) -> dict[str, Any] | None:
+    """The table `builders` stored beside the shards, or None if there is no prepared data set."""
+    if not (prepared_dir / "dataset_info.json").is_file():
+        return None
+    return dict(tfds.builder_from_directory(prepared_dir).info.metadata or {}) or None
+
+
+def read_description(prepared_dir: Path) -> tuple[Any, ...] | None:
+    """The name, the image size and the fingerprint in that table, or None if there is none that can be read.
+
+    May be asked while another process writes or removes the folder.
+    """
+    if not (prepared_dir / "dataset_info.json").is_file():
+        return None
+    try:
+        table = json.loads((prepared_dir / "metadata.json").read_text(encoding="utf-8"))
+        return table["name"], tuple(table["image_size"]), table["fingerprint"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _check_rows(prepared_dir: Path, split: str, columns: dict[str, Any], images: StoredImages) -> None:
+    """Refuse shards of other triples than the table's, as a copy of single files leaves them; reads a few of them."""
+    for index in sorted({int(place) for place in np.linspace(0, len(images) - 1, CHECKED_ROWS)}):
+        stored = images.row(index)
+        if wrong := [name for name in ROW if stored[name] != columns[name][index]]:
+            raise DataError(
+                f"{prepared_dir}: triple {index} of {split} has the {wrong[0]} {stored[wrong[0]]!r} in the shards and "
+                f"{columns[wrong[0]][index]!r} in the table, so they are of two data sets; delete the folder and "
+                f"prepare it again"
+            )
+
+
+def _stored_images(
+    prepared_dir: Path, split: str, columns: dict[str, Any], modalities: Sequence[int] | None
+) -> StoredImages:
+    images = StoredImages(prepared_dir, split, modalities)
+    if len(images) != len(columns["pid"]):
+        raise DataError(
+            f"{prepared_dir}: the shards of {split} hold {len(images)} triples, the table "
+            f"{len(columns['pid'])}; delete the folder and prepare it again"
+        )
+    _check_rows(prepared_dir, split, columns, images)
+    return images
+
+
+def _split(
+    prepared_dir: Path, split: str, table: dict[str, Any], modalities: Sequence[int] | None
+) -> PreparedSplit:
+    columns = table["splits"][split]
+    if not columns["pid"]:  # a split that the set lacks has no shards
+        num_modalities = len(table["modalities"] if modalities is None else modalities)
+        images = np.empty((0, num_modalities, *table["image_size"], 3), np.uint8)
+    else:
+        images = _stored_images(prepared_dir, split, columns, modalities)
+    return PreparedSplit(
+        pids=np.asarray(columns["pid"], np.int64),
+        camids=np.asarray(columns["camid"], np.int64),
+        scenes=np.asarray(columns["scene"], np.int64),
+        names=list(columns["name"]),
+        removal=table["removal"],
+        images=images,
+        contents=read_contents(
+            prepared_dir.parents[1] / CONTENTS_FILE, split, table["fingerprint"], modalities
+        ),
+        fingerprints=table["fingerprints"][split],
+    )

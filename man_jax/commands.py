@@ -1,0 +1,85 @@
+"""What all commands share: flags that explain themselves, errors of one line, a log without the libraries' talk."""
+
+import logging as standard_logging
+from collections.abc import Callable
+from pathlib import Path
+
+from absl import app, flags, logging
+
+from data_pipelines.reading.printable import escape_on_streams
+from data_pipelines.reading.records import DataError
+from data_pipelines.session.command_line import expand_home, parse_flags, refuse
+from data_pipelines.session.compilation import keep_compiled_programs
+from data_pipelines.session.ending import orderly_end
+from data_pipelines.session.progress import prefixed
+from man_jax.config import PATHS, Config, ConfigError, WorkdirError, check_config
+from man_jax.experiment_flags import check_experiment
+
+PACKAGES = Path(__file__).parents[1]
+HELP = {"help", "helpfull", "helpshort", "helpxml", "h", "?", "only_check_args"}
+
+
+def run_command(main: Callable[[], None]) -> None:
+    """Parse the flags and run `main`; what a user can put right ends the command with one line, not a traceback.
+
+    `main` imports what is slow to import, JAX for one, so that help and a mistake in the flags are told at once.
+    """
+
+    def guarded(argv: list[str]) -> None:
+        del argv
+        keep_compiled_programs()
+        try:
+            main()
+        except (ConfigError, DataError, WorkdirError, FloatingPointError) as error:
+            refuse(str(error).splitlines())
+
+    with orderly_end():
+        escape_on_streams()
+        app.run(guarded, flags_parser=parse_command)
+
+
+def parse_command(argv: list[str]) -> list[str]:
+    """Parse the flags for `app.run`; what is wrong with an experiment or a key ends the command, one line for each."""
+    _show_own_notices_only()
+    asks_for_help = any(word.lstrip("-").partition("=")[0] in HELP for word in argv[1:])
+    if "config" not in flags.FLAGS or asks_for_help:
+        return parse_flags(argv)
+    try:
+        check_experiment(argv)
+        rest = parse_flags(argv)
+        config = flags.FLAGS["config"].value
+        expand_paths(config)
+        check_config(
+            config, num_devices=1
+        )  # what the devices limit is told by the command, which asks JAX for them
+    except ConfigError as error:
+        refuse(str(error).splitlines())
+    return rest
+
+
+def expand_paths(config: Config) -> None:
+    """Put the home folder in the place of ~ in every key that is a path; ConfigError if that is nobody's."""
+    for key in PATHS:
+        *parts, name = key.split(".")
+        part = config
+        for each in parts:
+            part = part[each]
+        try:
+            part[name] = expand_home(part[name])
+        except ValueError as error:
+            raise ConfigError(f"config.{key} is {part[name]!r}: {error}") from None
+
+
+def _show_own_notices_only() -> None:
+    """Of other libraries, warnings only: Orbax, for one, tells of every file it writes, JAX of every missing TPU."""
+    logging.set_verbosity(logging.INFO)
+    ours = [str(PACKAGES / name) for name in ("man_jax", "data_pipelines")]
+
+    def passes(record: standard_logging.LogRecord) -> bool:
+        if record.levelno < standard_logging.WARNING and not record.pathname.startswith(tuple(ours)):
+            return False
+        record.msg, record.args = prefixed(record.getMessage()), ()
+        return True
+
+    # On the handler: a filter of a logger does not see what other loggers hand up to it.
+    logging.get_absl_handler().addFilter(passes)

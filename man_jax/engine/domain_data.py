@@ -1,0 +1,98 @@
+"""The two data sets of a run, ready to train on."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import numpy as np
+from absl import logging
+from jaxtyping import Int32
+
+from data_pipelines.checking.overlap import overlap_warnings
+from data_pipelines.loading.storage import store
+from data_pipelines.reading.datasets import FACTS, check_queries, read
+from data_pipelines.reading.records import DataError, Dataset
+from data_pipelines.reading.roles import require_scores, require_training
+from data_pipelines.storing.builders import prepare_read
+from data_pipelines.storing.images import ImageSettings
+from data_pipelines.storing.prepared import PreparedDataset, check_modalities
+from man_jax.config import Config
+
+
+@dataclass(frozen=True, eq=False)
+class Domain:
+    """A prepared data set and the identities of its training triples, numbered 0 … C − 1 by sorted pid.
+
+    A training triple without a label has the identity −1.
+    """
+
+    data: PreparedDataset
+    identities: Int32[np.ndarray, " N"]
+
+    @property
+    def num_identities(self) -> int:
+        """C."""
+        return int(self.identities.max(initial=-1)) + 1
+
+
+def open_domain(config: Config, side: str, dataset: Dataset) -> Domain:
+    """Verify and prepare (once) `config.data.<side>`, read as `dataset`; the modalities of the model are loaded."""
+    data, domain = config.data, config.data[side]
+    prepared = prepare_read(
+        dataset,
+        data.prepared,
+        ImageSettings(tuple(data.image_size), tuple(domain.deep_range), data.train_filter),
+        modalities=config.model.modalities,
+        deep_range_option=f"--config.data.{side}.deep_range",
+    )
+    prepared = replace(prepared, train=store(prepared.train, data.storage, workers=data.workers))
+    return Domain(prepared, number_identities(prepared.train.pids))
+
+
+def open_domains(config: Config) -> tuple[Domain, Domain]:
+    """Source and target of a configuration, with labels where they are needed; warn of what both hold.
+
+    Raises DataError if either lacks what its part in training needs, before any of them is verified or prepared.
+    """
+    datasets = {side: read(config.data[side].name, config.data[side].root) for side in ("source", "target")}
+    check_domains(config, **datasets)
+    if config.adapt.labels == "truth":
+        with _said_of("config.data.target"):
+            require_training(datasets["target"], labels_because="config.adapt.labels is 'truth'")
+    source, target = (open_domain(config, side, dataset) for side, dataset in datasets.items())
+    names = {source.data.name, target.data.name}
+    same_numbering = len(names) == 1 and bool(FACTS[source.data.name].published)
+    for warning in overlap_warnings(source.data, target.data, same_numbering=same_numbering):
+        logging.warning("%s", warning)
+    return source, target
+
+
+def number_identities(pids: np.ndarray) -> Int32[np.ndarray, " N"]:
+    """The place of each pid among the sorted pids; −1 for a triple without a label."""
+    known = np.unique(pids[pids >= 0])
+    return np.where(pids >= 0, np.searchsorted(known, pids), -1).astype(np.int32)
+
+
+def check_domains(config: Config, source: Dataset, target: Dataset) -> None:
+    """Raise DataError unless the source has labelled training triples, and the target some, and a test to score.
+
+    The modalities that are trained on must be there in both. The source needs no query and no gallery.
+    """
+    for dataset in (source, target):
+        place = f"{dataset.name} in {dataset.root}"
+        check_modalities(place, dataset.modalities, config.model.modalities)
+    with _said_of("config.data.source"):
+        require_training(source, labels_because="the source is what identities are learnt from")
+    with _said_of("config.data.target"):
+        require_training(target)
+    with _said_of("config.data.target, which training scores"):
+        require_scores(target)
+        check_queries(target)  # its warnings come when the target is prepared
+
+
+@contextmanager
+def _said_of(key: str) -> Iterator[None]:
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{key}: {error}") from error

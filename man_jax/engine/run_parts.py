@@ -1,0 +1,255 @@
+"""What stays the same through a run, and the state it starts from or goes on from."""
+
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+import orbax.checkpoint as ocp
+from absl import logging
+from jax.sharding import Mesh
+
+from man_jax.config import Config, WorkdirError, check_config, check_counts
+from man_jax.engine.build import (
+    build_model,
+    build_normalization,
+    build_optimizer,
+    build_state,
+    build_step,
+)
+from man_jax.engine.domain_data import Domain, open_domains
+from man_jax.engine.extract import Extract, make_extract
+from man_jax.engine.initial_weights import InitialBackbone, place_backbone, read_backbone
+from man_jax.engine.state import TrainState, restart_optimizer
+from man_jax.engine.step import Step
+from man_jax.networks.three_branch import ThreeBranch
+from man_jax.runs.checkpoint import (
+    CHECKPOINTS,
+    check_pretrained,
+    has_checkpoint,
+    open_checkpoints,
+    restore_adapted,
+    restore_pretrained,
+    restore_state,
+)
+from man_jax.runs.compilation_notice import compiling
+from man_jax.runs.metrics import MetricsWriter
+from man_jax.runs.multi_process import of_first_process
+from man_jax.runs.recovery import check_rows, move_aside, read_newest, warn_of
+from man_jax.runs.starting_weights import find_beginning, find_moved_weights, keep_data
+from man_jax.runs.time_left import Plan, RunClock
+from man_jax.runs.used_data import check_data, describe_data
+from man_jax.runs.weights_meaning import check_source, check_weights_of_run, describe_weights, described
+from man_jax.runs.workdir import check_workdir, claim_workdir
+from man_jax.sharding import make_mesh, put_replicated, replicated
+
+QUICK_COMPILATION = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+"""For what runs once: drawing the initial weights compiles ten times longer on CPU than it runs."""
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """The parts of a run that do not change from its first step to its last."""
+
+    config: Config
+    workdir: Path
+    claim: AbstractContextManager[Any]
+    """Keeps other processes out of the work directory until it is left."""
+    mesh: Mesh
+    source: Domain
+    target: Domain
+    num_target: int
+    """Target classes: clusters, or, for the oracle, true identities."""
+    create: Callable[[], TrainState]
+    """A new state, as pre-training begins with."""
+    model: ThreeBranch
+    extract: Extract
+    pretrain_iterations: int
+    pretrain_optimizer: optax.GradientTransformation
+    adapt_optimizer: optax.GradientTransformation
+    pretrain_step: Step
+    adapt_step: Step
+    checkpoints: ocp.CheckpointManager
+    writer: MetricsWriter
+    clock: RunClock
+    backbone: InitialBackbone | None
+    """What every branch of a new state starts from; None: drawn, or another run's weights."""
+    about: Mapping[str, Any]
+    """What the weights are for; it is kept beside them."""
+
+    @property
+    def pretrain_epochs(self) -> int:
+        """0 where another run's weights are taken."""
+        return _epochs_of_pretraining(self.config)
+
+    @property
+    def pretrain_steps(self) -> int:
+        """The step at which adaptation begins."""
+        return self.pretrain_epochs * self.pretrain_iterations
+
+
+def open_setting(config: Config, workdir: Path) -> Setting:
+    """Check everything that can be checked before the first step, then put the parts together."""
+    mesh = make_mesh()
+    check_config(config, num_devices=mesh.size)
+    moved = find_moved_weights(workdir, config)
+    check_workdir(workdir, config, same_weights=moved)
+    # A run that goes on needs neither the file nor the other run any more.
+    fresh = not has_checkpoint(workdir)
+    beginning = find_beginning(config) if fresh else None
+    backbone = read_backbone(config.model, config.data.image_size) if fresh else None
+    source, target = open_domains(config)
+    used = describe_data(source.data, target.data)
+    if beginning:
+        check_source(beginning.key, beginning.workdir, beginning.folder, used)
+    if not fresh:
+        check_data(workdir, used, config.data)
+    check_counts(
+        config,
+        num_identities=source.num_identities,
+        num_samples=len(target.data.train),
+        num_target_identities=target.num_identities,
+    )
+    oracle = config.adapt.labels == "truth"
+    num_target = target.num_identities if oracle else config.adapt.num_clusters
+    model = build_model(config.model, num_classes=source.num_identities + num_target)
+    batch_size = config.batch.identities * config.batch.instances
+    one_pass = max(1, len(source.data.train) // batch_size)
+    pretrain_iterations = config.pretrain.iterations or one_pass
+    pretrain_optimizer = build_optimizer(config.pretrain, iterations=pretrain_iterations)
+    adapt_optimizer = build_optimizer(config.adapt, iterations=config.adapt.iterations)
+    create = _new_state(config, model, pretrain_optimizer, source, target, num_target)
+    if beginning and beginning.key == "pretrain.init_from":
+        check_pretrained(beginning.workdir, jax.eval_shape(create))
+    # Claimed only now: what was refused above leaves no work directory that a corrected command would trip over.
+    claim = _claim(workdir, config, moved)
+    keep_data(workdir, used, config, fresh=fresh)
+    return Setting(
+        config=config,
+        workdir=workdir,
+        claim=claim,
+        mesh=mesh,
+        source=source,
+        target=target,
+        num_target=num_target,
+        create=create,
+        model=model,
+        extract=make_extract(model, build_normalization(config), mesh),
+        pretrain_iterations=pretrain_iterations,
+        pretrain_optimizer=pretrain_optimizer,
+        adapt_optimizer=adapt_optimizer,
+        pretrain_step=build_step(config, model, pretrain_optimizer, mesh),
+        adapt_step=build_step(config, model, adapt_optimizer, mesh),
+        checkpoints=open_checkpoints(workdir),
+        writer=MetricsWriter(workdir, process_index=jax.process_index()),
+        clock=_clock(config, pretrain_iterations, source, target),
+        backbone=backbone,
+        about=describe_weights(config, used),
+    )
+
+
+def _epochs_of_pretraining(config: Config) -> int:
+    begun_elsewhere = config.pretrain.init_from or config.adapt.init_from
+    return 0 if begun_elsewhere else config.pretrain.epochs
+
+
+def _clock(config: Config, pretrain_iterations: int, source: Domain, target: Domain) -> RunClock:
+    alone = config.adapt.protocol == "us"
+    triples = len(target.data.train) + (0 if alone else len(source.data.train))
+    triples += (len(target.data.query) + len(target.data.gallery)) / config.evaluation.every
+    return RunClock(
+        Plan(
+            pretrain_steps=_epochs_of_pretraining(config) * pretrain_iterations,
+            adapt_epochs=config.adapt.epochs,
+            adapt_iterations=config.adapt.iterations,
+            batches=1 if alone else 2,
+            features=triples / (config.batch.identities * config.batch.instances),
+        )
+    )
+
+
+def _claim(workdir: Path, config: Config, moved: Collection[str]) -> AbstractContextManager[Any]:
+    """The claim of process 0, which writes; if it is refused, every process is, and none waits for the others."""
+    claim, refusal = nullcontext(), WorkdirError(f"process 0 could not claim {workdir}; see its own message")
+    claimed = True
+    if jax.process_index() == 0:
+        try:
+            claim = claim_workdir(workdir, config, same_weights=moved)
+        except WorkdirError as error:
+            claimed, refusal = False, error
+    if not of_first_process(np.array(claimed)):
+        raise refusal
+    return claim
+
+
+def _new_state(
+    config: Config,
+    model: ThreeBranch,
+    optimizer: optax.GradientTransformation,
+    source: Domain,
+    target: Domain,
+    num_target: int,
+) -> Callable[[], TrainState]:
+    return partial(
+        build_state,
+        config,
+        model,
+        optimizer,
+        num_source=source.num_identities,
+        num_target=num_target,
+        num_samples=len(source.data.train) + len(target.data.train),
+    )
+
+
+def first_state(setting: Setting) -> TrainState:
+    """The state of the newest whole checkpoint, or a new one; metrics written after that checkpoint are dropped."""
+    if has_checkpoint(setting.workdir):
+        step, state = _newest_state(setting)
+        sealed = described(setting.workdir / CHECKPOINTS / str(step), "row")
+        check_rows(setting.workdir, step, begun_at=setting.pretrain_steps, sealed=sealed)
+        setting.writer.resume(step)
+        logging.info("going on from the checkpoint of step %d in %s", step, setting.workdir)
+        return state
+    setting.writer.resume(-1)
+    options = QUICK_COMPILATION if jax.default_backend() == "cpu" else None
+    create = jax.jit(setting.create, out_shardings=replicated(setting.mesh), compiler_options=options)
+    with compiling(create, "the drawing of a first state"):
+        state = create()
+    if init_from := setting.config.pretrain.init_from:
+        logging.info("starting from the pre-trained variables of %s", init_from)
+        return restore_pretrained(Path(init_from), state, setting.mesh)
+    if init_from := setting.config.adapt.init_from:
+        logging.info("going on from the adapted variables of %s, with a new optimiser", init_from)
+        return restore_adapted(Path(init_from), state, setting.mesh)
+    if setting.backbone is None:
+        logging.info("starting from scratch: config.model.pretrained is empty")
+        return state
+    logging.info("%s", setting.backbone.description)
+    return put_replicated(place_backbone(state, setting.backbone), setting.mesh)
+
+
+def _newest_state(setting: Setting) -> tuple[int, TrainState]:
+    """The state of the newest whole checkpoint; newer ones that are damaged are moved aside, and that is said."""
+    folder = setting.workdir / CHECKPOINTS
+    new = jax.eval_shape(setting.create)
+
+    def read(step: int) -> TrainState:
+        check_weights_of_run(setting.workdir, folder / str(step), setting.config)
+        like = new
+        if step > setting.pretrain_steps:
+            like = jax.eval_shape(partial(restart_optimizer, optimizer=setting.adapt_optimizer), like)
+        return restore_state(setting.checkpoints, step, like, setting.mesh)
+
+    step, state, passed = read_newest(folder, read)
+    warn_of(passed, folder, step)
+    if passed and jax.process_index() == 0:
+        move_aside(passed, folder)
+    if passed:
+        of_first_process(np.array(step))  # none looks before the first has moved them
+        setting.checkpoints.reload()
+    return step, state

@@ -1,0 +1,47 @@
+"""A trained network, opened from a work directory without the data or the optimiser it was trained with."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from jax.sharding import Mesh
+
+from man_jax.config import Config
+from man_jax.engine.build import build_model, build_normalization
+from man_jax.engine.extract import Extract, make_extract
+from man_jax.networks.three_branch import Variables, only_branches
+from man_jax.runs.checkpoint import CHECKPOINTS, PRETRAINED, read_last, read_pretrained
+from man_jax.runs.weights_meaning import check_weights_of_run
+from man_jax.sharding import put_replicated
+
+
+class Trained(NamedTuple):
+    """What turns triples of some modalities into features."""
+
+    extract: Extract
+    variables: Variables
+    description: str
+
+
+def open_trained(
+    workdir: Path, config: Config, *, pretrained: bool, present: tuple[str, ...], mesh: Mesh
+) -> Trained:
+    """The network of a run, with the branches of those modalities that are `present`.
+
+    Its weights are those of the last checkpoint, with the running statistics of the target, or, if `pretrained`, those
+    with which adaptation began. Raises ConfigError if the run left none, or they are of another configuration.
+    """
+    if pretrained:
+        variables, description, folder = read_pretrained(workdir), "pre-trained", workdir / PRETRAINED
+    else:
+        step, variables = read_last(workdir)
+        description, folder = f"step {step}", workdir / CHECKPOINTS / str(step)
+    check_weights_of_run(workdir, folder, config)
+    kept = [place for place, name in enumerate(config.model.modalities) if name in present]
+    # Features need no head, so its width does not matter.
+    model = replace(build_model(config.model, num_classes=0), num_modalities=len(kept))
+    return Trained(
+        make_extract(model, build_normalization(config), mesh),
+        put_replicated(only_branches(variables, kept), mesh),
+        description,
+    )

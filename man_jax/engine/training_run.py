@@ -1,0 +1,58 @@
+"""A whole run, from a configuration to a summary."""
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from data_pipelines.session.interruption import kept
+from man_jax.config import Config
+from man_jax.engine.phases import adapt, pretrain
+from man_jax.engine.report import report
+from man_jax.engine.run_parts import Setting, first_state, open_setting
+from man_jax.runs.checkpoint import has_checkpoint, last_saved
+from man_jax.runs.metrics import SUMMARY_FILE
+
+
+def has_begun(workdir: Path) -> bool:
+    """Whether a run in `workdir` would go on rather than begin."""
+    return has_checkpoint(workdir)
+
+
+def is_finished(workdir: Path) -> bool:
+    """Whether a run has left its summary in `workdir`."""
+    return (workdir / SUMMARY_FILE).is_file()
+
+
+def run(config: Config, workdir: Path) -> dict[str, Any]:
+    """Pre-train, adapt and report; return what `summary.json` holds. Goes on where an earlier call stopped.
+
+    Raises:
+        ConfigError, DataError, WorkdirError: before any training, if something does not fit.
+        FloatingPointError: if training diverges.
+        DiskError: whenever the disk refuses; what was whole stays so.
+    """
+    workdir = workdir.absolute()  # what is said of it names the whole path
+    with kept(partial(describe_kept, workdir)):
+        return _run(open_setting(config, workdir))
+
+
+def describe_kept(workdir: Path) -> str:
+    """What a run that is stopped now leaves, and what goes on from it."""
+    step = last_saved(workdir)
+    if step is None:
+        return (
+            f"{workdir} has no checkpoint yet; the same command begins again, with the data that is prepared"
+        )
+    return f"the last checkpoint is of step {step} in {workdir}; the same command goes on"
+
+
+def _run(setting: Setting) -> dict[str, Any]:
+    with setting.claim:
+        state = first_state(setting)
+        setting = replace(setting, backbone=None)  # what a file gave is in the state now
+        state = pretrain(setting, state)
+        state = adapt(setting, state)
+        setting.writer.close()
+        setting.checkpoints.close()
+        return report(setting, state)

@@ -1,0 +1,106 @@
+"""Prototypes of the classes of a domain, and the bank that keeps them up to date (Eq. 7–11)."""
+
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from man_jax.array_math import unit
+
+Weights = Literal["softmax", "average"]
+MovingForm = Literal["batch_mean", "sequential"]
+
+
+class Bank(NamedTuple):
+    """The prototypes V of one domain (Eq. 9, 10). A class is invalid while it has no (reliable) sample."""
+
+    modal: Float[Array, "M C D"]
+    fused: Float[Array, "C F"]
+    valid: Bool[Array, " C"]
+
+
+def empty_bank(*, num_classes: int, num_modalities: int, dim: int) -> Bank:
+    """A bank in which no class is valid yet."""
+    return Bank(
+        modal=jnp.zeros((num_modalities, num_classes, dim)),
+        fused=jnp.zeros((num_classes, num_modalities * dim)),
+        valid=jnp.zeros(num_classes, bool),
+    )
+
+
+def class_prototypes(
+    features: Float[Array, "N D"],
+    labels: Int[Array, " N"],
+    *,
+    num_classes: int,
+    mask: Bool[Array, " N"] | None = None,
+    weights: Weights = "softmax",
+    temperature: float = 1.0,
+) -> tuple[Float[Array, "C D"], Bool[Array, " C"]]:
+    """Weighted class centres (Eq. 7, 8).
+
+        w_j = softmax over the class of cos(f_j, centre) / τ,   P = Unit(Σ_j w_j f_j)
+
+    with centre the mean of the class. `average` is Table 6's other row, Unit(centre). Rows masked
+    out or with a label that is no class's take no part; a class without rows is invalid and its prototype is zero.
+
+    Differs from the paper: its factor 1/c vanishes under Unit; τ = 1 there.
+    """
+    member = jax.nn.one_hot(labels, num_classes, dtype=features.dtype)  # a label of no class gives a zero row
+    if mask is not None:
+        member = member * mask[:, None]
+    counts = member.sum(axis=0)
+    valid = counts > 0
+    centres = (member.T @ features) / jnp.maximum(counts, 1.0)[:, None]
+    if weights == "average":
+        return unit(centres), valid
+    if weights != "softmax":
+        raise ValueError(f"weights is {weights!r}; choose softmax or average")
+    own = jnp.clip(labels, 0, num_classes - 1)
+    cosine = jnp.sum(unit(features) * unit(centres[own]), axis=1)
+    # Relative to the largest of the class: exp(cos/τ) of a small τ has no number that is neither 0 nor infinite.
+    largest = jnp.max(cosine[:, None], axis=0, where=member > 0, initial=-1.0)
+    behind = jnp.where(member.any(axis=1), cosine - jax.lax.stop_gradient(largest)[own], 0.0)
+    weighted = member * jnp.exp(behind / temperature)[:, None]
+    return unit(weighted.T @ features), valid
+
+
+def move_prototypes(
+    values: Float[Array, "C D"],
+    valid: Bool[Array, " C"],
+    features: Float[Array, "B D"],
+    labels: Int[Array, " B"],
+    *,
+    mask: Bool[Array, " B"] | None = None,
+    momentum: float = 0.99,
+    form: MovingForm = "batch_mean",
+) -> Float[Array, "C D"]:
+    """Move the prototypes towards the batch's features (Eq. 11).
+
+        V_i ← Unit(λ V_i + (1 − λ) f̄_i),   f̄_i = mean of the batch's features of class i
+
+    `sequential` applies the same step once an instance, in the order of the batch. Classes that are invalid
+    or not in the batch stay as they are. What of it is a constant is for the loss to say: all but Proto-Proto
+    (Table 5) read the prototypes of before the move.
+
+    Differs from the paper: it leaves open how several instances of a class in a batch combine; the mean
+    does not depend on their order, hence not on how a batch is sharded.
+    """
+    member = (labels >= 0) & (labels < values.shape[0])
+    member = member if mask is None else member & mask
+    if form == "batch_mean":
+        owner = jax.nn.one_hot(labels, values.shape[0], dtype=values.dtype) * member[:, None]
+        counts = owner.sum(axis=0)
+        mean = (owner.T @ features) / jnp.maximum(counts, 1.0)[:, None]
+        moved = unit(momentum * values + (1.0 - momentum) * mean)
+        return jnp.where(((counts > 0) & valid)[:, None], moved, values)
+    if form != "sequential":
+        raise ValueError(f"form is {form!r}; choose batch_mean or sequential")
+
+    def move(values, instance):
+        feature, label, is_member = instance
+        moved = unit(momentum * values[label] + (1.0 - momentum) * feature)
+        return values.at[label].set(jnp.where(is_member & valid[label], moved, values[label])), None
+
+    return jax.lax.scan(move, values, (features, jnp.clip(labels, 0, values.shape[0] - 1), member))[0]

@@ -1,0 +1,210 @@
+"""Arrays by foreign names ↔ the variables of one backbone of ours."""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+from jax.tree_util import keystr, tree_flatten_with_path, tree_leaves_with_path, tree_unflatten
+
+from man_jax.networks.pretrained.array_places import Foreign, Path
+from man_jax.networks.pretrained.conventions import (
+    CONVENTIONS,
+    Convention,
+    Family,
+    detect,
+)
+from man_jax.networks.pretrained.errors import WeightsError
+from man_jax.networks.pretrained.other_arrays import is_known, momentum_copy, own_name
+from man_jax.networks.pretrained.positions import resample_positions
+from man_jax.networks.pretrained.unsupported_networks import relative
+
+Arrays = dict[str, np.ndarray]
+COUNTER = "num_batches_tracked"
+SHOWN = 6
+"""So many names a message lists before it counts the rest."""
+
+
+class Fitted(NamedTuple):
+    """The variables of a backbone, {params, batch_stats} without the modality axis, and how they were found."""
+
+    variables: Any
+    title: str
+    prefix: str
+    unused: tuple[str, ...]
+    """Names of the file that our network has no place for, a classifier's for one; without those of a copy."""
+    notes: tuple[str, ...] = ()
+    """What the user should know: that a copy of the network is left out, or that it differs from ours a little."""
+
+
+def fit(arrays: Arrays, like: Any, *, family: Family, grid: tuple[int, int] | None = None) -> Fitted:
+    """Put a file's arrays in the places of `like`, a tree of shapes {params, batch_stats} of one backbone.
+
+    The arrays take the types of `like`, whatever those of the file are.
+
+    Nothing of `like` may be missing in the file, and nothing be left over but heads and what a trainer keeps.
+    A stem with one input channel is spread over our three, a third each: the network then sees the mean of the
+    channels, which for a grey image is the image. Position embeddings are resampled to `grid`, the rows and columns
+    of our patches; in the file they are those of a square image.
+
+    Raises:
+        WeightsError: the file holds another network; the names that are missing, left over or mis-shaped are told.
+    """
+    convention, prefix, copy = _convention(arrays, family)
+    leaves, structure = tree_flatten_with_path(like)
+    taken, missing, misshaped, unusable, found = set(), [], [], [], []
+    for path, leaf in leaves:
+        foreign = convention.translate(_names(path))
+        names = [prefix + name for name in foreign.names]
+        absent = [name for name in names if name not in arrays]
+        taken.update(names)
+        if absent:
+            missing += absent
+            continue
+        array = _ours([arrays[name] for name in names], foreign, leaf.shape, grid)
+        if array.shape != leaf.shape:
+            shapes = " and ".join(str(list(arrays[name].shape)) for name in names)
+            wanted = [list(theirs.shape) for theirs in _theirs(np.empty(leaf.shape), foreign)]
+            misshaped.append(f"{' and '.join(names)} is {shapes} instead of {' and '.join(map(str, wanted))}")
+        elif not np.issubdtype(array.dtype, np.floating) and array.dtype != _BFLOAT16:
+            unusable.append(f"{names[0]} is of {array.dtype}, not of floating-point numbers")
+        elif not np.isfinite(array := array.astype(leaf.dtype)).all():
+            unusable.append(f"{names[0]} holds numbers that are not finite")
+        elif path[-1].key == "var" and np.any(array < 0):
+            unusable.append(f"{names[0]} holds a variance below 0")
+        elif foreign.zero_bias and np.any(arrays.get(bias := prefix + foreign.zero_bias, 0)):
+            unusable.append(f"{bias} is not zero: a classifier's, not a projection's")
+        found.append(array)
+    unused = sorted(name for name in arrays.keys() - taken if not copy or not name.startswith(copy))
+    problems = {
+        "missing": missing,
+        "mis-shaped": misshaped,
+        "unusable": unusable,
+        "left over": [name for name in unused if not _unneeded(name, arrays[name], prefix, convention)],
+    }
+    if any(problems.values()):
+        _refuse_relative(arrays, convention, prefix)
+        _refuse(problems, convention.title, prefix)
+    notes = [f"{copy!r} is its running average and is left out"] if copy else []
+    notes += [convention.note] if convention.note else []
+    variables = tree_unflatten(structure, found)
+    return Fitted(variables, convention.title, prefix, tuple(unused), tuple(notes))
+
+
+def to_foreign(variables: Any, *, title: str, family: Family) -> Arrays:
+    """A backbone's variables {params, batch_stats}, without the modality axis, under another library's names.
+
+    Raises:
+        ValueError: there is no convention of that title and family.
+    """
+    chosen = [c for c in CONVENTIONS if (c.title, c.family) == (title, family)]
+    if not chosen:
+        known = [(c.title, c.family) for c in CONVENTIONS]
+        raise ValueError(f"there is no convention {title!r} of {family!r}; choose one of {known}")
+    arrays = {}
+    for path, leaf in tree_leaves_with_path(variables):
+        foreign = chosen[0].translate(_names(path))
+        parts = _theirs(np.asarray(leaf), foreign)
+        arrays |= zip(foreign.names, parts, strict=True)
+        if foreign.zero_bias:
+            arrays[foreign.zero_bias] = np.zeros(len(parts[0]), parts[0].dtype)
+    return arrays
+
+
+def listed(names: Iterable[str], shown: int = SHOWN) -> str:
+    """The first few names, and how many more there are; counters of batches, which every norm has, come last."""
+    names = sorted(names, key=lambda name: name.endswith(COUNTER))
+    rest = len(names) - shown
+    return ", ".join(names[:shown]) + (f" and {rest} more" if rest > 0 else "")
+
+
+_BFLOAT16 = np.dtype("bfloat16")  # known to NumPy since jax, imported above, brings it
+
+
+def _convention(arrays: Arrays, family: Family) -> tuple[Convention, str, str]:
+    """Whose names the file has, the prefix of the network, and that of a running average beside it, or ""."""
+    detected = detect(list(arrays))
+    fitting = [(convention, prefix) for convention, prefix in detected if convention.family == family]
+    if len(fitting) == 1:
+        return *fitting[0], ""
+    if fitting:
+        if pair := momentum_copy([prefix for _, prefix in fitting]):
+            return next(convention for convention, prefix in fitting if prefix == pair[0]), *pair
+        prefixes = ", ".join(repr(prefix) for _, prefix in fitting)
+        raise WeightsError(
+            f"the network is there {len(fitting)} times, under {prefixes}; save the one that is meant"
+        )
+    if detected:
+        other, prefix = detected[0]
+        _refuse_relative(arrays, other, prefix)
+        raise WeightsError(
+            f"this is a {other.family} with the names of {other.title}, and config.model.backbone is {family!r}; set "
+            f"that to {other.family!r}, or name another file"
+        )
+    known = ", ".join(convention.title for convention in CONVENTIONS if convention.family == family)
+    raise WeightsError(
+        f"its names are not those of a {family} as known here ({known}); it begins with {listed(arrays)}"
+    )
+
+
+def _refuse_relative(arrays: Arrays, convention: Convention, prefix: str) -> None:
+    if what := relative(arrays, prefix, family=convention.family, translate=convention.translate):
+        raise WeightsError(what)
+
+
+def _refuse(problems: dict[str, list[str]], title: str, prefix: str) -> NoReturn:
+    told = "; ".join(
+        f"{len(names)} {what}: {listed(sorted(names))}" for what, names in problems.items() if names
+    )
+    inside = any(name.startswith(prefix) for name in problems["left over"])
+    if inside or any(names for what, names in problems.items() if what != "left over"):
+        raise WeightsError(
+            f"it is not the network of config.model (names of {title}): {told}; set config.model to the network of "
+            f"the file, or name another file"
+        )
+    raise WeightsError(
+        f"the network of config.model is there behind {prefix!r} (names of {title}), but beside it is more than the "
+        f"heads that are known here: {told}; if the network works without these, save it without them, otherwise name "
+        f"another file"
+    )
+
+
+def _unneeded(name: str, array: np.ndarray, prefix: str, convention: Convention) -> bool:
+    if is_known(name, array, prefix):
+        return True
+    if name.startswith(prefix):
+        return name.endswith(COUNTER) or name.removeprefix(prefix).startswith(convention.unneeded)
+    return own_name(name, prefix).startswith(convention.beside)
+
+
+def _names(path: Any) -> Path:
+    """Without the collection, params or batch_stats: their leaves have different names."""
+    return tuple(keystr((entry,), simple=True) for entry in path[1:])
+
+
+def _ours(
+    arrays: list[np.ndarray], foreign: Foreign, shape: tuple[int, ...], grid: tuple[int, int] | None
+) -> np.ndarray:
+    if len({array.shape[1:] for array in arrays}) > 1:
+        return np.empty(0)  # what cannot be put together is of no shape that could be wanted
+    array: np.ndarray = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+    if foreign.leading and array.shape[: foreign.leading] == (1,) * foreign.leading:
+        array = array.reshape(array.shape[foreign.leading :])
+    if foreign.layout == "convolution" and array.ndim == 4:
+        array = array.transpose(2, 3, 1, 0)
+        if array.shape[-2] == 1 and len(shape) == 4 and shape[2] == 3:
+            array = np.repeat(array.astype(np.float32) / 3, 3, axis=2)
+    elif foreign.layout == "linear" and array.ndim == 2:
+        array = array.T
+    elif foreign.layout == "positions" and array.ndim == 2 and grid is not None:
+        array = resample_positions(array, grid)
+    return array
+
+
+def _theirs(array: np.ndarray, foreign: Foreign) -> list[np.ndarray]:
+    if foreign.layout == "convolution":
+        array = array.transpose(3, 2, 0, 1)
+    elif foreign.layout == "linear":
+        array = array.T
+    array = array.reshape((1,) * foreign.leading + array.shape)
+    parts = [array] if len(foreign.names) == 1 else np.split(array, len(foreign.names))
+    return [np.ascontiguousarray(part) for part in parts]

@@ -1,0 +1,242 @@
+"""Saving and restoring the state, with Orbax: a save that was interrupted does not exist."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from jax.sharding import Mesh
+
+from data_pipelines.session.disk import writing
+from man_jax.config import ConfigError
+from man_jax.engine.state import Statistics, TrainState
+from man_jax.networks.three_branch import Variables
+from man_jax.runs.recovery import first_line, read_newest, saved_steps, warn_of
+from man_jax.runs.saving import saving
+from man_jax.runs.seal import is_sealed, seal_fault, write_seal
+from man_jax.sharding import put_replicated, replicated
+
+CHECKPOINTS = "checkpoints"
+PRETRAINED = "pretrained"
+FROM_COPY = "restore it from a copy, or name the work directory of another run"
+
+
+def has_checkpoint(workdir: Path) -> bool:
+    """Whether a run in `workdir` would go on rather than begin. Opens nothing, so that nothing is created."""
+    return bool(saved_steps(workdir / CHECKPOINTS))
+
+
+def open_checkpoints(workdir: Path, *, keep: int = 2) -> ocp.CheckpointManager:
+    """The run's checkpoints by step, of which the last `keep` stay; leftovers of killed saves do not count."""
+    options = ocp.CheckpointManagerOptions(
+        max_to_keep=keep, cleanup_tmp_directories=True, enable_async_checkpointing=False
+    )
+    with writing(workdir / CHECKPOINTS):
+        return ocp.CheckpointManager((workdir / CHECKPOINTS).absolute(), options=options)
+
+
+def save_state(
+    checkpoints: ocp.CheckpointManager, state: TrainState, about: Mapping[str, Any] | None = None
+) -> None:
+    """Save the state under its own step, once, with what its weights are `about` and a seal that tells damage.
+
+    DiskError if the disk refuses.
+    """
+    step = int(state.step)
+    if checkpoints.latest_step() != step:
+        folder = Path(checkpoints.directory)
+        with saving(folder, inside=folder):
+            checkpoints.save(step, args=ocp.args.StandardSave(state))
+        _seal(folder / str(step), about)
+
+
+def last_saved(workdir: Path) -> int | None:
+    """The step of the last checkpoint; None if there is none. May be asked while another thread saves."""
+    return max(saved_steps(workdir / CHECKPOINTS), default=None)
+
+
+def restore_state(checkpoints: ocp.CheckpointManager, step: int, like: TrainState, mesh: Mesh) -> TrainState:
+    """The state saved at `step`, on all devices; `like` gives its shapes, from this or another number of devices."""
+    abstract = _abstract(like, mesh)
+    return put_replicated(checkpoints.restore(step, args=ocp.args.StandardRestore(abstract)), mesh)
+
+
+def save_pretrained(workdir: Path, state: TrainState, about: Mapping[str, Any] | None = None) -> None:
+    """Keep what pre-training learnt, for other runs' `config.pretrain.init_from`: all but the target's columns.
+
+    DiskError if the disk refuses.
+    """
+    folder = workdir / PRETRAINED
+    with saving(folder, inside=workdir), ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(folder.absolute(), _source_part(state), force=True)
+    _seal(folder, about)
+
+
+def _seal(folder: Path, about: Mapping[str, Any] | None) -> None:
+    if jax.process_index() == 0:
+        write_seal(folder, about or {})
+
+
+def find_pretrained(workdir: Path) -> Path:
+    """Where another run keeps what pre-training learnt; ConfigError if it left nothing, or it is damaged."""
+    folder = (workdir / PRETRAINED).absolute()
+    if not folder.is_dir():
+        raise ConfigError(
+            f"config.pretrain.init_from: {folder} does not exist; name the work directory of a run that "
+            f"finished pre-training"
+        )
+    if fault := seal_fault(folder):
+        raise ConfigError(f"config.pretrain.init_from: {folder} is damaged ({fault}); {FROM_COPY}")
+    return folder
+
+
+def check_pretrained(workdir: Path, like: TrainState) -> None:
+    """Compare the shapes of what another run's pre-training learnt with those of `like`; reads no array.
+
+    Raises:
+        ConfigError: that run left none, or they are of another network or of other source identities.
+    """
+    folder = find_pretrained(workdir)
+    with _readable(folder, "config.pretrain.init_from: "), ocp.StandardCheckpointer() as checkpointer:
+        found = checkpointer.metadata(folder).item_metadata
+    _check_shapes(found, jax.eval_shape(_source_part, like), folder)
+
+
+def restore_pretrained(workdir: Path, like: TrainState, mesh: Mesh) -> TrainState:
+    """`like`, with the pre-trained variables of another run, whatever its number of clusters was.
+
+    Raises ConfigError as `check_pretrained` does.
+    """
+    check_pretrained(workdir, like)
+    abstract = _abstract(jax.eval_shape(_source_part, like), mesh)
+    folder = find_pretrained(workdir)
+    with _readable(folder, "config.pretrain.init_from: "), ocp.StandardCheckpointer() as checkpointer:
+        found = put_replicated(checkpointer.restore(folder, abstract), mesh)
+    statistics = Statistics(found["batch_stats"], found["batch_stats"])
+    return put_replicated(_begun_from(like, found["params"], statistics), mesh)
+
+
+def restore_adapted(workdir: Path, like: TrainState, mesh: Mesh) -> TrainState:
+    """`like`, with the adapted variables of another run's newest whole checkpoint, whatever its clusters were.
+
+    Raises ConfigError if that run left no checkpoint, or none that fits.
+    """
+    step, found = read_checkpoint(workdir, ("source", "target"))
+    # Only the source's columns mean here what they meant there: labels of the target are drawn anew each epoch.
+    num_source = like.banks.source.valid.shape[0]
+    heads = jax.tree.map(lambda kernel: kernel[..., :num_source], found["params"]["heads"])
+    found["params"] = {**found["params"], "heads": heads}
+    wanted = jax.eval_shape(_source_part, like)
+    for statistics in found["statistics"].values():
+        have = {"params": found["params"], "batch_stats": statistics}
+        folder = workdir / CHECKPOINTS / str(step)
+        _check_shapes(have, wanted, folder, key="config.adapt.init_from")
+    statistics = Statistics(**found["statistics"])
+    return put_replicated(_begun_from(like, found["params"], statistics), mesh)
+
+
+def _begun_from(like: TrainState, params: Variables, statistics: Statistics) -> TrainState:
+    """`like` with other variables, of the heads the source's columns."""
+    num_source = like.banks.source.valid.shape[0]
+    heads = jax.tree.map(
+        lambda new, old: new.at[..., :num_source].set(old), like.params["heads"], params["heads"]
+    )
+    return like.replace(params={**params, "heads": heads}, statistics=statistics)
+
+
+def read_checkpoint(workdir: Path, domains: Sequence[str]) -> tuple[int, dict[str, Any]]:
+    """The step of the newest whole checkpoint and {params, statistics: {domain: …}} in it, as NumPy arrays.
+
+    What is passed over is said in the log. Raises ConfigError if there is no checkpoint, or none that is whole.
+    """
+    folder = workdir / CHECKPOINTS
+
+    def read(step: int) -> Any:
+        return _read_part(
+            folder / str(step) / "default",
+            lambda tree: {
+                "params": tree["params"],
+                "statistics": {domain: tree["statistics"][domain] for domain in domains},
+            },
+        )
+
+    step, found, passed = read_newest(folder, read)
+    warn_of(passed, folder, step)
+    return step, found
+
+
+def read_last(workdir: Path) -> tuple[int, Variables]:
+    """The step of the newest whole checkpoint and the variables it has for the target; no optimiser, no banks.
+
+    Raises ConfigError as `read_checkpoint` does.
+    """
+    step, found = read_checkpoint(workdir, ("target",))
+    return step, {"params": found["params"], "batch_stats": found["statistics"]["target"]}
+
+
+def read_pretrained(workdir: Path) -> Variables:
+    """The pre-trained variables of a run, as NumPy arrays; ConfigError if it left none, or they are damaged."""
+    folder = workdir / PRETRAINED
+    if not folder.is_dir():
+        raise ConfigError(
+            f"{folder} does not exist; name the work directory of a run that finished pre-training"
+        )
+    if fault := seal_fault(folder):
+        raise ConfigError(f"{folder} is damaged ({fault}); {FROM_COPY}")
+    with _readable(folder):
+        return _read_part(folder, lambda tree: {"params": tree["params"], "batch_stats": tree["batch_stats"]})
+
+
+@contextlib.contextmanager
+def _readable(folder: Path, key: str = "") -> Iterator[None]:
+    """What Orbax raises of a folder without a seal is damage, and becomes a ConfigError of one line."""
+    try:
+        yield
+    except Exception as error:
+        if is_sealed(folder):
+            raise
+        raise ConfigError(f"{key}{folder} is damaged ({first_line(error)}); {FROM_COPY}") from None
+
+
+def _read_part(folder: Path, part: Callable[[Any], Any]) -> Any:
+    """What `part` takes of a saved tree; nothing else is read."""
+    # The handler itself: a Checkpointer warns of a file that checkpoints of a manager keep one folder above.
+    handler: Any = ocp.PyTreeCheckpointHandler()
+    with contextlib.closing(handler):
+        directory = folder.absolute()
+        wanted = part(handler.metadata(directory).tree)
+        like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), wanted)
+        kinds = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), like)
+        arguments = ocp.args.PyTreeRestore(item=like, restore_args=kinds, partial_restore=True)
+        return handler.restore(directory, args=arguments)
+
+
+def _source_part(state: TrainState) -> Variables:
+    """The variables without the heads' columns of target clusters, which pre-training does not teach."""
+    num_source = state.banks.source.valid.shape[0]
+    heads = jax.tree.map(lambda kernel: kernel[..., :num_source], state.params["heads"])
+    return {"params": {**state.params, "heads": heads}, "batch_stats": state.statistics.source}
+
+
+def _abstract(tree, mesh: Mesh):
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated(mesh)), tree
+    )
+
+
+def _check_shapes(found, wanted, folder: Path, *, key: str = "config.pretrain.init_from") -> None:
+    def shapes(tree) -> dict[str, tuple[int, ...]]:
+        leaves = jax.tree_util.tree_leaves_with_path(tree)
+        return {jax.tree_util.keystr(path): tuple(leaf.shape) for path, leaf in leaves}
+
+    have, want = shapes(found), shapes(wanted)
+    wrong = sorted(name for name in have.keys() | want.keys() if have.get(name) != want.get(name))
+    if wrong:
+        listed = ", ".join(f"{name} {have.get(name)} instead of {want.get(name)}" for name in wrong[:5])
+        raise ConfigError(
+            f"{key}: {folder} does not fit this model: {listed} ({len(wrong)} in all); "
+            f"use the model and the source it was trained with"
+        )

@@ -1,0 +1,31 @@
+"""The lines around the first call of a jitted function."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import jax
+from absl import logging
+
+from data_pipelines.session import compilation
+from data_pipelines.session.progress import between_bars
+
+
+@contextmanager
+def compiling(function: Callable[..., Any], name: str) -> Iterator[Callable[[], float]]:
+    """Tell of the first call of a jitted function, which compiles it; a later call is silent.
+
+    Gives a function that says how many seconds the call took if it compiled, otherwise 0.
+    """
+    if compilation.is_compiled(function):
+        yield lambda: 0.0
+    else:
+        with compilation.compiling(name, say=say) as seconds:
+            yield seconds
+
+
+def say(line: str) -> None:
+    """Write a line to the log of process 0, above the bars."""
+    if jax.process_index() == 0:
+        with between_bars():
+            logging.info("%s", line)

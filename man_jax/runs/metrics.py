@@ -1,0 +1,179 @@
+"""What a run leaves to read: `metrics.jsonl`, TensorBoard events and `summary.json`.
+
+`metrics.jsonl` is the truth: one JSON object a line, on the disk at once, so that a killed run loses at most the line
+it was writing, and a full disk none. A figure that is not finite is written as null, because JSON has no NaN; whether
+to go on with such a loss is the trainer's business.
+"""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from data_pipelines.session import disk
+from man_jax.runs.events import EventFile
+
+METRICS_FILE = "metrics.jsonl"
+SUMMARY_FILE = "summary.json"
+TENSORBOARD_FOLDER = "tensorboard"
+ROW_KEYS = ("step", "epoch", "phase")
+
+
+class MetricsWriter:
+    """Appends rows to `metrics.jsonl` and TensorBoard below `workdir`; every process but 0 writes nothing.
+
+    Rows already there are kept; call `resume` before the first `write` to go on from a checkpoint.
+    """
+
+    def __init__(self, workdir: str | os.PathLike[str], *, process_index: int = 0):
+        self._workdir = Path(workdir)
+        self._enabled = process_index == 0
+        self._file: disk.WholeAppends | None = None
+        self._tensorboard: EventFile | None = None
+        self._purge_step: int | None = None
+
+    def resume(self, step: int) -> None:
+        """Forget every row after the checkpoint's `step`, which is the last one that counts.
+
+        `step` has to count through the whole run, pre-training included. The file is replaced atomically;
+        TensorBoard is told to hide its own events from the next step on.
+
+        Raises:
+            RuntimeError: rows have been written already.
+            ValueError: a line other than the last is not JSON.
+            DiskError: the disk refuses.
+        """
+        if self._file is not None:
+            raise RuntimeError("resume() must come before the first write()")
+        if not self._enabled:
+            return
+        rows = read_history(self._workdir)
+        _write_rows(self._workdir, [row for row in rows if row["step"] <= step])
+        self._purge_step = step + 1
+
+    def write(self, metrics: Mapping[str, Any], *, step: int, epoch: int, phase: str) -> None:
+        """Append one row of scalars (Python, numpy or jax), e.g. `{"loss/total": 1.2, "eval/mAP": 0.4}`.
+
+        Raises:
+            ValueError: a metric is called step, epoch or phase, or is not a scalar.
+            DiskError: the disk refuses; the rows before are whole.
+        """
+        values = {name: _scalar(name, value) for name, value in metrics.items()}
+        if not self._enabled:
+            return
+        row = {"step": int(step), "epoch": int(epoch), "phase": phase} | values
+        with disk.writing(self._workdir / METRICS_FILE):
+            self._opened_file().append(_json_line(row).encode())
+        with disk.writing(self._workdir / TENSORBOARD_FOLDER):
+            self._opened_tensorboard().write(values, step=int(step))
+
+    def close(self) -> None:
+        """Flush and close both; closing twice is harmless."""
+        if self._file is not None:
+            self._file.close()
+        if self._tensorboard is not None:
+            self._tensorboard.close()
+        self._file = self._tensorboard = None
+
+    def __enter__(self) -> "MetricsWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _opened_file(self) -> disk.WholeAppends:
+        if self._file is None:
+            self._workdir.mkdir(parents=True, exist_ok=True)
+            path = self._workdir / METRICS_FILE
+            if path.exists() and not path.read_bytes().endswith(b"\n"):
+                _write_rows(self._workdir, read_history(self._workdir))  # or a torn line swallows the next
+            self._file = disk.WholeAppends(path)
+        return self._file
+
+    def _opened_tensorboard(self) -> EventFile:
+        if self._tensorboard is None:
+            self._tensorboard = EventFile(self._workdir / TENSORBOARD_FOLDER, purge_step=self._purge_step)
+        return self._tensorboard
+
+
+def read_history(workdir: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """The rows of `metrics.jsonl` in order; none if there is no file. null becomes None.
+
+    A last line without its newline was torn by a kill and is left out.
+
+    Raises:
+        ValueError: a whole line is not a JSON object with a step.
+    """
+    path = Path(workdir) / METRICS_FILE
+    if not path.exists():
+        return []
+    whole_lines = path.read_bytes().split(b"\n")[:-1]
+    rows = []
+    for number, line in enumerate(whole_lines, start=1):
+        try:
+            row = json.loads(line)
+        except ValueError:
+            row = None
+        if not isinstance(row, dict) or not isinstance(row.get("step"), int):
+            raise ValueError(
+                f"{path}, line {number} is not a JSON object with a step: {line[:80]!r}; remove the line to go on"
+            )
+        rows.append(row)
+    return rows
+
+
+def write_summary(
+    workdir: str | os.PathLike[str], summary: Mapping[str, Any], *, process_index: int = 0
+) -> None:
+    """Write `summary.json` atomically: a reader sees the old file or the new one, never half of one.
+
+    Nested mappings and lists of scalars are welcome; a figure that is not finite becomes null.
+    """
+    if process_index == 0:
+        text = json.dumps(_jsonable(summary), indent=2, allow_nan=False) + "\n"
+        replace_file(Path(workdir) / SUMMARY_FILE, text)
+
+
+def _write_rows(workdir: Path, rows: list[dict[str, Any]]) -> None:
+    replace_file(workdir / METRICS_FILE, "".join(map(_json_line, rows)))
+
+
+def _json_line(row: Mapping[str, Any]) -> str:
+    return json.dumps(_jsonable(row), allow_nan=False) + "\n"
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Write a text atomically: a reader sees the old file or the new one, never half of one.
+
+    DiskError if the disk refuses; the old file is as it was.
+    """
+    with disk.writing(path):
+        # A name in the text may hold what UTF-8 does not: a byte of another encoding.
+        disk.replace_file(path, text.encode(errors="backslashreplace"))
+
+
+def _scalar(name: str, value: Any) -> float:
+    if name in ROW_KEYS:
+        raise ValueError(f"a metric may not be called {name!r}; the row has a {name} of its own")
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"metric {name!r} must be a scalar, got {value!r}") from error
+
+
+def _jsonable(value: Any) -> Any:
+    """Plain Python for `json`: numpy and jax scalars unwrapped, NaN and infinities as None."""
+    if isinstance(value, Mapping):
+        return {str(key): _jsonable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(item) for item in value]
+    if hasattr(value, "tolist"):  # numpy and jax, scalars and arrays alike
+        return _jsonable(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, os.PathLike) else value

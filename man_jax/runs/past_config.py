@@ -1,0 +1,125 @@
+"""A configuration that another version wrote, read as that version meant it."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from absl import logging
+from flax.traverse_util import flatten_dict
+
+from configs import default
+from data_pipelines.session.command_line import expand_home
+from man_jax.config import PATHS, Config, ConfigError, WorkdirError
+from man_jax.runs.versions import is_older, numbers, versions
+
+CONFIG, DATA = "config.json", "data.json"
+
+
+class PastConfig(NamedTuple):
+    """A run's configuration by full key, as its version meant it."""
+
+    values: dict[str, Any]
+    gone: dict[str, Any]
+    """Keys that there are no more, with their values."""
+    version: str | None
+    """Of man_jax; None before versions were kept."""
+
+
+def read_config(workdir: Path, known: Mapping[str, Any] | None = None) -> PastConfig:
+    """The configuration of the run in `workdir`; a key it lacks has the default of the version that ran.
+
+    `known`: the keys there are, those of `configs/default.py` if not given.
+
+    Raises:
+        WorkdirError: there is none, or it cannot be read.
+    """
+    found = read_json(workdir / CONFIG, "name the work directory of a run, e.g. runs/demo")
+    known = plain_values(default.get_config()) if known is None else known
+    version = read_version(workdir)
+    there, then = plain_values(found), _defaults(version)
+    values = {key: there.get(key, then.get(key)) for key in known if key in there or key in then}
+    wrong = [f"config.{key} is {values[key]!r}" for key in values if not _is_like(values[key], known[key])]
+    if wrong:
+        raise WorkdirError(
+            f"{workdir / CONFIG}: {'; '.join(wrong)}, which is of another type than the key's; restore it from a copy"
+        )
+    gone = {key: value for key, value in there.items() if key not in known}
+    return PastConfig(values, gone, version)
+
+
+def run_config(run: Path) -> Config:
+    """The configuration of a run, as its version meant it; keys that are gone are named in the log."""
+    past = read_config(run)
+    for key, value in past.gone.items():
+        logging.warning(
+            "config.%s of %s is %r; there is no such key any more, and it is passed over", key, run, value
+        )
+    config = default.get_config()
+    try:
+        # Versions before wrote ~ down as it was given.
+        homes = {key: expand_home(past.values[key]) for key in PATHS if key in past.values}
+        config.update_from_flattened_dict(past.values | homes)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"{run / CONFIG}: {error}; restore that file from a copy") from None
+    return config
+
+
+def read_version(workdir: Path) -> str | None:
+    """The version of man_jax that made a work directory, or None if it is older than such records."""
+    if not (workdir / DATA).is_file():
+        return None
+    found = read_json(workdir / DATA, "").get("versions", {})
+    version = found.get("man_jax") if isinstance(found, dict) else None
+    return version if isinstance(version, str) else None
+
+
+def read_json(path: Path, remedy: str) -> dict[str, Any]:
+    """The object in a file of a work directory; WorkdirError in a line if there is none."""
+    if not path.is_file():
+        raise WorkdirError(f"{path} does not exist; {remedy}")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WorkdirError(f"{path} cannot be read ({error}); restore it from a copy") from None
+    if not isinstance(found, dict):
+        raise WorkdirError(f"{path} holds no JSON object; restore it from a copy")
+    return found
+
+
+def refusing_gone(past: PastConfig) -> list[str]:
+    """Of the keys that there are no more, those without which the run would be another, each as a sentence.
+
+    A key that a later version added may be such a one; of others that nobody knows the log tells.
+    """
+    ours = versions()["man_jax"]
+    of_later = past.version is not None and is_older(ours, past.version)
+    return [
+        f"config.{key} is {value!r} there, and man_jax {ours} has no such key"
+        for key, value in past.gone.items()
+        if (value not in default.GONE[key] if key in default.GONE else of_later)
+    ]
+
+
+def plain_values(config: Config) -> dict[str, Any]:
+    """Values by full key, of a configuration or nested dictionaries, as JSON gives them back: tuples are lists."""
+    plain = config.to_dict() if hasattr(config, "to_dict") else config
+    return {
+        key: value
+        for key, value in flatten_dict(json.loads(json.dumps(plain)), sep=".").items()
+        if value != {}
+    }
+
+
+def _is_like(value: Any, known: Any) -> bool:
+    """Whether a value of JSON is of the type of the other one; a whole number may stand for any number."""
+    return type(value) is type(known) or (type(value) is int and type(known) is float)
+
+
+def _defaults(version: str | None) -> dict[str, Any]:
+    """What a run of that version did where its configuration says nothing."""
+    values = plain_values(default.get_config())
+    for since, before in sorted(default.BEFORE.items(), key=lambda item: numbers(item[0]), reverse=True):
+        if is_older(version, since):
+            values |= plain_values(before)
+    return values

@@ -1,0 +1,51 @@
+"""A save that the disk refuses: one line instead of what Orbax and its threads tell of it."""
+
+import logging as standard_logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from absl import logging
+
+from data_pipelines.session.disk import require_folder, writing
+
+TELLERS = {"orbax", "asyncio"}
+"""Packages whose errors are raised too."""
+
+
+@contextmanager
+def saving(folder: Path, *, inside: Path) -> Iterator[None]:
+    """Save below `folder` with Orbax; DiskError if the disk refuses, or if the folder `inside` is there no more.
+
+    What failed has no final name, so that it does not count, and the next start removes it.
+    """
+    with writing(folder, then="the last whole checkpoint stays, and the same command goes on from it"):
+        require_folder(inside)  # Orbax would make it anew, and the run would go on in an empty place
+        with _quiet_failure():
+            yield
+
+
+@contextmanager
+def _quiet_failure() -> Iterator[None]:
+    """Keep threads of a save that fails from writing their tracebacks; afterwards too, since they end later."""
+    loggers = (logging.get_absl_logger(), standard_logging.getLogger("asyncio"))
+    hook = sys.unraisablehook
+
+    def unraisable(raised: "sys.UnraisableHookArgs") -> None:
+        # Tensorstore finishes its writes for an event loop that ended with the error.
+        if str(raised.exc_value) != "Event loop is closed":
+            hook(raised)
+
+    for logger in loggers:
+        logger.addFilter(_is_not_told_by_an_exception)
+    sys.unraisablehook = unraisable
+    yield
+    sys.unraisablehook = hook
+    for logger in loggers:
+        logger.removeFilter(_is_not_told_by_an_exception)
+
+
+def _is_not_told_by_an_exception(record: standard_logging.LogRecord) -> bool:
+    # Asyncio's: several writes of one save fail, and Orbax waits for the first only.
+    return record.levelno < standard_logging.ERROR or not TELLERS & set(Path(record.pathname).parts)

@@ -1,0 +1,86 @@
+"""What a run begins from besides its data: another run's weights, or a file's; and the record of both."""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+from absl import logging
+
+from configs import default
+from man_jax.config import Config, ConfigError
+from man_jax.engine.initial_weights import weights_digest
+from man_jax.runs.checkpoint import CHECKPOINTS, find_pretrained
+from man_jax.runs.metrics import read_history
+from man_jax.runs.past_config import DATA, plain_values, read_json
+from man_jax.runs.recovery import read_newest
+from man_jax.runs.used_data import RESTORE, UsedData, write_data
+from man_jax.runs.weights_meaning import check_meaning
+from man_jax.runs.workdir import weights_elsewhere
+
+
+class Beginning(NamedTuple):
+    """Another run whose weights this one takes, and the key that names it."""
+
+    key: str
+    workdir: Path
+    folder: Path
+    """Below the work directory, where the weights are."""
+
+
+def find_beginning(config: Config) -> Beginning | None:
+    """The run whose weights a new run begins from, if it is to begin from one; reads no data.
+
+    Raises:
+        ConfigError: it left none, they are damaged, or they are for another network or other images.
+    """
+    if config.pretrain.init_from:
+        workdir = Path(config.pretrain.init_from)
+        begun = Beginning("pretrain.init_from", workdir, find_pretrained(workdir))
+    elif config.adapt.init_from:
+        workdir = Path(config.adapt.init_from)
+        begun = Beginning("adapt.init_from", workdir, _find_adapted(workdir))
+    else:
+        return None
+    check_meaning(begun.key, begun.workdir, begun.folder, config)
+    return begun
+
+
+def find_moved_weights(workdir: Path, config: Config) -> Collection[str]:
+    """Of default.WEIGHTS, those keys under which the weights that the run in `workdir` began from are named anew."""
+    elsewhere = weights_elsewhere(workdir, config)
+    if not elsewhere or not (workdir / DATA).is_file():
+        return ()
+    began = read_json(workdir / DATA, RESTORE).get("weights", "")
+    return tuple(key for key, value in elsewhere.items() if began and weights_digest(key, value) == began)
+
+
+def keep_data(workdir: Path, used: UsedData, config: Config, *, fresh: bool) -> None:
+    """Write down the data of a new run, or of one whose version did not; process 0 alone writes."""
+    if jax.process_index() != 0 or not (fresh or not (workdir / DATA).is_file()):
+        return
+    if not fresh:
+        logging.warning(
+            "%s is of a version that kept no fingerprint of its data; whether they are still the same could not be "
+            "checked, and from now on it is",
+            workdir,
+        )
+    values = plain_values(config)
+    given = [(key, values[key]) for key in default.WEIGHTS if fresh and values.get(key)]
+    write_data(workdir, used, weights=weights_digest(*given[0]) if given else "")
+
+
+def _find_adapted(workdir: Path) -> Path:
+    """The folder of the newest whole checkpoint of a run that has begun to adapt."""
+    name = "config.adapt.init_from"
+    try:
+        step, _, _ = read_newest(workdir / CHECKPOINTS, lambda step: step)
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error}") from None
+    rows = read_history(workdir)
+    if rows and not any(row["phase"] == "adapt" and row["step"] <= step for row in rows):
+        raise ConfigError(
+            f"{name}: {workdir} has not begun to adapt; let it, or take its pre-trained weights by "
+            f"--config.pretrain.init_from={workdir}"
+        )
+    return workdir / CHECKPOINTS / str(step)

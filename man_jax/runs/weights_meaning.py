@@ -1,0 +1,140 @@
+"""What weights were learnt for: the network they belong to and the images it was shown; and in which run.
+
+Networks of other modalities, strides or heads have arrays of the same shapes, so shapes alone tell too little, and
+folders of several runs may have been copied together.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from absl import logging
+
+from configs import default
+from man_jax.config import Config, ConfigError
+from man_jax.runs.past_config import DATA, plain_values, read_config
+from man_jax.runs.seal import read_seal
+from man_jax.runs.used_data import UsedData, read_data, same_identities
+from man_jax.runs.versions import versions
+
+RESNET_ONLY = ("model.block", "model.stage_sizes", "model.width", "model.last_stride")
+FREE = (*default.PLACES, *default.WEIGHTS, *default.EFFORT)
+NOT_MEANT = (*FREE, "model.dtype")
+
+
+def describe_weights(config: Config, used: UsedData) -> dict[str, Any]:
+    """What is kept beside the weights of a run: the versions, the keys and the data they were learnt under."""
+    run = {key: value for key, value in plain_values(config).items() if key not in FREE}
+    return {"versions": versions(), "keys": meaning(config), "run": run, "data": used}
+
+
+def meaning(config: Config) -> dict[str, Any]:
+    """The keys under which weights mean what they mean, with their values as JSON has them.
+
+    `config`: a configuration, or its values by full key.
+    """
+    values = plain_values(config)
+    is_resnet = values.get("model.backbone") == "resnet"
+
+    def counts(key: str) -> bool:
+        if key in NOT_MEANT or key.startswith(("data.source.", "data.target.")):
+            return key == "data.source.deep_range"
+        if key.startswith("model.vit."):
+            return not is_resnet
+        if key in RESNET_ONLY:
+            return is_resnet
+        if key == "data.image_size":  # a ViT's positions are those of one grid; convolutions know no size
+            return not is_resnet
+        return key.startswith(("model.", "data.")) or key in ("augment.mean", "augment.std")
+
+    found = {key: value for key, value in values.items() if counts(key)}
+    if found.get("model.vit.activation") == "auto":
+        found["model.vit.activation"] = "quick_gelu" if values["model.backbone"] == "clip" else "gelu"
+    return found
+
+
+def check_meaning(key: str, workdir: Path, folder: Path, config: Config) -> None:
+    """Refuse weights in `folder` of the run `workdir`, named by `config.<key>`, that mean something else here.
+
+    Raises:
+        ConfigError: the keys that differ, with both values and the remedy.
+    """
+    if not (there := _meaning_of(workdir, folder)):
+        logging.warning(
+            "config.%s: %s does not say of which network its weights are; only their shapes are checked",
+            *(key, workdir),
+        )
+        return
+    here = meaning(config)
+    if told := differences(there, here):
+        raise ConfigError(
+            f"config.{key}: the weights of {workdir} are not for this configuration: {'; '.join(told)}. Set these "
+            f"keys to the values there, or take the weights of another run"
+        )
+
+
+def check_weights_of_run(workdir: Path, folder: Path, config: Config) -> None:
+    """Refuse weights in `folder` whose own description contradicts the configuration or the data of `workdir`.
+
+    Raises:
+        ConfigError: the keys or the source that differ; without a description nothing is compared.
+    """
+    there = described(folder, "run") or described(folder)
+    here = {key: value for key, value in plain_values(config).items() if key not in FREE} | meaning(config)
+    if told := differences(there, here):
+        raise ConfigError(
+            f"{folder} was learnt under another configuration than {workdir / 'config.json'} has: {'; '.join(told)}. "
+            f"Restore that file, or the checkpoint that belongs to it"
+        )
+    learnt_from, used = described(folder, "data"), read_data(workdir)
+    if learnt_from and used and (told := same_identities(learnt_from, used)):
+        raise ConfigError(
+            f"{folder} was learnt from another source than {workdir / DATA} names: {told}. Restore that file, or the "
+            f"checkpoint that belongs to it"
+        )
+
+
+def check_source(key: str, workdir: Path, folder: Path, here: UsedData) -> None:
+    """Refuse weights in `folder` of a run whose source was another: its identities are the heads' first columns.
+
+    Raises:
+        ConfigError: what differs, and the remedy.
+    """
+    there = described(folder, "data") or read_data(workdir)
+    if there is None:
+        logging.warning(
+            "config.%s: %s is of a version that kept no fingerprint of its data; whether its source is this one "
+            "could not be checked",
+            *(key, workdir),
+        )
+        return
+    if told := same_identities(there, here):
+        raise ConfigError(
+            f"config.{key}: the source of {workdir} is another one: {told}. The columns of its heads are the "
+            f"identities of that source; name that data set in config.data.source, or pre-train on this one"
+        )
+
+
+def described(folder: Path, part: str = "keys") -> dict[str, Any]:
+    """A part of what was written beside the arrays of `folder` (see `describe_weights`), or nothing."""
+    try:
+        return read_seal(folder)["about"].get(part, {})
+    except ValueError:
+        return {}
+
+
+def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """A sentence a key that both have with other values."""
+    return [
+        f"config.{key} is {there[key]!r} there and {here[key]!r} here"
+        for key in sorted(there.keys() & here.keys())
+        if there[key] != here[key]
+    ]
+
+
+def _meaning_of(workdir: Path, folder: Path) -> dict[str, Any]:
+    if found := described(folder):
+        return found
+    if not (workdir / "config.json").is_file():
+        return {}
+    return meaning(read_config(workdir).values)

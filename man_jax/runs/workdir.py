@@ -1,0 +1,158 @@
+"""One work directory, one configuration, one process that writes in it."""
+
+import fcntl
+import json
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+from shlex import quote
+from typing import Any, TextIO
+
+from absl import logging
+
+from configs import default
+from data_pipelines.reading.printable import is_utf8, printable
+from data_pipelines.session.disk import writing
+from man_jax.config import Config, WorkdirError
+from man_jax.runs.metrics import replace_file
+from man_jax.runs.past_config import CONFIG, PastConfig, plain_values, read_config, refusing_gone
+from man_jax.runs.versions import versions
+
+__all__ = ["CONFIG", "LOCK", "WorkdirError", "check_workdir", "claim_workdir", "weights_elsewhere"]
+
+LOCK, INIT_FROM = ".lock", "adapt.init_from"
+HISTORY = "config_history.jsonl"
+"""What the configuration was before it was started with other places or another effort, a line each time."""
+
+
+def check_workdir(workdir: Path, config: Config, *, same_weights: Iterable[str] = ()) -> None:
+    """Refuse a work directory of another configuration; places and effort (`configs/default.py`) may differ.
+
+    `same_weights`: which of default.WEIGHTS name the weights the run began from in another place.
+
+    Raises:
+        WorkdirError: the message names the keys that differ, both values and the remedies.
+    """
+    if not is_utf8(workdir):
+        raise WorkdirError(
+            f"{printable(workdir)}: its name, or the locale, is not UTF-8, which the checkpoints' library needs; "
+            f"choose another --workdir (of man_jax.reproduce: --out)"
+        )
+    past = _past(workdir, config)
+    if past is None:
+        return
+    may_differ = {*default.PLACES, *default.EFFORT, *same_weights}
+    changed = {key: values for key, values in _changed(past, config).items() if key not in may_differ}
+    told = [f"config.{key} is {there!r} there and {here!r} here" for key, (there, here) in changed.items()]
+    told += refusing_gone(past)
+    if told:
+        of = f" (by man_jax {past.version})" if past.version else ""
+        raise WorkdirError(
+            f"{workdir} holds a run of another configuration{of}: {'; '.join(told)}. Choose another --workdir "
+            f"(of man_jax.reproduce: --out), or delete this one{_longer(workdir, config, changed)}"
+        )
+
+
+def claim_workdir(
+    workdir: Path, config: Config, *, same_weights: Iterable[str] = ()
+) -> AbstractContextManager[Any]:
+    """Write the resolved configuration, and keep other processes out until the context that is returned is left.
+
+    What may differ and does is named in the log, and its earlier value kept in `config_history.jsonl`.
+
+    Raises:
+        WorkdirError: another process is at work there, or as `check_workdir` does.
+        DiskError: the disk refuses.
+    """
+    with ExitStack() as claim, writing(workdir):
+        workdir.mkdir(parents=True, exist_ok=True)
+        claim.enter_context(_locked(workdir))
+        # Again, behind the lock: whoever had it may have claimed the folder since the command was checked.
+        check_workdir(workdir, config, same_weights=same_weights)
+        _keep_history(workdir, config)
+        replace_file(workdir / CONFIG, json.dumps(_plain(config), indent=2) + "\n")
+        return claim.pop_all()
+
+
+def weights_elsewhere(workdir: Path, config: Config) -> dict[str, str]:
+    """Of default.WEIGHTS, those that name another place than when the run in `workdir` began, with their values."""
+    past = _past(workdir, config)
+    changed = {} if past is None else _changed(past, config)
+    return {key: changed[key][1] for key in default.WEIGHTS if key in changed and all(changed[key])}
+
+
+def _past(workdir: Path, config: Config) -> PastConfig | None:
+    return read_config(workdir, plain_values(config)) if (workdir / CONFIG).exists() else None
+
+
+def _changed(past: PastConfig, config: Config) -> dict[str, tuple[Any, Any]]:
+    """(there, here) of the keys whose values differ."""
+    here = plain_values(config)
+    return {
+        key: (past.values.get(key), here[key]) for key in sorted(here) if past.values.get(key) != here[key]
+    }
+
+
+def _longer(workdir: Path, config: Config, changed: Mapping[str, tuple[Any, Any]]) -> str:
+    """The way to what a change of the number of epochs is meant for."""
+
+    def more(key: str) -> int:
+        there, here = changed.get(key, (0, 0))
+        return here - there if isinstance(there, int) and isinstance(here, int) else 0
+
+    told = ""
+    if (epochs := more("adapt.epochs")) > 0:
+        here = plain_values(config)
+        # A run begins from one of these only.
+        emptied = "".join(f" --config.{key}=" for key in default.WEIGHTS if key != INIT_FROM and here[key])
+        told += (
+            f". More epochs: the rate falls to 0 at the last one, so a run is not lengthened; start another from its "
+            f"adapted weights, with the same command but for --workdir {quote(f'{workdir}-longer')}{emptied} "
+            f"--config.{INIT_FROM}={quote(str(workdir))} --config.adapt.epochs={epochs}"
+        )
+    if more("pretrain.epochs") > 0:
+        told += (
+            ". Longer pre-training is another run: its rate falls to 0 at the last epoch, so pre-train anew in "
+            "another --workdir"
+        )
+    return told
+
+
+def _keep_history(workdir: Path, config: Config) -> None:
+    past = _past(workdir, config)
+    if past is None:
+        return
+    changed = _changed(past, config)
+    for key, (there, here) in changed.items():
+        logging.info("config.%s was %r and is %r from now on; the run goes on", key, there, here)
+    for key, value in past.gone.items():
+        logging.info(
+            "config.%s was %r; there is no such key any more, and the run goes on without", key, value
+        )
+    if changed or past.gone:
+        line = {
+            "versions": versions(),
+            "was": {key: there for key, (there, _) in changed.items()} | past.gone,
+        }
+        with (workdir / HISTORY).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def _locked(workdir: Path) -> TextIO:
+    """A file whose lock ends when it is closed, even by a kill."""
+    lock = (workdir / LOCK).open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise WorkdirError(
+            f"{workdir} is in use by another process; wait until that has ended, or choose another --workdir"
+        ) from None
+    except OSError as error:  # a file system without locks
+        logging.warning("%s cannot be locked (%s); do not start the same run twice at once", workdir, error)
+    return lock
+
+
+def _plain(config: Config) -> dict[str, Any]:
+    """As JSON gives it back: tuples are lists."""
+    return json.loads(json.dumps(config.to_dict()))

@@ -1,0 +1,145 @@
+"""The runs that `man_jax.reproduce` compares, and what it refuses before the first of them begins."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from configs import default, variants
+from data_pipelines.reading.datasets import read
+from data_pipelines.reading.records import UNLABELLED, DataError, Dataset
+from man_jax.config import Config, ConfigError, check_config, check_counts, flat
+
+SHARED = (
+    "seed",
+    "data.image_size",
+    "data.train_filter",
+    "data.source",
+    "data.target",
+    "augment.mean",
+    "augment.std",
+    "model",
+    "pretrain",
+)
+"""What no row may change, keys and whole parts: the weights would be other ones, or the figures of another target."""
+
+FREE = (*default.EFFORT, "model.dtype")
+"""Of these, how the same network is computed."""
+
+
+class Run(NamedTuple):
+    """One run of a comparison."""
+
+    config: Config
+    workdir: Path
+
+
+def parse_seeds(words: Sequence[str]) -> list[int]:
+    """The values of --seeds; ConfigError if one is no seed or occurs twice."""
+    if wrong := [word for word in words if not word.strip().isdecimal()]:
+        raise ConfigError(
+            f"--seeds {','.join(words)}: {wrong[0]!r} is no whole number of at least 0; write e.g. --seeds 0,1,2"
+        )
+    seeds = [int(word) for word in words]
+    if not seeds:
+        raise ConfigError("--seeds is empty; write e.g. --seeds 0,1,2")
+    _refuse_doubles("--seeds", seeds)
+    return seeds
+
+
+def planned_runs(config: Config, seed: int, out: Path, *, rows: Sequence[str]) -> dict[str, Run]:
+    """The runs of one seed by name, in their order: adapted, oracle and each row.
+
+    All but the first start from its pre-trained weights, or, as it does, from those that `pretrain.init_from` names.
+    """
+    config = config.copy_and_resolve_references()
+    config.seed = seed
+    adapted = Run(config, out / f"seed{seed}-adapted")
+    follower = config.copy_and_resolve_references()
+    follower.pretrain.init_from = config.pretrain.init_from or str(adapted.workdir)
+    follower.model.pretrained = ""  # what the first run started from is in its weights already
+    others = {
+        row: Run(turned(follower, row), out / f"seed{seed}-{row.replace('/', '_')}")
+        for row in ("oracle", *rows)
+    }
+    return {"adapted": adapted, **others}
+
+
+def turned(config: Config, row: str) -> Config:
+    """The configuration as the row has it; ConfigError if there is no such row, or it needs weights of its own."""
+    try:
+        other = variants.turn(config, row)
+    except ValueError as error:
+        raise ConfigError(f"--rows {row}: {error}") from None
+    there, here = flat(config), flat(other)
+    changed = [key for key in here if here[key] != there[key] and _is_shared(key)]
+    if changed:
+        key, remedy = changed[0], f"--config.{row}" if "=" in row else f"--config configs/NAME.py:{row}"
+        more = f", and {len(changed) - 1} keys more" if len(changed) > 1 else ""
+        raise ConfigError(
+            f"--rows {row}: it sets config.{key} to {here[key]!r} instead of {there[key]!r}{more}; all rows share the "
+            f"target and the weights pre-trained with these. Compare it in runs of its own: {remedy} and another --out"
+        )
+    return other
+
+
+def check_comparison(
+    config: Config, seeds: Sequence[int], out: Path, *, rows: Sequence[str], num_devices: int
+) -> None:
+    """Refuse now what one of the runs would be refused for hours later; reads the names of the data, no image.
+
+    Raises:
+        ConfigError, DataError, WorkdirError: as that run would; the message names the row.
+    """
+    from man_jax.runs.workdir import check_workdir  # slow to import
+
+    _refuse_doubles("--rows", rows)
+    if "oracle" in rows:
+        raise ConfigError("--rows oracle: the oracle is run without being named; leave it out")
+    if config.adapt.init_from:
+        raise ConfigError(
+            f"config.adapt.init_from is {config.adapt.init_from!r}, and what is compared starts from pre-trained "
+            f"weights; empty it, or continue that one run by python -m man_jax.train"
+        )
+    data = None
+    for seed in seeds:
+        for name, run in planned_runs(config, seed, out, rows=rows).items():
+            try:
+                check_config(run.config, num_devices=num_devices)
+                data = data or [
+                    read(side.name, side.root) for side in (config.data.source, config.data.target)
+                ]
+                _check_data(run.config, *data)
+            except ConfigError as error:
+                about = f"--rows {name}: " if name in rows else ""
+                raise ConfigError("\n".join(about + line for line in str(error).splitlines())) from None
+            check_workdir(run.workdir.absolute(), run.config)
+
+
+def _check_data(config: Config, source: Dataset, target: Dataset) -> None:
+    from man_jax.engine.domain_data import check_domains  # slow to import
+
+    check_domains(config, source, target)
+    pids = [record.pid for record in target.splits["train"]]
+    if config.adapt.labels == "truth" and UNLABELLED in pids:
+        raise DataError(
+            f"{target.root}: training triples without an identity, which the oracle learns from; label them, or "
+            f"train without an oracle by python -m man_jax.train"
+        )
+    check_counts(
+        config,
+        num_identities=len({record.pid for record in source.splits["train"]}),
+        num_samples=len(pids),
+        num_target_identities=len(set(pids) - {UNLABELLED}),
+    )
+
+
+def _is_shared(key: str) -> bool:
+    def within(parts: Iterable[str]) -> bool:
+        return any(key == part or key.startswith(f"{part}.") for part in parts)
+
+    return within(SHARED) and not within(FREE)
+
+
+def _refuse_doubles(flag: str, values: Sequence[int] | Sequence[str]) -> None:
+    if doubles := [value for place, value in enumerate(values) if value in values[:place]]:
+        raise ConfigError(f"{flag}: {doubles[0]} occurs twice; name each once")

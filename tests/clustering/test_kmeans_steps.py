@@ -1,0 +1,100 @@
+"""K-means from the inside: its seeding, its iterations from centres that are given, and what it needs of memory."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.extend.core import jaxprs_in_params
+from sklearn.cluster import kmeans_plusplus
+
+from man_jax.clustering import kmeans as subject
+from tests.oracles import clustering as oracle
+from tests.oracles.cases import unit_groups, unit_normal
+
+N, K, D = 23, 5, 4
+NOWHERE = -np.ones(D)
+"""A centre that no sample is near to: all of them lie in the positive orthant."""
+
+
+def samples(seed: int) -> np.ndarray:
+    """Unit vectors in the positive orthant."""
+    return np.abs(unit_normal(np.random.default_rng(seed), N, D)).astype(np.float32)
+
+
+def lloyd_from(centres, features, monkeypatch, **settings) -> subject.KMeansResult:
+    monkeypatch.setattr(subject, "_seed", lambda *_, **__: jnp.asarray(centres, jnp.float32))
+    subject._best_clustering.clear_cache()
+    result = subject.kmeans(features, num_clusters=K, key=jax.random.key(0), block_size=5, **settings)
+    return jax.tree.map(np.asarray, result)
+
+
+@pytest.fixture
+def no_program_is_left():
+    """Programs with the centres in them would be taken for those that seed."""
+    yield
+    subject._best_clustering.clear_cache()
+
+
+@pytest.mark.usefixtures("no_program_is_left")
+@pytest.mark.parametrize("tolerance", [1e-9, 0.02], ids=["to the end", "stopped by the tolerance"])
+@pytest.mark.parametrize("max_iterations", [1, 2, 50])
+@pytest.mark.parametrize("empty", [(), (0,), (2, 3)], ids=str)
+def test_iterations_are_those_of_lloyd_with_empty_clusters_restarted(
+    empty, max_iterations, tolerance, monkeypatch
+):
+    features = samples(1)
+    centres = features[:K].copy()
+    centres[list(empty)] = NOWHERE / np.linalg.norm(NOWHERE)
+    settings = {"max_iterations": max_iterations, "tolerance": tolerance}
+    result = lloyd_from(centres, features, monkeypatch, **settings)
+    labels, moved, inertia, iterations = oracle.lloyd(features, centres, **settings)
+    np.testing.assert_array_equal(result.labels, labels)
+    np.testing.assert_allclose(result.centres, moved, atol=1e-5)
+    np.testing.assert_allclose(result.inertia, inertia, rtol=1e-5)
+    assert result.iterations == iterations
+
+
+def test_the_tolerance_stops_earlier_than_the_last_move():
+    features, settings = samples(1), {"max_iterations": 50}
+    counts = [
+        oracle.lloyd(features, features[:K], tolerance=tolerance, **settings)[3] for tolerance in (1e-9, 0.02)
+    ]
+    assert 50 > counts[0] > counts[1] > 1
+
+
+def test_seeding_is_as_good_as_scikit_learns_greedy_one():
+    rng = np.random.default_rng(5)
+    truth = np.repeat(np.arange(6), 20)
+    features = unit_groups(rng, 6, 120, 8, spread=0.2)[truth, np.arange(120)].astype(np.float32)
+
+    def left_over(seed: int) -> float:
+        centres, _ = kmeans_plusplus(features, 6, random_state=seed)
+        return float(np.sum(1 - np.max(features @ centres.T, axis=1)))
+
+    def seeded(seed: int) -> float:
+        key = jax.random.key(seed)
+        return float(subject.kmeans(features, num_clusters=6, key=key, max_iterations=0).inertia)
+
+    # One candidate a centre, instead of the best of a few, would be a fifth worse.
+    assert np.mean([seeded(seed) for seed in range(40)]) <= 1.05 * np.mean([left_over(s) for s in range(40)])
+
+
+def sizes(jaxpr):
+    """The number of elements of everything a program computes, inner programs included."""
+    for equation in jaxpr.eqns:
+        yield from (int(np.prod(out.aval.shape)) for out in equation.outvars if hasattr(out.aval, "shape"))
+        for inner in jaxprs_in_params(equation.params):
+            yield from sizes(inner)
+
+
+def test_no_array_is_larger_than_the_features_or_a_block_of_distances():
+    num_samples, num_clusters, dim, block_size = 640, 64, 8, 32
+
+    def run(features, key):
+        settings = {"num_clusters": num_clusters, "num_init": 3, "block_size": block_size}
+        return subject.kmeans(features, key=key, **settings)
+
+    program = jax.make_jaxpr(run)(jax.ShapeDtypeStruct((num_samples, dim), "float32"), jax.random.key(0))
+    limit = max(num_samples * dim, block_size * num_clusters)
+    assert limit < num_samples * num_clusters
+    assert max(sizes(program.jaxpr)) <= limit

@@ -1,0 +1,170 @@
+"""What a run is put together from, and what it refuses before its first step.
+
+A refusal leaves nothing that a corrected command would trip over.
+"""
+
+from types import SimpleNamespace
+
+import jax
+import numpy as np
+import pytest
+from jax.experimental import multihost_utils
+
+from configs import demo
+from configs.variants import turn
+from man_jax.config import Config, ConfigError
+from man_jax.engine import run_parts
+from man_jax.engine.optimizer import make_optimizer
+from man_jax.runs.checkpoint import CHECKPOINTS, save_pretrained
+from man_jax.runs.metrics import MetricsWriter
+from man_jax.runs.workdir import WorkdirError, claim_workdir
+from tests.engine.splits import new_domain
+from tests.engine.tiny import IMAGE_SIZE, new_state
+
+
+@pytest.fixture
+def data(monkeypatch) -> SimpleNamespace:
+    """Data sets of 40 and 24 triples in memory: how many identities each has, and how often they were opened."""
+    data = SimpleNamespace(source=7, target=7, openings=0)
+
+    def open_domains(_):
+        data.openings += 1
+        return (
+            new_domain(np.arange(40) % data.source, image_size=IMAGE_SIZE),
+            new_domain(np.arange(24) % data.target, image_size=IMAGE_SIZE),
+        )
+
+    monkeypatch.setattr(run_parts, "open_domains", open_domains)
+    return data
+
+
+def small(row: str = "paper", **changes) -> Config:
+    config = turn(demo.get_config("smoke"), row)
+    config.model.update(stage_sizes=(1,), width=4)
+    config.update_from_flattened_dict({key.replace("__", "."): value for key, value in changes.items()})
+    return config
+
+
+def test_a_run_to_start_from_that_does_not_exist_is_refused_before_any_data_is_opened(data, tmp_path):
+    with pytest.raises(ConfigError, match=r"config\.pretrain\.init_from: .*nowhere.* does not exist"):
+        run_parts.open_setting(small(pretrain__init_from=str(tmp_path / "nowhere")), tmp_path / "mine")
+    assert data.openings == 0
+    assert not (tmp_path / "mine").exists()
+
+
+def test_a_run_to_start_from_that_does_not_fit_is_refused_before_a_work_directory_is_claimed(data, tmp_path):
+    (tmp_path / "other").mkdir()
+    save_pretrained(tmp_path / "other", new_state(make_optimizer("adam", lambda _: 0.1, weight_decay=0.0)))
+    with pytest.raises(ConfigError, match="does not fit this model"):
+        run_parts.open_setting(small(pretrain__init_from=str(tmp_path / "other")), tmp_path / "mine")
+    assert data.openings == 1
+    assert not (tmp_path / "mine").exists()
+
+
+@pytest.mark.usefixtures("data")
+def test_a_run_that_goes_on_does_not_need_the_run_it_started_from(tmp_path):
+    (tmp_path / CHECKPOINTS / "2").mkdir(parents=True)
+    made = run_parts.open_setting(small(pretrain__init_from=str(tmp_path / "gone")), tmp_path)
+    with made.claim, pytest.raises(WorkdirError, match="in use by another process"):
+        run_parts.open_setting(made.config, tmp_path)
+    assert made.pretrain_epochs == 0
+
+
+@pytest.mark.usefixtures("data")
+@pytest.mark.parametrize("place", [0, 1])
+def test_what_process_0_is_refused_every_process_is(tmp_path, monkeypatch, place):
+    """Of two, each alone: process 0 tells that it failed, and process 1 hears it."""
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(jax, "process_index", lambda: place)
+    monkeypatch.setattr(multihost_utils, "broadcast_one_to_all", lambda told: told if place == 0 else False)
+    with (
+        claim_workdir(tmp_path, small()),
+        pytest.raises(WorkdirError, match=("in use", "process 0 could")[place]),
+    ):
+        run_parts.open_setting(small(), tmp_path)
+
+
+def test_an_oracle_with_fewer_identities_than_a_batch_is_refused_before_pre_training(data, tmp_path):
+    data.source, data.target = 9, 6
+    config = small("oracle", batch__identities=8)
+    with pytest.raises(
+        ConfigError, match="identities is 8, but the target has 6 training identities, which take"
+    ):
+        run_parts.open_setting(config, tmp_path / "mine")
+    assert not (tmp_path / "mine").exists()
+
+
+# --- the parts
+
+
+@pytest.fixture
+def opened(data, tmp_path, monkeypatch):
+    """Opens the setting of a configuration with parts that are what they were asked for."""
+    del data
+    told = {
+        "build_optimizer": lambda phase, iterations: (phase.optimizer, phase.learning_rate, iterations),
+        "build_step": lambda *parts: ("step", parts[2]),
+        "make_extract": lambda *parts: parts[1],
+    }
+    for name, part in told.items():
+        monkeypatch.setattr(run_parts, name, part)
+
+    def open_setting(config: Config):
+        made = run_parts.open_setting(config, tmp_path)
+        with made.claim:
+            return made
+
+    return open_setting
+
+
+def test_each_phase_has_the_optimiser_and_the_step_of_its_own_keys(opened):
+    config = small(pretrain__iterations=3, pretrain__optimizer="sgd", pretrain__learning_rate=0.5)
+    config.adapt.update(iterations=9, optimizer="adam", learning_rate=0.25)
+    made = opened(config)
+    assert made.pretrain_optimizer == ("sgd", 0.5, 3)
+    assert made.adapt_optimizer == ("adam", 0.25, 9)
+    assert made.pretrain_step == ("step", made.pretrain_optimizer)
+    assert made.adapt_step == ("step", made.adapt_optimizer)
+    assert made.pretrain_steps == 3 * config.pretrain.epochs
+
+
+def test_without_a_number_an_epoch_of_pre_training_is_one_pass_over_the_source(opened):
+    made = opened(small(pretrain__iterations=0))
+    assert made.pretrain_iterations == 40 // 8  # of its 40 triples, in batches of 4 × 2
+
+
+def test_features_are_of_images_normalised_as_those_of_training(opened):
+    mean, std = (0.1, 0.2, 0.3), (0.5, 0.5, 0.4)
+    assert opened(small(augment__mean=mean, augment__std=std)).extract == (mean, std)
+
+
+@pytest.mark.parametrize(("row", "num_target"), [("paper", 6), ("oracle", 7)])
+def test_target_classes_are_the_clusters_or_the_oracle_s_identities(opened, row, num_target):
+    made = opened(small(row))
+    assert made.config.adapt.num_clusters == 6
+    assert made.num_target == num_target
+    assert made.model.num_classes == made.source.num_identities + num_target
+
+
+def test_the_memory_holds_the_training_triples_of_both_domains(opened, monkeypatch):
+    told: dict = {}
+    monkeypatch.setattr(run_parts, "build_state", lambda *_, **sizes: told.update(sizes))
+    opened(small()).create()
+    assert told == {"num_source": 7, "num_target": 6, "num_samples": 40 + 24}
+
+
+@pytest.mark.usefixtures("data")
+@pytest.mark.parametrize("ahead", [0, 1])
+def test_a_run_goes_on_with_the_optimiser_of_the_phase_it_was_in(tmp_path, monkeypatch, ahead):
+    """At the boundary that is still pre-training's: the new one begins with the first epoch of adaptation."""
+    made = run_parts.open_setting(small(pretrain__optimizer="sgd"), tmp_path)
+    (tmp_path / CHECKPOINTS / str(made.pretrain_steps + ahead)).mkdir(parents=True)
+    monkeypatch.setattr(run_parts, "restore_state", lambda *arguments: arguments[2])
+    with MetricsWriter(tmp_path) as writer:
+        for step in {made.pretrain_steps, made.pretrain_steps + ahead}:
+            writer.write({"eval/mAP": 0.5}, step=step, epoch=1, phase="pretrain")
+    with made.claim:
+        like = run_parts.first_state(made)
+    optimizer = (made.pretrain_optimizer, made.adapt_optimizer)[ahead]
+    wanted = jax.eval_shape(optimizer.init, like.params)
+    assert jax.tree.structure(like.opt_state) == jax.tree.structure(wanted)

@@ -1,0 +1,57 @@
+"""A trained network as `python -m man_jax.evaluate` opens it. What is read from the disk: test_checkpoint."""
+
+import jax
+import numpy as np
+import pytest
+
+from configs import default
+from man_jax.engine import trained_network
+from man_jax.runs.checkpoint import open_checkpoints, save_pretrained, save_state
+from man_jax.sharding import make_mesh
+from tests.engine.tiny import assert_same
+
+MEAN, STD = (0.1, 0.2, 0.3), (0.5, 0.5, 0.4)
+
+
+@pytest.fixture
+def open_run(state, tmp_path, monkeypatch):
+    """Opens a run that left its pre-trained weights and those of step 5; the extractor is what it is made of."""
+    monkeypatch.setattr(
+        trained_network, "make_extract", lambda model, normalization, _: (model, normalization)
+    )
+    save_pretrained(tmp_path, state)
+    with open_checkpoints(tmp_path) as checkpoints:
+        save_state(checkpoints, state.replace(step=np.int32(5)))
+    config = default.get_config()
+    config.augment.update(mean=MEAN, std=STD)
+    mesh = make_mesh(jax.devices()[:1])
+
+    def open_run(*, pretrained: bool, present: tuple[str, ...] = ("R", "N", "T")) -> trained_network.Trained:
+        return trained_network.open_trained(
+            tmp_path, config, pretrained=pretrained, present=present, mesh=mesh
+        )
+
+    return open_run
+
+
+def test_images_are_normalised_as_those_of_training(open_run):
+    assert open_run(pretrained=False).extract[1] == (MEAN, STD)
+
+
+@pytest.mark.parametrize(
+    ("pretrained", "domain", "description"), [(False, "target", "step 5"), (True, "source", "pre-trained")]
+)
+def test_statistics_are_the_target_s_or_those_of_before_adaptation(
+    open_run, state, pretrained, domain, description
+):
+    found = open_run(pretrained=pretrained)
+    assert_same(found.variables["params"]["branches"], state.params["branches"])
+    assert_same(found.variables["batch_stats"]["branches"], getattr(state.statistics, domain)["branches"])
+    assert found.description == description
+
+
+def test_only_the_branches_of_the_modalities_that_are_present_are_there(open_run, state):
+    found = open_run(pretrained=False, present=("R", "T"))
+    assert found.extract[0].num_modalities == 2
+    kept = jax.tree.map(lambda leaf: np.asarray(leaf)[[0, 2]], state.params["branches"])
+    assert_same(found.variables["params"]["branches"], kept)

@@ -1,0 +1,237 @@
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from man_jax.config import ConfigError
+from man_jax.engine.optimizer import make_optimizer
+from man_jax.engine.state import Statistics
+from man_jax.runs.checkpoint import (
+    CHECKPOINTS,
+    open_checkpoints,
+    read_last,
+    read_pretrained,
+    restore_pretrained,
+    restore_state,
+    save_pretrained,
+    save_state,
+)
+from man_jax.sharding import make_mesh, put_replicated, replicated
+from tests.engine.tiny import NUM_SOURCE, assert_same, new_state
+
+OPTIMIZER = make_optimizer("adam", lambda _: 0.1, weight_decay=0.0)
+
+
+@pytest.fixture(scope="module")
+def state():
+    """Step 7 of a run, with moments, counts and statistics that are drawn."""
+    rng = np.random.default_rng(0)
+    state = new_state(OPTIMIZER)
+
+    def draw(leaf):
+        return np.asarray(rng.uniform(1, 9, leaf.shape), leaf.dtype)
+
+    statistics = Statistics(*(jax.tree.map(draw, part) for part in state.statistics))
+    state = state.replace(
+        step=np.int32(7), opt_state=jax.tree.map(draw, state.opt_state), statistics=statistics
+    )
+    return put_replicated(state, make_mesh(jax.devices()[:1]))
+
+
+@pytest.fixture(scope="module")
+def other():
+    """A state of the same shapes and of other numbers."""
+    return new_state(OPTIMIZER, seed=1)
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory, state):
+    """A work directory with the state of step 7, saved from one device, and its pre-trained variables."""
+    workdir = tmp_path_factory.mktemp("run")
+    with open_checkpoints(workdir) as checkpoints:
+        save_state(checkpoints, state)
+    save_pretrained(workdir, state)
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def restored(workdir, other):
+    with open_checkpoints(workdir) as checkpoints:
+        return restore_state(checkpoints, 7, other, make_mesh())
+
+
+def test_what_is_restored_is_what_was_saved_bit_for_bit(restored, state):
+    assert_same(restored, state)
+
+
+def test_the_random_key_is_restored_as_a_key(restored, state):
+    assert restored.key.dtype == state.key.dtype
+    np.testing.assert_array_equal(jax.random.bits(restored.key), jax.random.bits(state.key))
+
+
+def test_a_state_saved_on_one_device_is_restored_on_eight(restored):
+    everywhere = replicated(make_mesh())
+    assert len(everywhere.device_set) == 8
+    for leaf in jax.tree.leaves(restored):
+        assert leaf.sharding.is_equivalent_to(everywhere, leaf.ndim)
+
+
+def test_shapes_alone_suffice_to_restore(workdir, other, state):
+    like = jax.eval_shape(lambda: other)
+    with open_checkpoints(workdir) as checkpoints:
+        assert_same(restore_state(checkpoints, 7, like, make_mesh()), state)
+
+
+def test_a_restored_state_may_be_donated(workdir, other, state):
+    with open_checkpoints(workdir) as checkpoints:
+        restored = restore_state(checkpoints, 7, other, make_mesh())
+    doubled = jax.jit(lambda s: jax.tree.map(lambda x: x * 2, s), donate_argnums=0)(restored.params)
+    assert_same(doubled, jax.tree.map(lambda x: x * 2, state.params))
+
+
+def test_a_new_work_directory_has_no_checkpoint(tmp_path):
+    with open_checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.latest_step() is None
+
+
+def test_saving_a_step_twice_saves_it_once(tmp_path, state):
+    with open_checkpoints(tmp_path) as checkpoints:
+        save_state(checkpoints, state)
+        save_state(checkpoints, state)
+        assert list(checkpoints.all_steps()) == [7]
+
+
+def test_only_the_last_checkpoints_are_kept(tmp_path, state):
+    small = state.replace(params={}, statistics=(), opt_state=())
+    with open_checkpoints(tmp_path, keep=2) as checkpoints:
+        for step in (1, 2, 3):
+            save_state(checkpoints, small.replace(step=np.int32(step)))
+        assert sorted(checkpoints.all_steps()) == [2, 3]
+
+
+def test_a_save_that_was_killed_does_not_exist(tmp_path, state):
+    small = state.replace(params={}, statistics=(), opt_state=())
+    with open_checkpoints(tmp_path) as checkpoints:
+        save_state(checkpoints, small)
+    _leftover(tmp_path)
+    with open_checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.latest_step() == 7
+        assert list(checkpoints.all_steps()) == [7]
+
+
+def test_what_a_killed_save_left_is_gone_after_the_next_one(tmp_path, state):
+    leftover = _leftover(tmp_path)
+    with open_checkpoints(tmp_path) as checkpoints:
+        save_state(checkpoints, state.replace(params={}, statistics=(), opt_state=()))
+    assert not leftover.exists()
+
+
+def _leftover(workdir):
+    """What kill -9 leaves of a save of step 9."""
+    folder = workdir / CHECKPOINTS / "9.orbax-checkpoint-tmp"
+    (folder / "default").mkdir(parents=True)
+    (folder / "default" / "half").write_text("a")
+    return folder
+
+
+# --- weights alone
+
+
+def test_the_last_weights_are_those_of_the_last_step_with_the_target_s_statistics(tmp_path, state):
+    doubled = jax.tree.map(lambda leaf: 2 * leaf, state.statistics.target)
+    last = state.replace(step=np.int32(8), statistics=state.statistics._replace(target=doubled))
+    with open_checkpoints(tmp_path) as checkpoints:
+        save_state(checkpoints, state)
+        save_state(checkpoints, last)
+    step, variables = read_last(tmp_path)
+    assert step == 8
+    assert_same(variables, last.variables("target"))
+
+
+def test_pre_trained_weights_are_those_of_the_source(workdir, state):
+    found = read_pretrained(workdir)
+    assert_same(found["batch_stats"], state.statistics.source)
+    assert_same(found["params"]["branches"], state.params["branches"])
+
+
+@pytest.mark.parametrize("read", [read_last, read_pretrained])
+def test_a_folder_without_weights_is_named(tmp_path, read):
+    with pytest.raises(ConfigError, match=f"{re.escape(str(tmp_path))}.*name the work directory of a run"):
+        read(tmp_path)
+
+
+# --- pre-trained variables
+
+
+def with_heads(state, change):
+    """The state with another kernel in each head."""
+    heads = jax.tree.map(change, state.params["heads"])
+    return state.replace(params={**state.params, "heads": heads})
+
+
+@pytest.fixture(scope="module")
+def started(workdir, other):
+    """A new state that starts from what another run's pre-training left."""
+    return restore_pretrained(workdir, other, make_mesh())
+
+
+def test_a_run_may_start_from_the_branches_of_another(started, state):
+    assert_same(started.params["branches"], state.params["branches"])
+    for domain in ("source", "target"):  # equal until adaptation begins
+        assert_same(getattr(started.statistics, domain), state.statistics.source)
+
+
+@pytest.mark.parametrize("head", ["modal", "fused"])
+def test_of_the_heads_the_source_columns_are_taken_and_the_target_columns_are_new(
+    started, state, other, head
+):
+    found, old, new = (np.asarray(s.params["heads"][head]["kernel"]) for s in (started, state, other))
+    np.testing.assert_array_equal(found[..., :NUM_SOURCE], old[..., :NUM_SOURCE])
+    np.testing.assert_array_equal(found[..., NUM_SOURCE:], new[..., NUM_SOURCE:])
+
+
+def test_all_but_the_variables_is_new(started, other):
+    for part in ("step", "opt_state", "banks", "memory", "key"):
+        assert_same(getattr(started, part), getattr(other, part))
+
+
+def test_the_number_of_clusters_need_not_be_the_other_run_s(workdir, other, state):
+    more = with_heads(other, lambda kernel: jnp.concatenate([kernel, kernel], axis=-1))
+    started = restore_pretrained(workdir, more, make_mesh())
+    kernel = np.asarray(started.params["heads"]["fused"]["kernel"])
+    assert kernel.shape == more.params["heads"]["fused"]["kernel"].shape
+    expected = np.asarray(state.params["heads"]["fused"]["kernel"])[..., :NUM_SOURCE]
+    np.testing.assert_array_equal(kernel[..., :NUM_SOURCE], expected)
+
+
+def test_a_run_without_pretrained_variables_is_named(tmp_path, other):
+    message = (
+        f"config.pretrain.init_from: {re.escape(str(tmp_path))}.* does not exist; name the work directory"
+    )
+    with pytest.raises(ConfigError, match=message):
+        restore_pretrained(tmp_path, other, make_mesh())
+
+
+def test_variables_of_another_network_are_refused_by_name_and_both_shapes(workdir, other):
+    smaller = with_heads(other, lambda kernel: kernel[..., :-2, :])
+    rows = other.params["heads"]["fused"]["kernel"].shape[0]
+    wanted = (
+        f"['params']['heads']['fused']['kernel'] ({rows}, {NUM_SOURCE}) instead of ({rows - 2}, {NUM_SOURCE})"
+    )
+    with pytest.raises(ConfigError, match=re.escape(wanted)):
+        restore_pretrained(workdir, smaller, make_mesh())
+
+
+def test_other_source_identities_are_refused(workdir, other):
+    fewer = jax.tree.map(lambda leaf: leaf[..., 1:, :], (other.banks.source.modal, other.banks.source.fused))
+    bank = other.banks.source._replace(modal=fewer[0], fused=fewer[1], valid=other.banks.source.valid[1:])
+    with pytest.raises(ConfigError, match="use the model and the source it was trained with"):
+        restore_pretrained(workdir, other.replace(banks=other.banks._replace(source=bank)), make_mesh())
+
+
+def test_a_network_with_a_part_more_is_refused_by_the_part_s_name(workdir, other):
+    more = other.replace(params={**other.params, "extra": {"kernel": np.zeros((2, 2), np.float32)}})
+    with pytest.raises(ConfigError, match=r"\['params'\]\['extra'\]\['kernel'\] None instead of \(2, 2\)"):
+        restore_pretrained(workdir, more, make_mesh())

@@ -1,0 +1,64 @@
+import jax
+import numpy as np
+import pytest
+from jax.experimental import multihost_utils
+
+from man_jax.config import ConfigError
+from man_jax.engine.extract import FeatureTable
+from man_jax.engine.relabel import cluster_target
+from man_jax.runs.multi_process import join_processes, of_first_process
+from tests.oracles.cases import unit_normal
+
+NAMES = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
+
+
+@pytest.fixture
+def one_of_two(monkeypatch):
+    """The second of two processes, whose first one has zeros everywhere."""
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(
+        multihost_utils, "broadcast_one_to_all", lambda tree: jax.tree.map(np.zeros_like, tree)
+    )
+
+
+def test_a_single_process_keeps_its_own():
+    values = np.arange(3)
+    assert of_first_process(values) is values
+
+
+@pytest.mark.usefixtures("one_of_two")
+def test_clusters_are_those_of_the_first_process():
+    rng = np.random.default_rng(0)
+    table = FeatureTable(
+        unit_normal(rng, 2, 12, 4).astype(np.float32), unit_normal(rng, 12, 8).astype(np.float32)
+    )
+    kind = {"num_init": 1, "max_iterations": 5, "tolerance": 0.0}
+    labels = cluster_target(table, num_clusters=3, seed=0, epoch=0, **kind)
+    np.testing.assert_array_equal(labels, np.zeros((3, 12), np.int32), strict=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            {},
+            r"^--distributed: .*start every process with JAX_COORDINATOR_ADDRESS \(host:port of process 0\)",
+        ),
+        (
+            {"JAX_PROCESS_ID": "first"},
+            r"^--distributed: JAX_PROCESS_ID is 'first'; it must be a whole number",
+        ),
+        (
+            {"JAX_COORDINATOR_ADDRESS": "localhost:1", "JAX_NUM_PROCESSES": "2", "JAX_PROCESS_ID": "2"},
+            r"process_id=2, num_processes=2.*\(JAX_COORDINATOR_ADDRESS=localhost:1, JAX_NUM_PROCESSES=2, JAX_PRO",
+        ),
+    ],
+)
+def test_processes_that_cannot_join_are_told_what_is_missing(monkeypatch, given, message):
+    for name in NAMES:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(jax._src.distributed.xla_bridge, "backends_are_initialized", lambda: False)
+    with pytest.raises(ConfigError, match=message):
+        join_processes()

@@ -1,9 +1,14 @@
-"""Every key of an experiment is born here, with its unit and its source. Experiments override, nothing else.
+"""Every key of an experiment is born here, with its unit and its source, but for those of a method, which stand in
+its file, man_jax/methods/NAME.py. Experiments override, nothing else.
 
 "Released" is the authors' code; "ours" is a reading where the paper is silent, with its reason in docs/DECISIONS.md.
 """
 
+from typing import Any
+
 from ml_collections import ConfigDict
+
+from man_jax import methods
 
 # A run that goes on may have other values of the following keys, and of no other: the result would be another.
 
@@ -25,12 +30,56 @@ WEIGHTS = ("model.pretrained", "pretrain.init_from", "adapt.init_from")
 """Keys that name the weights a run began from; they may name another place only if the same weights are there."""
 
 BEFORE = {
-    "0.1.0": {"adapt": {"head_norm": "unit", "statistics": "shared"}, "loss": {"triplet_fused": "pooled"}}
+    "0.1.0": {
+        "man": {"head_norm": "unit"},
+        "adapt": {"statistics": "shared"},
+        "loss": {"triplet_fused": "pooled"},
+    }
 }
 """By version: what runs of earlier ones did that lack a key, where its default is another by now."""
 
+_TO_MAN = {
+    "adapt": (
+        "rule",
+        "threshold",
+        "head_norm",
+        "prototype_weights",
+        "temperature",
+        "momentum",
+        "moving_form",
+        "memory_size",
+    ),
+    "loss": (
+        "alpha",
+        "beta",
+        "memory_weight",
+        "domain_pairs",
+        "domain_margin",
+        "domain_inter",
+        "domain_kernel",
+        "modality_margin",
+        "modality_distance",
+        "modality_reduction",
+        "modality_pairing",
+    ),
+}
+MOVED = {f"adapt.{name}": f"man.{name}" for name in _TO_MAN["adapt"]} | {
+    f"loss.{name}": f"man.{name}" for name in _TO_MAN["loss"]
+}
+"""Keys that have another name by now: old → new."""
+
 GONE = {"data.in_memory": (True, False)}
 """Keys that there were once, and the values under which a run does the same without them."""
+
+
+def renamed(values: dict[str, Any]) -> dict[str, Any]:
+    """Give values by full key, as an older version wrote them, the names their keys have now."""
+    found = {MOVED.get(key, key): value for key, value in values.items()}
+    # There was one key of three values, of which one is every method's.
+    labels = found.get("adapt.labels")
+    if labels in ("cpa", "fusion"):
+        found |= {"adapt.labels": "pseudo", "man.labels": labels}
+    return found
 
 
 def get_config() -> ConfigDict:
@@ -41,6 +90,10 @@ def get_config() -> ConfigDict:
     config.data = _data()
     config.augment = _augment()
     config.model = _model()
+    config.method = "man"  # a file of man_jax/methods/, which holds its keys, config.<method>
+    for method in methods.names():
+        keys = methods.keys_of(method)
+        config[method] = ConfigDict({name: key.default for name, key in keys.items()})
     config.batch = ConfigDict({"identities": 4, "instances": 8})  # P × K per domain; paper: "batch 32"
     config.pretrain = _pretrain()
     config.adapt = _adapt()
@@ -161,38 +214,20 @@ def _adapt() -> ConfigDict:
             "kmeans_iterations": 100,  # at most
             "kmeans_tolerance": 1e-6,  # mean squared shift of the centres at which to stop
             "protocol": "uda",  # uda | us: on both domains, or, after pre-training, on the target alone (§4.1.2)
-            "labels": "cpa",  # cpa | fusion: plain K-means of the fusion | truth: the oracle of Table 4
-            "rule": "fusion_vote",  # fusion_vote | majority | fusion_label: whose label wins; ours
-            "threshold": 0.4,  # σ of Eq. 6; ours: admits three of four
+            "labels": "pseudo",  # pseudo: as the method finds them | truth: the oracle of Table 4
             "sampling": "all",  # all | reliable: which target triples a batch may hold
-            "head_norm": "matched",  # matched: to the source's columns | unit: of the heads' new target columns
             "statistics": "per_domain",  # per_domain | shared: running statistics of batch normalisation
-            "prototype_weights": "softmax",  # softmax | average: Table 6
-            "temperature": 1.0,  # τ of Eq. 7; released: 0.1
-            "momentum": 0.99,  # λ of Eq. 11; paper §4.2
-            "moving_form": "batch_mean",  # batch_mean | sequential: of several instances of a class, Eq. 11; ours
-            "memory_size": 0,  # XBM entries; 0: one a training triple of both domains
         }
     )
 
 
 def _loss() -> ConfigDict:
+    """Of L_ReID (Eq. 21, 22), in pre-training and in most methods."""
     return ConfigDict(
         {
-            "alpha": 1.0,  # weight of PDA; paper §4.5.4
-            "beta": 0.8,  # weight of MMA; paper §4.5.4
-            "memory_weight": 1.0,  # weight of XBM; ours
             "smoothing": 0.1,  # of the labels; customary in ReID
             "triplet_form": "hinge",  # hinge | soft (released)
             "triplet_margin": 0.3,  # customary in ReID; the paper gives no value
             "triplet_fused": "normed",  # of the fusion, normed: f_F (released) | pooled: g_F, as of each modality
-            "domain_pairs": "ins_proto",  # ins_proto | ins_ins | proto_proto: Table 5
-            "domain_margin": 0.5,  # margin_p; paper §4.2
-            "domain_inter": "margin",  # margin | plain (released) | hinge
-            "domain_kernel": "fixed",  # fixed (released) | multi
-            "modality_margin": 0.5,  # margin_m; paper §4.2
-            "modality_distance": "squared",  # squared | cosine
-            "modality_reduction": "sum",  # sum | max (released)
-            "modality_pairing": "different",  # of Dist(X, Y), different: Mi ≠ Mj | equal: Mi = Mj (released)
         }
     )

@@ -5,6 +5,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from man_jax import methods
+from man_jax.keys import key_problem
+
 Config = Any
 """An ml_collections.ConfigDict or a part of one; what it holds is known at run time only."""
 
@@ -24,21 +27,11 @@ CHOICES = {
     "adapt.optimizer": ("adam", "sgd"),
     "adapt.decay_form": ("coupled", "decoupled"),
     "adapt.protocol": ("uda", "us"),
-    "adapt.labels": ("cpa", "fusion", "truth"),
-    "adapt.rule": ("fusion_vote", "majority", "fusion_label"),
-    "adapt.head_norm": ("matched", "unit"),
+    "adapt.labels": ("pseudo", "truth"),
     "adapt.statistics": ("per_domain", "shared"),
     "adapt.sampling": ("all", "reliable"),
-    "adapt.prototype_weights": ("softmax", "average"),
-    "adapt.moving_form": ("batch_mean", "sequential"),
     "loss.triplet_form": ("hinge", "soft"),
     "loss.triplet_fused": ("normed", "pooled"),
-    "loss.domain_pairs": ("ins_proto", "ins_ins", "proto_proto"),
-    "loss.domain_inter": ("margin", "plain", "hinge"),
-    "loss.domain_kernel": ("fixed", "multi"),
-    "loss.modality_distance": ("squared", "cosine"),
-    "loss.modality_reduction": ("sum", "max"),
-    "loss.modality_pairing": ("different", "equal"),
 }
 
 
@@ -111,22 +104,12 @@ RANGES = {
     "adapt.kmeans_iterations": (1, ENDLESS),
     "adapt.kmeans_tolerance": (0, ENDLESS),
     "adapt.learning_rate": (0, ENDLESS),
-    "adapt.memory_size": (0, ENDLESS),
-    "adapt.momentum": (0, 1),
-    "adapt.temperature": (1e-6, ENDLESS),
-    "adapt.threshold": (0, 1),
     "adapt.warmup_epochs": (0, ENDLESS),
     "adapt.weight_decay": (0, ENDLESS),
-    "loss.alpha": (0, ENDLESS),
-    "loss.beta": (0, ENDLESS),
-    "loss.domain_margin": (0, ENDLESS),
-    "loss.memory_weight": (0, ENDLESS),
-    "loss.modality_margin": (0, ENDLESS),
     "loss.smoothing": (0, 1),
     "loss.triplet_margin": (0, ENDLESS),
 }
-"""Least and largest value; a score of Eq. 5, a probability and a momentum lie in [0, 1]. Below a τ of 1e-6
-single precision tells none apart."""
+"""Least and largest value. A method's keys have theirs in the method's file."""
 
 
 Problem = tuple[str, str]
@@ -139,6 +122,7 @@ def check_config(config: Config, *, num_devices: int) -> None:
     for problems in (
         _choice_problems(config),
         _range_problems(config),
+        _method_problems(config),
         _tuple_problems(config),
         _modality_problems(config),
         _weight_problems(config),
@@ -168,6 +152,16 @@ def _range_problems(config: Config) -> Iterator[Problem]:
                 f"at least {least} and finite" if largest == ENDLESS else f"between {least} and {largest}"
             )
             yield key, f"config.{key} is {value}; it must be {limits}"
+
+
+def _method_problems(config: Config) -> Iterator[Problem]:
+    if config.method not in methods.names():
+        yield "method", f"config.method is {config.method!r}; choose one of {', '.join(methods.names())}"
+    for method in methods.names():
+        for name, key in methods.keys_of(method).items():
+            full = f"{method}.{name}"
+            if message := key_problem(full, _value(config, full), key):
+                yield full, message
 
 
 def _tuple_problems(config: Config) -> Iterator[Problem]:
@@ -302,35 +296,38 @@ def _value(config: Config, key: str) -> Any:
 
 
 def check_counts(
-    config: Config, *, num_identities: int, num_samples: int, num_target_identities: int
-) -> None:
-    """Refuse a configuration that does not fit the data: source identities, target training triples and identities.
+    config: Config, *, num_identities: int, num_samples: int, num_target_identities: int, capacity: int
+) -> int:
+    """Refuse a configuration that does not fit the data; give the number of target classes there is room for.
 
-    The target's identities count only where they take the place of clusters (`adapt.labels=truth`). The ConfigError has
-    a line for each limit that is passed.
+    The data are told by the source's identities, and the target's training triples and identities. `capacity`: the
+    most clusters that the method makes of that many triples. The target's identities count only where they take the
+    place of clusters (`adapt.labels=truth`).
+
+    Raises:
+        ConfigError: with a line for each limit that is passed.
     """
-    batch, clusters = config.batch.identities, config.adapt.num_clusters
+    batch, truth = config.batch.identities, config.adapt.labels == "truth"
     problems = []
     if batch > num_identities:
         problems.append(
             f"config.batch.identities is {batch}, but the source has {num_identities} training identities; lower it"
         )
-    if config.adapt.labels == "truth":
-        if batch > num_target_identities:
-            problems.append(
-                f"config.batch.identities is {batch}, but the target has {num_target_identities} training identities, "
-                f"which take the place of clusters (config.adapt.labels is 'truth'); lower it"
-            )
-    else:
-        if clusters > num_samples:
-            problems.append(
-                f"config.adapt.num_clusters is {clusters}, but the target has {num_samples} training triples; choose "
-                f"k well below that"
-            )
-        if batch > clusters:
-            problems.append(
-                f"config.batch.identities is {batch}, but there are {clusters} clusters (config.adapt.num_clusters); "
-                f"lower the one or raise the other"
-            )
+    if truth and batch > num_target_identities:
+        problems.append(
+            f"config.batch.identities is {batch}, but the target has {num_target_identities} training identities, "
+            f"which take the place of clusters (config.adapt.labels is 'truth'); lower it"
+        )
+    if not truth and capacity > num_samples:
+        problems.append(
+            f"config.adapt.num_clusters is {capacity}, but the target has {num_samples} training triples; choose "
+            f"k well below that"
+        )
+    if not truth and batch > capacity:
+        problems.append(
+            f"config.batch.identities is {batch}, but there are {capacity} clusters at most "
+            f"(config.adapt.num_clusters, for K-means); lower the one or raise the other"
+        )
     if problems:
         raise ConfigError("\n".join(problems))
+    return num_target_identities if truth else capacity

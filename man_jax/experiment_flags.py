@@ -164,6 +164,10 @@ def _check_keys(config: ConfigDict, path: str) -> None:
 def _override_problem(config: Config, override: Override) -> str | None:
     key, text, negated = override
     keys = flat(config)
+    if key in default.MOVED:
+        return f"config.{key} is called config.{default.MOVED[key]} now; its values are the same"
+    if key == "adapt.labels" and text in ("cpa", "fusion"):
+        return f"config.adapt.labels={text} is config.man.labels={text} now; adapt.labels is pseudo or truth"
     if key not in keys:
         if inside := [known for known in keys if known.startswith(f"{key}.")]:
             return f"config.{key} is a group of keys; set one of them: {', '.join(f'config.{each}' for each in inside)}"

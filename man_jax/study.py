@@ -7,6 +7,7 @@ from typing import NamedTuple
 from configs import default, variants
 from data_pipelines.reading.datasets import read
 from data_pipelines.reading.records import UNLABELLED, DataError, Dataset
+from man_jax import methods
 from man_jax.config import Config, ConfigError, check_config, check_counts, flat
 
 SHARED = (
@@ -130,6 +131,7 @@ def _check_data(config: Config, source: Dataset, target: Dataset) -> None:
         num_identities=len({record.pid for record in source.splits["train"]}),
         num_samples=len(pids),
         num_target_identities=len(set(pids) - {UNLABELLED}),
+        capacity=methods.find(config.method).capacity(config, len(pids)),
     )
 
 

@@ -1,11 +1,13 @@
 """Spherical K-means on the device, in blocks of samples (Eq. 1 and 3: the KM of the paper)."""
 
 import math
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int32, PRNGKeyArray
 
 from man_jax.array_math import unit
@@ -56,6 +58,18 @@ def kmeans(
         tolerance=tolerance,
         block_size=min(block_size, num_samples),
     )
+
+
+def cluster_tables(
+    tables: Sequence[Float[np.ndarray, "N D"]], *, num_clusters: int, key: PRNGKeyArray, **settings
+) -> Int32[np.ndarray, "L N"]:
+    """Cluster each table on its own (Eq. 1–3), e.g. those of R, N, T and F; `settings` are those of `kmeans`."""
+    keys = jax.random.split(key, len(tables))
+    results = [
+        kmeans(jnp.asarray(table), num_clusters=num_clusters, key=each, **settings)
+        for table, each in zip(tables, keys, strict=True)
+    ]
+    return np.stack([np.asarray(result.labels) for result in results])
 
 
 @partial(jax.jit, static_argnames=("num_clusters", "max_iterations", "block_size"))

@@ -3,17 +3,14 @@
 import jax
 import jax.numpy as jnp
 import optax
-from jax.sharding import Mesh
 
 from man_jax.config import Config
-from man_jax.engine.augment import Augmentation, Normalization
+from man_jax.engine.augment import Augmentation, Normalization, augment
 from man_jax.engine.optimizer import make_optimizer, warmup_cosine
-from man_jax.engine.state import TrainState, create_state
-from man_jax.engine.step import Step, StepSettings, make_step
+from man_jax.frame import ByDomain, Frame, LabelSpace
 from man_jax.networks.resnet import ResNet
 from man_jax.networks.three_branch import Backbone, Branch, ThreeBranch
 from man_jax.networks.vit import ViT
-from man_jax.objectives.total import Objective
 
 
 def build_model(model: Config, *, num_classes: int) -> ThreeBranch:
@@ -69,37 +66,12 @@ def build_normalization(config: Config) -> Normalization:
     return Normalization(tuple(config.augment.mean), tuple(config.augment.std))
 
 
-def build_step(
-    config: Config, model: ThreeBranch, optimizer: optax.GradientTransformation, mesh: Mesh
-) -> Step:
-    """The train step of either phase."""
+def build_frame(config: Config, space: LabelSpace, num_triples: ByDomain[int]) -> Frame:
+    """Put together what a method sees of a run; `num_triples` are the training triples of each domain."""
     augmentation = Augmentation(**{name: config.augment[name] for name in Augmentation._fields})
-    settings = StepSettings(
-        augmentation,
-        build_normalization(config),
-        momentum=config.adapt.momentum,
-        moving_form=config.adapt.moving_form,
-        statistics=config.adapt.statistics,
-    )
-    return make_step(model, optimizer, Objective(**config.loss), settings, mesh)
+    normalization = build_normalization(config)
 
+    def view(key, images):
+        return augment(key, images, augmentation, normalization)
 
-def build_state(
-    config: Config,
-    model: ThreeBranch,
-    optimizer: optax.GradientTransformation,
-    *,
-    num_source: int,
-    num_target: int,
-    num_samples: int,
-) -> TrainState:
-    """A new state; `num_samples` is the number of training triples of both domains together."""
-    return create_state(
-        model,
-        optimizer,
-        key=jax.random.key(config.seed),
-        image_size=tuple(config.data.image_size),
-        num_source=num_source,
-        num_target=num_target,
-        memory_size=config.adapt.memory_size or num_samples,
-    )
+    return Frame(config, build_model(config.model, num_classes=space.num_classes), space, num_triples, view)

@@ -28,6 +28,8 @@ class Domain:
 
     data: PreparedDataset
     identities: Int32[np.ndarray, " N"]
+    cameras: Int32[np.ndarray, " N"]
+    """Numbers of the training triples' cameras, 0 … by sorted camid."""
 
     @property
     def num_identities(self) -> int:
@@ -46,7 +48,7 @@ def open_domain(config: Config, side: str, dataset: Dataset) -> Domain:
         deep_range_option=f"--config.data.{side}.deep_range",
     )
     prepared = replace(prepared, train=store(prepared.train, data.storage, workers=data.workers))
-    return Domain(prepared, number_identities(prepared.train.pids))
+    return Domain(prepared, *(numbered(each) for each in (prepared.train.pids, prepared.train.camids)))
 
 
 def open_domains(config: Config) -> tuple[Domain, Domain]:
@@ -67,10 +69,10 @@ def open_domains(config: Config) -> tuple[Domain, Domain]:
     return source, target
 
 
-def number_identities(pids: np.ndarray) -> Int32[np.ndarray, " N"]:
-    """The place of each pid among the sorted pids; −1 for a triple without a label."""
-    known = np.unique(pids[pids >= 0])
-    return np.where(pids >= 0, np.searchsorted(known, pids), -1).astype(np.int32)
+def numbered(names: np.ndarray) -> Int32[np.ndarray, " N"]:
+    """Give each pid or camid its place among the sorted ones; −1 to a triple without."""
+    known = np.unique(names[names >= 0])
+    return np.where(names >= 0, np.searchsorted(known, names), -1).astype(np.int32)
 
 
 def check_domains(config: Config, source: Dataset, target: Dataset) -> None:

@@ -13,9 +13,8 @@ from jaxtyping import Array, Bool
 from data_pipelines.loading.loader import training_batches
 from data_pipelines.session.progress import track
 from data_pipelines.storing.prepared import PreparedSplit
-from man_jax.engine.state import TrainState
-from man_jax.engine.step import Batch, Step
-from man_jax.objectives.total import Terms
+from man_jax.engine.step import Step
+from man_jax.frame import Batch, Labels, Terms, TrainState
 from man_jax.runs.compilation_notice import compiling, say
 from man_jax.runs.time_left import Phase, RunClock
 from man_jax.sharding import local_rows, put_batch
@@ -28,31 +27,40 @@ STEP_NAMES: dict[Phase, str] = {"pretrain": "the pre-training step", "adapt": "t
 
 def labelled_batches(
     split: PreparedSplit,
+    cameras: np.ndarray,
     plan: np.ndarray,
-    labels: np.ndarray,
-    reliable: np.ndarray | None = None,
+    labels: Labels,
     *,
     mesh: Mesh,
     workers: int,
 ) -> Iterator[Batch]:
-    """The batches of a plan [T, B] with their labels, on the devices; each host loads its own share."""
-    reliable = np.ones(len(labels), bool) if reliable is None else reliable
+    """Yield the batches of a plan [T, B] with their labels, on the devices; each host loads its own share."""
     local_plan = plan[:, local_rows(plan.shape[1])]
-    for batch in training_batches(split, local_plan, workers=workers):
-        index = batch["index"]
-        yield Batch(*put_batch((batch["images"], labels[index], reliable[index]), mesh))
+    for loaded in training_batches(split, local_plan, workers=workers):
+        index, images = loaded["index"], loaded["images"]
+        batch = Batch(
+            images=images,
+            index=index,
+            camera=cameras[index],
+            labels=labels.labels[index],
+            weight=labels.weight[index],
+            present=np.ones(images.shape[:2], bool),
+        )
+        yield put_batch(batch, mesh)
 
 
 def train_epoch(
     step: Step,
     state: TrainState,
-    *domains: Iterable[Batch] | None,
+    source: Iterable[Batch] | None,
+    target: Iterable[Batch] | None,
+    *,
     num_steps: int,
     description: str,
     phase: Phase = "pretrain",
     clock: RunClock | None = None,
 ) -> tuple[TrainState, dict[str, float]]:
-    """Run the step over the batches of one or two domains; the state after it and the mean of each loss term.
+    """Run the step over the batches of one or both domains; give the state after it and the mean of each loss term.
 
     A domain that is None takes no part: the step is given None in its place. The clock measures the steps of the
     phase, and says once how long the run will take.
@@ -60,7 +68,10 @@ def train_epoch(
     Raises FloatingPointError if a term or the state is not finite, which no later step could mend.
     """
     progress = track(
-        zip(*(repeat(None, num_steps) if batches is None else batches for batches in domains), strict=True),
+        zip(
+            *(repeat(None, num_steps) if batches is None else batches for batches in (source, target)),
+            strict=True,
+        ),
         total=num_steps,
         description=description,
         unit="step",

@@ -10,7 +10,8 @@ from jaxtyping import Float
 
 from data_pipelines.storing.prepared import PreparedDataset
 from man_jax.array_math import unit
-from man_jax.engine.extract import Extract, FeatureTable, extract_table
+from man_jax.engine.extract import Extract, extract_table
+from man_jax.frame import FeatureTable
 from man_jax.networks.three_branch import Variables, concatenate_modalities
 from man_jax.retrieval.ranking import RankingResult, evaluate_ranking, squared_distances
 

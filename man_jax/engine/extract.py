@@ -1,29 +1,21 @@
 """Features of whole splits, in evaluation mode."""
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array, UInt8
 
 from data_pipelines.loading.loader import evaluation_batches
 from data_pipelines.reading.records import DataError
 from data_pipelines.session.progress import track
 from data_pipelines.storing.prepared import PreparedSplit
 from man_jax.engine.augment import Normalization, normalize
+from man_jax.frame import FeatureTable
 from man_jax.networks.three_branch import ThreeBranch, Variables
 from man_jax.runs.compilation_notice import compiling
 from man_jax.sharding import local_rows, put_batch, replicated
-
-
-class FeatureTable(NamedTuple):
-    """Unit features of the N triples of a split, in its order."""
-
-    modal: Float[np.ndarray, "M N D"]
-    fused: Float[np.ndarray, "N F"]
-
 
 Extract = Callable[[Variables, UInt8[Array, "B M H W 3"]], tuple[Array, Array]]
 

@@ -6,11 +6,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from data_pipelines.reading.datasets import FACTS
+from man_jax import methods
 from man_jax.config import Config, ConfigError, check_config
-from man_jax.engine.build import build_model, build_optimizer, build_state, build_step
-from man_jax.engine.step import Batch
+from man_jax.engine.build import build_frame, build_optimizer
+from man_jax.engine.state import begin_phase, create_state
+from man_jax.engine.step import make_step
+from man_jax.frame import Batch, ByDomain, Frame, LabelSpace, TrainState
 from man_jax.runs.compilation_notice import compiling
 from man_jax.sharding import batch_sharding, make_mesh, replicated
 
@@ -22,18 +26,19 @@ def step_footprint(config: Config) -> dict[str, Any]:
     mesh = make_mesh()
     check_config(config, num_devices=mesh.size)
     source, target = (_published_size(config, side) for side in ("source", "target"))
-    num_target = target[1] if config.adapt.labels == "truth" else config.adapt.num_clusters
-    model = build_model(config.model, num_classes=source[1] + num_target)
+    method = methods.find(config.method)
+    truth = config.adapt.labels == "truth"
+    capacity = target[1] if truth else method.capacity(config, target[0])
+    frame = build_frame(config, LabelSpace(source[1], capacity), ByDomain(source[0], target[0]))
     optimizer = build_optimizer(config.adapt, iterations=config.adapt.iterations)
-    sizes = {"num_source": source[1], "num_target": num_target, "num_samples": source[0] + target[0]}
-    state = jax.eval_shape(partial(build_state, config, model, optimizer, **sizes))
+    state = jax.eval_shape(partial(_adapting_state, method, frame, optimizer))
     batch_size = config.batch.identities * config.batch.instances
-    shape = (batch_size, model.num_modalities, *config.data.image_size, 3)
+    shape = (batch_size, frame.model.num_modalities, *config.data.image_size, 3)
     batch = jax.eval_shape(partial(_blank_batch, shape))
     state, batch = _placed(state, replicated(mesh)), _placed(batch, batch_sharding(mesh))
     batches = (None if config.adapt.protocol == "us" else batch, batch)
     start = time.monotonic()
-    step = build_step(config, model, optimizer, mesh)
+    step = make_step(method, frame, optimizer, mesh)
     with compiling(step, "the adaptation step"):
         compiled = step.lower(state, *batches).compile()
     memory: Any = compiled.memory_analysis()
@@ -64,8 +69,20 @@ def _published_size(config: Config, side: str) -> tuple[int, int]:
     return FACTS[name].published["train"]
 
 
+def _adapting_state(method: Any, frame: Frame, optimizer: optax.GradientTransformation) -> TrainState:
+    return begin_phase(method.start(frame, create_state(frame, optimizer)), optimizer)
+
+
 def _blank_batch(shape: tuple[int, ...]) -> Batch:
-    return Batch(jnp.zeros(shape, jnp.uint8), jnp.zeros(shape[0], jnp.int32), jnp.zeros(shape[0], bool))
+    numbers = jnp.zeros(shape[0], jnp.int32)
+    return Batch(
+        images=jnp.zeros(shape, jnp.uint8),
+        index=numbers,
+        camera=numbers,
+        labels=numbers[:, None],
+        weight=jnp.zeros(shape[0]),
+        present=jnp.ones(shape[:2], bool),
+    )
 
 
 def _placed(tree, sharding):

@@ -8,23 +8,20 @@ import numpy as np
 from absl import logging
 
 from data_pipelines.loading.sampler import identity_plan
-from data_pipelines.storing.prepared import PreparedSplit
-from man_jax.clustering.pseudo_labels import PseudoLabels
-from man_jax.config import ConfigError
+from man_jax.engine import pretraining
 from man_jax.engine.domain_data import Domain
 from man_jax.engine.epoch import labelled_batches, train_epoch
 from man_jax.engine.evaluation import extract_query_gallery, rank, retrieval_distances
-from man_jax.engine.extract import FeatureTable, extract_table
-from man_jax.engine.relabel import (
-    begin_epoch,
-    cluster_target,
+from man_jax.engine.extract import extract_table
+from man_jax.engine.labelling import (
+    check_labels,
+    known_labels,
     label_report,
-    make_bank,
-    settle_target,
-    true_labels,
+    oracle_labels,
+    sampled_labels,
 )
-from man_jax.engine.run_parts import Setting
-from man_jax.engine.state import Banks, DomainName, TrainState, restart_optimizer
+from man_jax.engine.run_parts import RunParts, begin_adaptation
+from man_jax.frame import ByDomain, DomainName, FeatureTable, Labels, Network, TrainState
 from man_jax.runs.checkpoint import save_pretrained, save_state
 from man_jax.runs.metrics import read_history
 from man_jax.runs.multi_process import of_first_process
@@ -44,185 +41,164 @@ REPORTED = (
 """What the log says of an epoch; metrics.jsonl has all of it."""
 
 
-def pretrain(setting: Setting, state: TrainState) -> TrainState:
-    """Supervised training on the source (Eq. 21, 22); its end is evaluated on the target as "source only"."""
-    config, iterations = setting.config, setting.pretrain_iterations
-    for epoch in range(int(state.step) // iterations, setting.pretrain_epochs):
+def pretrain(parts: RunParts, state: TrainState) -> TrainState:
+    """Learn the source's identities (Eq. 21, 22); evaluate the end on the target as "source only"."""
+    config, iterations, source = parts.config, parts.pretrain_iterations, parts.domains.source
+    labels = known_labels(source.identities)
+    for epoch in range(int(state.step) // iterations, parts.pretrain_epochs):
         plan = identity_plan(
-            setting.source.identities,
+            source.identities,
             num_steps=iterations,
             **config.batch,
             seed=config.seed,
             epoch=epoch,
             stream="pretrain/source",
         )
-        batches = _batches(setting, setting.source, plan, setting.source.identities)
-        title = f"pre-training, epoch {epoch + 1}/{setting.pretrain_epochs}"
         state, row = train_epoch(
-            setting.pretrain_step,
+            parts.pretrain_step,
             state,
-            batches,
+            _batches(parts, source, plan, labels),
+            None,
             num_steps=iterations,
-            description=title,
+            description=f"pre-training, epoch {epoch + 1}/{parts.pretrain_epochs}",
             phase="pretrain",
-            clock=setting.clock,
+            clock=parts.clock,
         )
-        if epoch + 1 == setting.pretrain_epochs:
-            row |= evaluate(setting, state)
-            save_pretrained(setting.workdir, state, setting.about)
-        _finish_epoch(setting, state, row, epoch=epoch + 1, phase="pretrain")
-    if setting.pretrain_epochs == 0 and of_first_process(np.array(not read_history(setting.workdir))):
-        phase = "start" if setting.config.adapt.init_from else "pretrain"
-        setting.writer.write(evaluate(setting, state), step=0, epoch=0, phase=phase)
+        if epoch + 1 == parts.pretrain_epochs:
+            row |= evaluate(parts, state, pretraining.NETWORKS[0])
+            save_pretrained(parts.workdir, state, parts.about, num_source=parts.frame.space.num_source)
+        _finish_epoch(parts, state, row, epoch=epoch + 1, phase="pretrain")
+    if parts.pretrain_epochs == 0 and of_first_process(np.array(not read_history(parts.workdir))):
+        phase = "start" if config.adapt.init_from else "pretrain"
+        row = evaluate(parts, state, pretraining.NETWORKS[0])
+        parts.writer.write(row, step=0, epoch=0, phase=phase)
     return state
 
 
-def adapt(setting: Setting, state: TrainState) -> TrainState:
-    """Algorithm 1: each epoch labels the target anew, then trains on both domains (Eq. 1–20, 23).
+def adapt(parts: RunParts, state: TrainState) -> TrainState:
+    """Label the target anew in each epoch, then train on both domains (Algorithm 1).
 
     Under the US protocol (§4.1.2) it trains on the target alone.
     """
-    config = setting.config.adapt
-    if int(state.step) == setting.pretrain_steps:
-        state = put_replicated(restart_optimizer(state, setting.adapt_optimizer), setting.mesh)
-    for epoch in range((int(state.step) - setting.pretrain_steps) // config.iterations, config.epochs):
-        state, pseudo, row = relabel(setting, state, epoch)
-        plans = adaptation_plans(setting, pseudo, epoch)
-        batches = (
-            _batches(setting, setting.source, plans[0], setting.source.identities)
+    config = parts.config.adapt
+    if int(state.step) == parts.pretrain_steps:
+        state = put_replicated(begin_adaptation(parts, state), parts.mesh)
+    for epoch in range((int(state.step) - parts.pretrain_steps) // config.iterations, config.epochs):
+        state, labels, row = relabel(parts, state, epoch)
+        plans = adaptation_plans(parts, labels.target, epoch)
+        state, losses = train_epoch(
+            parts.adapt_step,
+            state,
+            _batches(parts, parts.domains.source, plans.source, labels.source)
             if config.protocol == "uda"
             else None,
-            _batches(setting, setting.target, plans[1], pseudo.labels, pseudo.reliable),
-        )
-        title = f"adaptation, epoch {epoch + 1}/{config.epochs}"
-        state, losses = train_epoch(
-            setting.adapt_step,
-            state,
-            *batches,
+            _batches(parts, parts.domains.target, plans.target, labels.target),
             num_steps=config.iterations,
-            description=title,
+            description=f"adaptation, epoch {epoch + 1}/{config.epochs}",
             phase="adapt",
-            clock=setting.clock,
+            clock=parts.clock,
         )
         row |= losses
-        if (epoch + 1) % setting.config.evaluation.every == 0 or epoch + 1 == config.epochs:
-            row |= evaluate(setting, state)
-        _finish_epoch(setting, state, row, epoch=epoch + 1, phase="adapt")
+        if (epoch + 1) % parts.config.evaluation.every == 0 or epoch + 1 == config.epochs:
+            row |= evaluate(parts, state, parts.method.NETWORKS[0])
+        _finish_epoch(parts, state, row, epoch=epoch + 1, phase="adapt")
     return state
 
 
-def relabel(setting: Setting, state: TrainState, epoch: int) -> tuple[TrainState, PseudoLabels, Row]:
-    """Cluster the target, settle its labels, and begin an epoch from the prototypes of both domains."""
-    config = setting.config.adapt
-    target = _features(setting, state, setting.target.data.train, "target")
-    pseudo = _pseudo_labels(setting, target, epoch)
-    kind = {"weights": config.prototype_weights, "temperature": config.temperature}
-    source_bank = state.banks.source  # empty; the US protocol has no use for it
-    if config.protocol == "uda":
-        source = _features(setting, state, setting.source.data.train, "source")
-        identities, everyone = setting.source.identities, np.ones(len(setting.source.identities), bool)
-        source_bank = make_bank(
-            source, identities, num_classes=setting.source.num_identities, mask=everyone, **kind
-        )
-    target_bank = make_bank(
-        target, pseudo.labels, num_classes=setting.num_target, mask=pseudo.reliable, **kind
+def relabel(parts: RunParts, state: TrainState, epoch: int) -> tuple[TrainState, ByDomain[Labels], Row]:
+    """Take features, label the target, and let the method begin its epoch."""
+    config, target = parts.config, parts.domains.target
+    of_target = _features(parts, state, "target")
+    labels = ByDomain(known_labels(parts.domains.source.identities), _target_labels(parts, of_target, epoch))
+    of_source = _features(parts, state, "source") if config.adapt.protocol == "uda" else None
+    state = parts.method.begin_epoch(parts.frame, state, ByDomain(of_source, of_target), labels)
+    row = label_report(labels.target, target.data.train.pids)
+    return put_replicated(state, parts.mesh), labels, row
+
+
+def _target_labels(parts: RunParts, features: tuple[FeatureTable, ...], epoch: int) -> Labels:
+    config, target = parts.config, parts.domains.target
+    if config.adapt.labels == "truth":
+        return oracle_labels(target.identities, modalities=config.model.modalities, epoch=epoch)
+    labels = parts.method.label(parts.frame, features, target.cameras, epoch)
+    check_labels(
+        labels,
+        capacity=parts.frame.space.capacity,
+        num_triples=len(target.identities),
+        method=config.method,
     )
-    banks = Banks(source_bank, target_bank)
-    if config.labels == "truth" and epoch > 0:
-        # The oracle's labels keep their meaning, so its heads and memory keep what they learnt.
-        state = state.replace(banks=banks)
-    else:
-        state = begin_epoch(state, banks, head_norm=config.head_norm)
-    modalities = setting.config.model.modalities
-    row = label_report(pseudo, setting.target.data.train.pids, modalities=modalities)
-    return put_replicated(state, setting.mesh), pseudo, row
+    # All processes learn what the first one found.
+    shared = of_first_process(
+        {"labels": labels.labels, "weight": labels.weight, "clusterings": dict(labels.clusterings)}
+    )
+    counts = of_first_process(np.array([labels.num_clusters, labels.continued], np.int32))
+    return Labels(**shared, num_clusters=int(counts[0]), continued=bool(counts[1]))
 
 
-def _pseudo_labels(setting: Setting, target: FeatureTable, epoch: int) -> PseudoLabels:
-    config = setting.config.adapt
-    if config.labels == "truth":
-        return true_labels(setting.target.identities, num_modalities=len(setting.config.model.modalities))
-    clusters = cluster_target(
-        target,
-        num_clusters=config.num_clusters,
-        seed=setting.config.seed,
+def adaptation_plans(parts: RunParts, labels: Labels, epoch: int) -> ByDomain[np.ndarray]:
+    """Draw the epoch's batches of source and target, each [T, P·K]."""
+    config = parts.config
+    drawn = sampled_labels(
+        labels,
+        reliable_only=config.adapt.sampling == "reliable",
+        num_identities=config.batch.identities,
         epoch=epoch,
-        num_init=config.kmeans_init,
-        max_iterations=config.kmeans_iterations,
-        tolerance=config.kmeans_tolerance,
     )
-    return settle_target(
-        clusters,
-        num_clusters=config.num_clusters,
-        labels=config.labels,
-        rule=config.rule,
-        threshold=config.threshold,
-    )
-
-
-def adaptation_plans(setting: Setting, pseudo: PseudoLabels, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-    """The epoch's batches of source and target, each [T, P·K]."""
-    config = setting.config
-    labels, reliable = pseudo.labels, pseudo.reliable
-    if config.adapt.sampling == "reliable":
-        labels = np.where(reliable, labels, -1)
-    num_labels = len(np.unique(labels[labels >= 0]))
-    if num_labels < config.batch.identities:
-        raise ConfigError(
-            f"epoch {epoch + 1}: {num_labels} clusters can be sampled, but config.batch.identities is "
-            f"{config.batch.identities}; lower that or config.adapt.threshold, or set config.adapt.sampling to all"
-        )
     plan = {"num_steps": config.adapt.iterations, **config.batch, "seed": config.seed, "epoch": epoch}
-    return (
-        identity_plan(setting.source.identities, **plan, stream="adapt/source"),
-        identity_plan(labels, **plan, stream="adapt/target", reliable=reliable),
+    return ByDomain(
+        identity_plan(parts.domains.source.identities, **plan, stream="adapt/source"),
+        identity_plan(drawn, **plan, stream="adapt/target", reliable=labels.weight > 0),
     )
 
 
-def evaluate(setting: Setting, state: TrainState) -> Row:
-    """Retrieval on the target's unseen identities."""
-    result = rank(distances_on_target(setting, state), setting.target.data)
+def evaluate(parts: RunParts, state: TrainState, network: Network) -> Row:
+    """Measure retrieval on the target's unseen identities."""
+    result = rank(distances_on_target(parts, state, network), parts.domains.target.data)
     figures = result.as_dict() | {"valid_queries": float(result.num_valid)}
     return {f"eval/{name}": value for name, value in figures.items()}
 
 
-def distances_on_target(setting: Setting, state: TrainState) -> np.ndarray:
-    """Squared distances [Q, G] of the target's queries to its gallery."""
-    config = setting.config
+def distances_on_target(parts: RunParts, state: TrainState, network: Network) -> np.ndarray:
+    """Compute the squared distances [Q, G] of the target's queries to its gallery."""
+    config = parts.config
     features = extract_query_gallery(
-        setting.extract,
-        state.variables("target"),
-        setting.target.data,
+        parts.extract,
+        network.variables(state, "target"),
+        parts.domains.target.data,
         batch_size=config.evaluation.batch_size,
-        mesh=setting.mesh,
+        mesh=parts.mesh,
     )
     branches = list(config.model.modalities)
     present = [branches.index(name) for name in config.evaluation.modalities] or None
     return retrieval_distances(features, present=present)
 
 
-def _features(setting: Setting, state: TrainState, split: PreparedSplit, domain: DomainName) -> FeatureTable:
-    return extract_table(
-        setting.extract,
-        state.variables(domain),
-        split,
-        batch_size=setting.config.evaluation.batch_size,
-        mesh=setting.mesh,
-        description=f"features of the {domain}",
+def _features(parts: RunParts, state: TrainState, domain: DomainName) -> tuple[FeatureTable, ...]:
+    """Take a domain's features with each of the method's networks."""
+    return tuple(
+        extract_table(
+            parts.extract,
+            network.variables(state, domain),
+            getattr(parts.domains, domain).data.train,
+            batch_size=parts.config.evaluation.batch_size,
+            mesh=parts.mesh,
+            description=f"features of the {domain}",
+        )
+        for network in parts.method.NETWORKS
     )
 
 
-def _batches(setting: Setting, domain: Domain, plan, labels, reliable=None):
+def _batches(parts: RunParts, domain: Domain, plan: np.ndarray, labels: Labels):
     return labelled_batches(
-        domain.data.train, plan, labels, reliable, mesh=setting.mesh, workers=setting.config.data.workers
+        domain.data.train, domain.cameras, plan, labels, mesh=parts.mesh, workers=parts.config.data.workers
     )
 
 
-def _finish_epoch(setting: Setting, state: TrainState, row: Row, *, epoch: int, phase: str) -> None:
+def _finish_epoch(parts: RunParts, state: TrainState, row: Row, *, epoch: int, phase: str) -> None:
     # The row first: a kill between the two repeats the epoch, whose old row is dropped at the restart.
-    setting.writer.write(row, step=int(state.step), epoch=epoch, phase=phase)
+    parts.writer.write(row, step=int(state.step), epoch=epoch, phase=phase)
     figures = [f"{name} {row[name]:.3g}" for name in REPORTED if name in row]
-    left = [words] if (words := setting.clock.words(int(state.step))) else []
+    left = [words] if (words := parts.clock.words(int(state.step))) else []
     logging.info("%s, epoch %d: %s", phase, epoch, ", ".join([*figures, *left]))
-    about = {**setting.about, "row": {LOSS: float(row[LOSS])}}
-    save_state(setting.checkpoints, state, about)
+    about = {**parts.about, "row": {LOSS: float(row[LOSS])}}
+    save_state(parts.checkpoints, state, about)

@@ -9,9 +9,8 @@ from data_pipelines.session.disk import require_folder, writing
 from man_jax.config import Config
 from man_jax.engine.phases import distances_on_target
 from man_jax.engine.ranking_picture import draw_rankings
-from man_jax.engine.run_parts import Setting
-from man_jax.engine.state import TrainState
-from man_jax.objectives.total import Objective, term_weights
+from man_jax.engine.run_parts import RunParts
+from man_jax.frame import TrainState
 from man_jax.reporting.curves import curves_figure
 from man_jax.runs.metrics import read_history, write_summary
 
@@ -21,15 +20,15 @@ BEFORE = {"pretrain": "source_only", "start": "start"}
 """By phase, what the figures are called of the weights that adaptation begins with."""
 
 
-def report(setting: Setting, state: TrainState) -> dict[str, Any]:
+def report(parts: RunParts, state: TrainState) -> dict[str, Any]:
     """Write summary.json, curves.png and ranking.png below the work directory; return the summary.
 
     DiskError if the disk refuses; the same command writes all of them again.
     """
-    with writing(setting.workdir):
-        require_folder(setting.workdir)
-    history = read_history(setting.workdir)
-    config = setting.config
+    with writing(parts.workdir):
+        require_folder(parts.workdir)
+    history = read_history(parts.workdir)
+    config = parts.config
     # A path or name, as configured; the log has the file's digest.
     given = (config.adapt.init_from, config.pretrain.init_from, config.model.pretrained)
     initial = next(filter(None, given), "scratch")
@@ -37,21 +36,21 @@ def report(setting: Setting, state: TrainState) -> dict[str, Any]:
     summary |= summarize(history)
     # Of this process: a run that only reports has compiled no step.
     steps = {
-        "pretrain_step": setting.pretrain_step,
-        "adapt_step": setting.adapt_step,
-        "extract": setting.extract,
+        "pretrain_step": parts.pretrain_step,
+        "adapt_step": parts.adapt_step,
+        "extract": parts.extract,
     }
-    distances = distances_on_target(setting, state)
+    distances = distances_on_target(parts, state, parts.method.NETWORKS[0])
     summary["compilations"] = {name: function._cache_size() for name, function in steps.items()}
     if jax.process_index() == 0:
-        write_summary(setting.workdir, summary)
-        weights = term_weights(Objective(**config.loss))
-        with writing(setting.workdir / "curves.png"):
-            curves_figure(history, setting.workdir / "curves.png", title=describe(config), weights=weights)
+        write_summary(parts.workdir, summary)
+        weights = parts.method.weights(config)
+        with writing(parts.workdir / "curves.png"):
+            curves_figure(history, parts.workdir / "curves.png", title=describe(config), weights=weights)
         draw_rankings(
             distances,
-            setting.target.data,
-            setting.workdir / "ranking.png",
+            parts.domains.target.data,
+            parts.workdir / "ranking.png",
             seed=config.seed,
             title=f"{describe(config)}, last epoch",
         )

@@ -1,4 +1,4 @@
-"""What stays the same through a run, and the state it starts from or goes on from."""
+"""The parts of a run that stay the same from its first step to its last, and the state it starts or goes on from."""
 
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -14,20 +14,17 @@ import orbax.checkpoint as ocp
 from absl import logging
 from jax.sharding import Mesh
 
+from man_jax import methods
 from man_jax.config import Config, WorkdirError, check_config, check_counts
-from man_jax.engine.build import (
-    build_model,
-    build_normalization,
-    build_optimizer,
-    build_state,
-    build_step,
-)
+from man_jax.engine import pretraining
+from man_jax.engine.build import build_frame, build_normalization, build_optimizer
 from man_jax.engine.domain_data import Domain, open_domains
 from man_jax.engine.extract import Extract, make_extract
 from man_jax.engine.initial_weights import InitialBackbone, place_backbone, read_backbone
-from man_jax.engine.state import TrainState, restart_optimizer
-from man_jax.engine.step import Step
-from man_jax.networks.three_branch import ThreeBranch
+from man_jax.engine.state import begin_phase, create_state
+from man_jax.engine.step import Step, make_step
+from man_jax.engine.trained_network import tested_network
+from man_jax.frame import ByDomain, Frame, LabelSpace, TrainState
 from man_jax.runs.checkpoint import (
     CHECKPOINTS,
     check_pretrained,
@@ -53,7 +50,7 @@ QUICK_COMPILATION = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expe
 
 
 @dataclass(frozen=True, eq=False)
-class Setting:
+class RunParts:
     """The parts of a run that do not change from its first step to its last."""
 
     config: Config
@@ -61,13 +58,12 @@ class Setting:
     claim: AbstractContextManager[Any]
     """Keeps other processes out of the work directory until it is left."""
     mesh: Mesh
-    source: Domain
-    target: Domain
-    num_target: int
-    """Target classes: clusters, or, for the oracle, true identities."""
+    domains: ByDomain[Domain]
+    method: Any
+    """A module of `man_jax.methods`."""
+    frame: Frame
     create: Callable[[], TrainState]
     """A new state, as pre-training begins with."""
-    model: ThreeBranch
     extract: Extract
     pretrain_iterations: int
     pretrain_optimizer: optax.GradientTransformation
@@ -93,7 +89,7 @@ class Setting:
         return self.pretrain_epochs * self.pretrain_iterations
 
 
-def open_setting(config: Config, workdir: Path) -> Setting:
+def open_run(config: Config, workdir: Path) -> RunParts:
     """Check everything that can be checked before the first step, then put the parts together."""
     mesh = make_mesh()
     check_config(config, num_devices=mesh.size)
@@ -109,45 +105,45 @@ def open_setting(config: Config, workdir: Path) -> Setting:
         check_source(beginning.key, beginning.workdir, beginning.folder, used)
     if not fresh:
         check_data(workdir, used, config.data)
-    check_counts(
+    method = methods.find(config.method)
+    num_triples = ByDomain(len(source.data.train), len(target.data.train))
+    capacity = check_counts(
         config,
         num_identities=source.num_identities,
-        num_samples=len(target.data.train),
+        num_samples=num_triples.target,
         num_target_identities=target.num_identities,
+        capacity=method.capacity(config, num_triples.target),
     )
-    oracle = config.adapt.labels == "truth"
-    num_target = target.num_identities if oracle else config.adapt.num_clusters
-    model = build_model(config.model, num_classes=source.num_identities + num_target)
+    frame = build_frame(config, LabelSpace(source.num_identities, capacity), num_triples)
     batch_size = config.batch.identities * config.batch.instances
     one_pass = max(1, len(source.data.train) // batch_size)
     pretrain_iterations = config.pretrain.iterations or one_pass
     pretrain_optimizer = build_optimizer(config.pretrain, iterations=pretrain_iterations)
     adapt_optimizer = build_optimizer(config.adapt, iterations=config.adapt.iterations)
-    create = _new_state(config, model, pretrain_optimizer, source, target, num_target)
+    create = partial(create_state, frame, pretrain_optimizer)
     if beginning and beginning.key == "pretrain.init_from":
-        check_pretrained(beginning.workdir, jax.eval_shape(create))
+        check_pretrained(beginning.workdir, jax.eval_shape(create), num_source=frame.space.num_source)
     # Claimed only now: what was refused above leaves no work directory that a corrected command would trip over.
     claim = _claim(workdir, config, moved)
     keep_data(workdir, used, config, fresh=fresh)
-    return Setting(
+    return RunParts(
         config=config,
         workdir=workdir,
         claim=claim,
         mesh=mesh,
-        source=source,
-        target=target,
-        num_target=num_target,
+        domains=ByDomain(source, target),
+        method=method,
+        frame=frame,
         create=create,
-        model=model,
-        extract=make_extract(model, build_normalization(config), mesh),
+        extract=make_extract(frame.model, build_normalization(config), mesh),
         pretrain_iterations=pretrain_iterations,
         pretrain_optimizer=pretrain_optimizer,
         adapt_optimizer=adapt_optimizer,
-        pretrain_step=build_step(config, model, pretrain_optimizer, mesh),
-        adapt_step=build_step(config, model, adapt_optimizer, mesh),
+        pretrain_step=make_step(pretraining, frame, pretrain_optimizer, mesh),
+        adapt_step=make_step(method, frame, adapt_optimizer, mesh),
         checkpoints=open_checkpoints(workdir),
         writer=MetricsWriter(workdir, process_index=jax.process_index()),
-        clock=_clock(config, pretrain_iterations, source, target),
+        clock=_clock(config, pretrain_iterations, source, target, networks=len(method.NETWORKS)),
         backbone=backbone,
         about=describe_weights(config, used),
     )
@@ -158,9 +154,11 @@ def _epochs_of_pretraining(config: Config) -> int:
     return 0 if begun_elsewhere else config.pretrain.epochs
 
 
-def _clock(config: Config, pretrain_iterations: int, source: Domain, target: Domain) -> RunClock:
+def _clock(
+    config: Config, pretrain_iterations: int, source: Domain, target: Domain, *, networks: int
+) -> RunClock:
     alone = config.adapt.protocol == "us"
-    triples = len(target.data.train) + (0 if alone else len(source.data.train))
+    triples = networks * (len(target.data.train) + (0 if alone else len(source.data.train)))
     triples += (len(target.data.query) + len(target.data.gallery)) / config.evaluation.every
     return RunClock(
         Plan(
@@ -187,63 +185,51 @@ def _claim(workdir: Path, config: Config, moved: Collection[str]) -> AbstractCon
     return claim
 
 
-def _new_state(
-    config: Config,
-    model: ThreeBranch,
-    optimizer: optax.GradientTransformation,
-    source: Domain,
-    target: Domain,
-    num_target: int,
-) -> Callable[[], TrainState]:
-    return partial(
-        build_state,
-        config,
-        model,
-        optimizer,
-        num_source=source.num_identities,
-        num_target=num_target,
-        num_samples=len(source.data.train) + len(target.data.train),
-    )
+def begin_adaptation(parts: RunParts, state: TrainState) -> TrainState:
+    """Add the method's own to a pre-trained state, and begin with an optimiser whose moments are zero."""
+    return begin_phase(parts.method.start(parts.frame, state), parts.adapt_optimizer)
 
 
-def first_state(setting: Setting) -> TrainState:
+def first_state(parts: RunParts) -> TrainState:
     """The state of the newest whole checkpoint, or a new one; metrics written after that checkpoint are dropped."""
-    if has_checkpoint(setting.workdir):
-        step, state = _newest_state(setting)
-        sealed = described(setting.workdir / CHECKPOINTS / str(step), "row")
-        check_rows(setting.workdir, step, begun_at=setting.pretrain_steps, sealed=sealed)
-        setting.writer.resume(step)
-        logging.info("going on from the checkpoint of step %d in %s", step, setting.workdir)
+    if has_checkpoint(parts.workdir):
+        step, state = _newest_state(parts)
+        sealed = described(parts.workdir / CHECKPOINTS / str(step), "row")
+        check_rows(parts.workdir, step, begun_at=parts.pretrain_steps, sealed=sealed)
+        parts.writer.resume(step)
+        logging.info("going on from the checkpoint of step %d in %s", step, parts.workdir)
         return state
-    setting.writer.resume(-1)
+    parts.writer.resume(-1)
     options = QUICK_COMPILATION if jax.default_backend() == "cpu" else None
-    create = jax.jit(setting.create, out_shardings=replicated(setting.mesh), compiler_options=options)
+    create = jax.jit(parts.create, out_shardings=replicated(parts.mesh), compiler_options=options)
     with compiling(create, "the drawing of a first state"):
         state = create()
-    if init_from := setting.config.pretrain.init_from:
+    num_source = parts.frame.space.num_source
+    if init_from := parts.config.pretrain.init_from:
         logging.info("starting from the pre-trained variables of %s", init_from)
-        return restore_pretrained(Path(init_from), state, setting.mesh)
-    if init_from := setting.config.adapt.init_from:
+        return restore_pretrained(Path(init_from), state, parts.mesh, num_source=num_source)
+    if init_from := parts.config.adapt.init_from:
         logging.info("going on from the adapted variables of %s, with a new optimiser", init_from)
-        return restore_adapted(Path(init_from), state, setting.mesh)
-    if setting.backbone is None:
+        network = tested_network(Path(init_from))
+        return restore_adapted(Path(init_from), network, state, parts.mesh, num_source=num_source)
+    if parts.backbone is None:
         logging.info("starting from scratch: config.model.pretrained is empty")
         return state
-    logging.info("%s", setting.backbone.description)
-    return put_replicated(place_backbone(state, setting.backbone), setting.mesh)
+    logging.info("%s", parts.backbone.description)
+    return put_replicated(place_backbone(state, parts.backbone), parts.mesh)
 
 
-def _newest_state(setting: Setting) -> tuple[int, TrainState]:
+def _newest_state(parts: RunParts) -> tuple[int, TrainState]:
     """The state of the newest whole checkpoint; newer ones that are damaged are moved aside, and that is said."""
-    folder = setting.workdir / CHECKPOINTS
-    new = jax.eval_shape(setting.create)
+    folder = parts.workdir / CHECKPOINTS
+    new = jax.eval_shape(parts.create)
 
     def read(step: int) -> TrainState:
-        check_weights_of_run(setting.workdir, folder / str(step), setting.config)
+        check_weights_of_run(parts.workdir, folder / str(step), parts.config)
         like = new
-        if step > setting.pretrain_steps:
-            like = jax.eval_shape(partial(restart_optimizer, optimizer=setting.adapt_optimizer), like)
-        return restore_state(setting.checkpoints, step, like, setting.mesh)
+        if step > parts.pretrain_steps:
+            like = jax.eval_shape(partial(begin_adaptation, parts), like)
+        return restore_state(parts.checkpoints, step, like, parts.mesh)
 
     step, state, passed = read_newest(folder, read)
     warn_of(passed, folder, step)
@@ -251,5 +237,5 @@ def _newest_state(setting: Setting) -> tuple[int, TrainState]:
         move_aside(passed, folder)
     if passed:
         of_first_process(np.array(step))  # none looks before the first has moved them
-        setting.checkpoints.reload()
+        parts.checkpoints.reload()
     return step, state

@@ -6,16 +6,19 @@ from typing import NamedTuple
 
 from jax.sharding import Mesh
 
+from man_jax import methods
 from man_jax.config import Config
 from man_jax.engine.build import build_model, build_normalization
 from man_jax.engine.extract import Extract, make_extract
+from man_jax.frame import Network
 from man_jax.networks.three_branch import Variables, only_branches
-from man_jax.runs.checkpoint import CHECKPOINTS, PRETRAINED, read_last, read_pretrained
+from man_jax.runs.checkpoint import CHECKPOINTS, PRETRAINED, read_network, read_pretrained
+from man_jax.runs.past_config import run_config
 from man_jax.runs.weights_meaning import check_weights_of_run
 from man_jax.sharding import put_replicated
 
 
-class Trained(NamedTuple):
+class TrainedNetwork(NamedTuple):
     """What turns triples of some modalities into features."""
 
     extract: Extract
@@ -23,9 +26,14 @@ class Trained(NamedTuple):
     description: str
 
 
+def tested_network(workdir: Path) -> Network:
+    """Tell where in the state of the run in `workdir` the network is that its method tests."""
+    return methods.find(run_config(workdir).method).NETWORKS[0]
+
+
 def open_trained(
     workdir: Path, config: Config, *, pretrained: bool, present: tuple[str, ...], mesh: Mesh
-) -> Trained:
+) -> TrainedNetwork:
     """The network of a run, with the branches of those modalities that are `present`.
 
     Its weights are those of the last checkpoint, with the running statistics of the target, or, if `pretrained`, those
@@ -34,13 +42,13 @@ def open_trained(
     if pretrained:
         variables, description, folder = read_pretrained(workdir), "pre-trained", workdir / PRETRAINED
     else:
-        step, variables = read_last(workdir)
+        step, _, variables = read_network(workdir, methods.find(config.method).NETWORKS[0])
         description, folder = f"step {step}", workdir / CHECKPOINTS / str(step)
     check_weights_of_run(workdir, folder, config)
     kept = [place for place, name in enumerate(config.model.modalities) if name in present]
     # Features need no head, so its width does not matter.
     model = replace(build_model(config.model, num_classes=0), num_modalities=len(kept))
-    return Trained(
+    return TrainedNetwork(
         make_extract(model, build_normalization(config), mesh),
         put_replicated(only_branches(variables, kept), mesh),
         description,

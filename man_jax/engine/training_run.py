@@ -9,7 +9,7 @@ from data_pipelines.session.interruption import kept
 from man_jax.config import Config
 from man_jax.engine.phases import adapt, pretrain
 from man_jax.engine.report import report
-from man_jax.engine.run_parts import Setting, first_state, open_setting
+from man_jax.engine.run_parts import RunParts, first_state, open_run
 from man_jax.runs.checkpoint import has_checkpoint, last_saved
 from man_jax.runs.metrics import SUMMARY_FILE
 
@@ -34,7 +34,7 @@ def run(config: Config, workdir: Path) -> dict[str, Any]:
     """
     workdir = workdir.absolute()  # what is said of it names the whole path
     with kept(partial(describe_kept, workdir)):
-        return _run(open_setting(config, workdir))
+        return _run(open_run(config, workdir))
 
 
 def describe_kept(workdir: Path) -> str:
@@ -47,12 +47,12 @@ def describe_kept(workdir: Path) -> str:
     return f"the last checkpoint is of step {step} in {workdir}; the same command goes on"
 
 
-def _run(setting: Setting) -> dict[str, Any]:
-    with setting.claim:
-        state = first_state(setting)
-        setting = replace(setting, backbone=None)  # what a file gave is in the state now
-        state = pretrain(setting, state)
-        state = adapt(setting, state)
-        setting.writer.close()
-        setting.checkpoints.close()
-        return report(setting, state)
+def _run(parts: RunParts) -> dict[str, Any]:
+    with parts.claim:
+        state = first_state(parts)
+        parts = replace(parts, backbone=None)  # what a file gave is in the state now
+        state = pretrain(parts, state)
+        state = adapt(parts, state)
+        parts.writer.close()
+        parts.checkpoints.close()
+        return report(parts, state)

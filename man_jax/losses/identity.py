@@ -12,17 +12,24 @@ TripletForm = Literal["hinge", "soft"]
 
 
 def smoothed_cross_entropy(
-    logits: Float[Array, "B C"], labels: Int[Array, " B"], *, smoothing: float = 0.1
+    logits: Float[Array, "B C"],
+    labels: Int[Array, " B"],
+    *,
+    smoothing: float = 0.1,
+    exists: Bool[Array, " C"] | None = None,
 ) -> Float[Array, " B"]:
-    """Cross-entropy with label smoothing, one value a sample (Eq. 22, first line).
+    """Compute the cross-entropy with label smoothing, one value a sample (Eq. 22, first line).
 
         −Σ_c y_c log softmax(logits)_c,   y = (1 − ε) onehot(label) + ε / C
 
+    Classes that do not exist take no part: their probability is 0, and C counts the others.
+
     Differs from the paper: it leaves out the minus sign.
     """
-    log_probability = jax.nn.log_softmax(logits)
+    exists = jnp.ones(logits.shape[1], bool) if exists is None else exists
+    log_probability = jax.nn.log_softmax(logits, where=exists)
     own = jnp.take_along_axis(log_probability, labels[:, None], axis=1)[:, 0]
-    return -((1.0 - smoothing) * own + smoothing * jnp.mean(log_probability, axis=1))
+    return -((1.0 - smoothing) * own + smoothing * jnp.mean(log_probability, axis=1, where=exists))
 
 
 def batch_hard_triplet(

@@ -14,7 +14,7 @@ from man_jax.losses.identity import TripletForm, hardest_triplets
 EMPTY = -1
 
 
-class Memory(NamedTuple):
+class CrossBatch(NamedTuple):
     """A ring buffer of fused features and their labels in the common label space (source, then clusters)."""
 
     features: Float[Array, "S F"]
@@ -22,63 +22,63 @@ class Memory(NamedTuple):
     cursor: Int32[Array, ""]
 
 
-def empty_memory(*, capacity: int, dim: int) -> Memory:
-    """A memory with room for `capacity` features and none in it."""
+def empty_queue(*, capacity: int, dim: int) -> CrossBatch:
+    """Make a queue with room for `capacity` features and none in it."""
     labels = jnp.full(capacity, EMPTY, jnp.int32)
-    return Memory(jnp.zeros((capacity, dim)), labels, jnp.int32(0))
+    return CrossBatch(jnp.zeros((capacity, dim)), labels, jnp.int32(0))
 
 
 def enqueue(
-    memory: Memory,
+    queue: CrossBatch,
     features: Float[Array, "B F"],
     labels: Int[Array, " B"],
     *,
     mask: Bool[Array, " B"] | None = None,
-) -> Memory:
+) -> CrossBatch:
     """Write the rows where `mask` holds, in their order, over the oldest ones; no gradient passes."""
-    capacity = memory.labels.shape[0]
+    capacity = queue.labels.shape[0]
     mask = jnp.ones(labels.shape[0], bool) if mask is None else mask
     order = jnp.cumsum(mask) - 1
     written = mask.sum()
     # Rows that a later one of the same batch would overwrite, and masked ones, go to a slot past the end.
     keep = mask & (order >= written - capacity)
-    slot = jnp.where(keep, (memory.cursor + order) % capacity, capacity)
-    return Memory(
-        features=memory.features.at[slot].set(jax.lax.stop_gradient(features), mode="drop"),
-        labels=memory.labels.at[slot].set(labels.astype(jnp.int32), mode="drop"),
-        cursor=((memory.cursor + written) % capacity).astype(jnp.int32),
+    slot = jnp.where(keep, (queue.cursor + order) % capacity, capacity)
+    return CrossBatch(
+        features=queue.features.at[slot].set(jax.lax.stop_gradient(features), mode="drop"),
+        labels=queue.labels.at[slot].set(labels.astype(jnp.int32), mode="drop"),
+        cursor=((queue.cursor + written) % capacity).astype(jnp.int32),
     )
 
 
-def flush(memory: Memory, *, first_label: int) -> Memory:
+def flush(queue: CrossBatch, *, first_label: int) -> CrossBatch:
     """Forget entries labelled `first_label` or higher: clusters change their meaning at each re-clustering.
 
     Differs from the reference codes: they forget to forget.
     """
-    return memory._replace(labels=jnp.where(memory.labels >= first_label, EMPTY, memory.labels))
+    return queue._replace(labels=jnp.where(queue.labels >= first_label, EMPTY, queue.labels))
 
 
-def memory_triplet(
+def queue_triplet(
     anchors: Float[Array, "B F"],
     labels: Int[Array, " B"],
-    memory: Memory,
+    queue: CrossBatch,
     *,
     mask: Bool[Array, " B"] | None = None,
     form: TripletForm = "hinge",
     margin: float = 0.3,
 ) -> Float[Array, ""]:
-    """Batch-hard triplet loss of the batch against the memory; the memory is constant.
+    """Compute the batch-hard triplet loss of the batch against the queue, which is constant.
 
-    Anchors masked out, or without a positive or a negative in the memory, are left out of the mean. An anchor that is
-    in the memory already is its own positive there, the nearest possible: it counts where there is no other.
+    Anchors masked out, or without a positive or a negative in it, are left out of the mean. An anchor that is
+    in the queue already is its own positive there, the nearest possible: it counts where there is no other.
     """
     return hardest_triplets(
         anchors,
         labels,
-        memory.features,
-        memory.labels,
+        queue.features,
+        queue.labels,
         mask=jnp.ones(labels.shape[0], bool) if mask is None else mask,
-        candidates=(memory.labels != EMPTY)[None, :],
+        candidates=(queue.labels != EMPTY)[None, :],
         form=form,
         margin=margin,
     )

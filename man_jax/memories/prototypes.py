@@ -1,9 +1,11 @@
 """Prototypes of the classes of a domain, and the bank that keeps them up to date (Eq. 7–11)."""
 
+from functools import partial
 from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from man_jax.array_math import unit
@@ -66,6 +68,50 @@ def class_prototypes(
     return unit(weighted.T @ features), valid
 
 
+# Jitted here and not in make_bank: a function jitted anew in each epoch is compiled anew in each epoch.
+_compiled_prototypes = jax.jit(class_prototypes, static_argnames=("num_classes", "weights", "temperature"))
+
+
+def make_bank(
+    modal: Float[np.ndarray, "M N D"],
+    fused: Float[np.ndarray, "N F"],
+    labels: Int[np.ndarray, " N"],
+    *,
+    num_classes: int,
+    mask: Bool[np.ndarray, " N"],
+    weights: Weights,
+    temperature: float,
+) -> Bank:
+    """Build the prototypes of one domain at the start of an epoch (Eq. 7–10) from Unit features."""
+    prototypes = partial(
+        _compiled_prototypes, num_classes=num_classes, weights=weights, temperature=temperature
+    )
+
+    def of_modality(rows):
+        return prototypes(rows, labels, mask=mask)
+
+    modal_values, valid = jax.vmap(of_modality)(modal)
+    return Bank(modal=modal_values, fused=prototypes(fused, labels, mask=mask)[0], valid=valid[0])
+
+
+def move_bank(
+    bank: Bank,
+    modal: Float[Array, "M B D"],
+    fused: Float[Array, "B F"],
+    labels: Int[Array, " B"],
+    *,
+    mask: Bool[Array, " B"],
+    momentum: float,
+    form: MovingForm,
+) -> Bank:
+    """Move the prototypes of all modalities and of the fusion (Eq. 11); rows masked out move nothing."""
+
+    def move(values, rows):
+        return move_prototypes(values, bank.valid, rows, labels, mask=mask, momentum=momentum, form=form)
+
+    return bank._replace(modal=jax.vmap(move)(bank.modal, modal), fused=move(bank.fused, fused))
+
+
 def move_prototypes(
     values: Float[Array, "C D"],
     valid: Bool[Array, " C"],
@@ -81,8 +127,8 @@ def move_prototypes(
         V_i ← Unit(λ V_i + (1 − λ) f̄_i),   f̄_i = mean of the batch's features of class i
 
     `sequential` applies the same step once an instance, in the order of the batch. Classes that are invalid
-    or not in the batch stay as they are. What of it is a constant is for the loss to say: all but Proto-Proto
-    (Table 5) read the prototypes of before the move.
+    or not in the batch stay as they are. The gradient passes through the move; the caller decides
+    whether to use it (only Proto-Proto of Table 5 does).
 
     Differs from the paper: it leaves open how several instances of a class in a batch combine; the mean
     does not depend on their order, hence not on how a batch is sharded.

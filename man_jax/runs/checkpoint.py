@@ -1,7 +1,8 @@
 """Saving and restoring the state, with Orbax: a save that was interrupted does not exist."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from jax.sharding import Mesh
 
 from data_pipelines.session.disk import writing
 from man_jax.config import ConfigError
-from man_jax.engine.state import Statistics, TrainState
+from man_jax.frame import ByDomain, Network, TrainState, part
 from man_jax.networks.three_branch import Variables
 from man_jax.runs.recovery import first_line, read_newest, saved_steps, warn_of
 from man_jax.runs.saving import saving
@@ -64,14 +65,16 @@ def restore_state(checkpoints: ocp.CheckpointManager, step: int, like: TrainStat
     return put_replicated(checkpoints.restore(step, args=ocp.args.StandardRestore(abstract)), mesh)
 
 
-def save_pretrained(workdir: Path, state: TrainState, about: Mapping[str, Any] | None = None) -> None:
+def save_pretrained(
+    workdir: Path, state: TrainState, about: Mapping[str, Any] | None = None, *, num_source: int
+) -> None:
     """Keep what pre-training learnt, for other runs' `config.pretrain.init_from`: all but the target's columns.
 
     DiskError if the disk refuses.
     """
     folder = workdir / PRETRAINED
     with saving(folder, inside=workdir), ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(folder.absolute(), _source_part(state), force=True)
+        checkpointer.save(folder.absolute(), _source_part(state, num_source), force=True)
     _seal(folder, about)
 
 
@@ -93,7 +96,7 @@ def find_pretrained(workdir: Path) -> Path:
     return folder
 
 
-def check_pretrained(workdir: Path, like: TrainState) -> None:
+def check_pretrained(workdir: Path, like: TrainState, *, num_source: int) -> None:
     """Compare the shapes of what another run's pre-training learnt with those of `like`; reads no array.
 
     Raises:
@@ -102,55 +105,57 @@ def check_pretrained(workdir: Path, like: TrainState) -> None:
     folder = find_pretrained(workdir)
     with _readable(folder, "config.pretrain.init_from: "), ocp.StandardCheckpointer() as checkpointer:
         found = checkpointer.metadata(folder).item_metadata
-    _check_shapes(found, jax.eval_shape(_source_part, like), folder)
+    _check_shapes(found, _source_shapes(like, num_source), folder)
 
 
-def restore_pretrained(workdir: Path, like: TrainState, mesh: Mesh) -> TrainState:
+def restore_pretrained(workdir: Path, like: TrainState, mesh: Mesh, *, num_source: int) -> TrainState:
     """`like`, with the pre-trained variables of another run, whatever its number of clusters was.
 
     Raises ConfigError as `check_pretrained` does.
     """
-    check_pretrained(workdir, like)
-    abstract = _abstract(jax.eval_shape(_source_part, like), mesh)
+    check_pretrained(workdir, like, num_source=num_source)
+    abstract = _abstract(_source_shapes(like, num_source), mesh)
     folder = find_pretrained(workdir)
     with _readable(folder, "config.pretrain.init_from: "), ocp.StandardCheckpointer() as checkpointer:
         found = put_replicated(checkpointer.restore(folder, abstract), mesh)
-    statistics = Statistics(found["batch_stats"], found["batch_stats"])
-    return put_replicated(_begun_from(like, found["params"], statistics), mesh)
+    statistics = ByDomain(found["batch_stats"], found["batch_stats"])
+    return put_replicated(_begun_from(like, found["params"], statistics, num_source), mesh)
 
 
-def restore_adapted(workdir: Path, like: TrainState, mesh: Mesh) -> TrainState:
-    """`like`, with the adapted variables of another run's newest whole checkpoint, whatever its clusters were.
+def restore_adapted(
+    workdir: Path, network: Network, like: TrainState, mesh: Mesh, *, num_source: int
+) -> TrainState:
+    """Put the adapted variables of another run's newest whole checkpoint into `like`, whatever its clusters were.
 
-    Raises ConfigError if that run left no checkpoint, or none that fits.
+    `network`: where in that run's state they are. Raises ConfigError if it left no checkpoint, or none that fits.
     """
-    step, found = read_checkpoint(workdir, ("source", "target"))
+    step, source, target = read_network(workdir, network)
     # Only the source's columns mean here what they meant there: labels of the target are drawn anew each epoch.
-    num_source = like.banks.source.valid.shape[0]
-    heads = jax.tree.map(lambda kernel: kernel[..., :num_source], found["params"]["heads"])
-    found["params"] = {**found["params"], "heads": heads}
-    wanted = jax.eval_shape(_source_part, like)
-    for statistics in found["statistics"].values():
-        have = {"params": found["params"], "batch_stats": statistics}
-        folder = workdir / CHECKPOINTS / str(step)
-        _check_shapes(have, wanted, folder, key="config.adapt.init_from")
-    statistics = Statistics(**found["statistics"])
-    return put_replicated(_begun_from(like, found["params"], statistics), mesh)
+    heads = jax.tree.map(lambda kernel: kernel[..., :num_source], target["params"]["heads"])
+    params = {**target["params"], "heads": heads}
+    folder = workdir / CHECKPOINTS / str(step)
+    for variables in (source, target):
+        have = {"params": params, "batch_stats": variables["batch_stats"]}
+        _check_shapes(have, _source_shapes(like, num_source), folder, key="config.adapt.init_from")
+    statistics = ByDomain(source["batch_stats"], target["batch_stats"])
+    return put_replicated(_begun_from(like, params, statistics, num_source), mesh)
 
 
-def _begun_from(like: TrainState, params: Variables, statistics: Statistics) -> TrainState:
-    """`like` with other variables, of the heads the source's columns."""
-    num_source = like.banks.source.valid.shape[0]
+def _begun_from(
+    like: TrainState, params: Variables, statistics: ByDomain[Variables], num_source: int
+) -> TrainState:
+    """Give `like` other variables, of the heads the source's columns."""
     heads = jax.tree.map(
         lambda new, old: new.at[..., :num_source].set(old), like.params["heads"], params["heads"]
     )
     return like.replace(params={**params, "heads": heads}, statistics=statistics)
 
 
-def read_checkpoint(workdir: Path, domains: Sequence[str]) -> tuple[int, dict[str, Any]]:
-    """The step of the newest whole checkpoint and {params, statistics: {domain: …}} in it, as NumPy arrays.
+def read_network(workdir: Path, network: Network) -> tuple[int, Variables, Variables]:
+    """Read the newest whole checkpoint's step and its network's variables for source and target, as NumPy arrays.
 
-    What is passed over is said in the log. Raises ConfigError if there is no checkpoint, or none that is whole.
+    No optimiser is read and nothing else of the method. What is passed over is said in the log. Raises ConfigError if
+    there is no checkpoint, or none that is whole.
     """
     folder = workdir / CHECKPOINTS
 
@@ -158,23 +163,18 @@ def read_checkpoint(workdir: Path, domains: Sequence[str]) -> tuple[int, dict[st
         return _read_part(
             folder / str(step) / "default",
             lambda tree: {
-                "params": tree["params"],
-                "statistics": {domain: tree["statistics"][domain] for domain in domains},
+                "params": part(tree, network.params),
+                "source": part(tree, network.source),
+                "target": part(tree, network.target),
             },
         )
 
     step, found, passed = read_newest(folder, read)
     warn_of(passed, folder, step)
-    return step, found
-
-
-def read_last(workdir: Path) -> tuple[int, Variables]:
-    """The step of the newest whole checkpoint and the variables it has for the target; no optimiser, no banks.
-
-    Raises ConfigError as `read_checkpoint` does.
-    """
-    step, found = read_checkpoint(workdir, ("target",))
-    return step, {"params": found["params"], "batch_stats": found["statistics"]["target"]}
+    source, target = (
+        {"params": found["params"], "batch_stats": found[side]} for side in ("source", "target")
+    )
+    return step, source, target
 
 
 def read_pretrained(workdir: Path) -> Variables:
@@ -214,11 +214,14 @@ def _read_part(folder: Path, part: Callable[[Any], Any]) -> Any:
         return handler.restore(directory, args=arguments)
 
 
-def _source_part(state: TrainState) -> Variables:
-    """The variables without the heads' columns of target clusters, which pre-training does not teach."""
-    num_source = state.banks.source.valid.shape[0]
+def _source_part(state: TrainState, num_source: int) -> Variables:
+    """Take the variables without the heads' columns of target clusters, which pre-training does not teach."""
     heads = jax.tree.map(lambda kernel: kernel[..., :num_source], state.params["heads"])
     return {"params": {**state.params, "heads": heads}, "batch_stats": state.statistics.source}
+
+
+def _source_shapes(state: TrainState, num_source: int) -> Variables:
+    return jax.eval_shape(partial(_source_part, num_source=num_source), state)
 
 
 def _abstract(tree, mesh: Mesh):

@@ -10,6 +10,7 @@ from flax.traverse_util import flatten_dict
 
 from configs import default
 from data_pipelines.session.command_line import expand_home
+from man_jax import methods
 from man_jax.config import PATHS, Config, ConfigError, WorkdirError
 from man_jax.runs.versions import is_older, numbers, versions
 
@@ -37,7 +38,7 @@ def read_config(workdir: Path, known: Mapping[str, Any] | None = None) -> PastCo
     found = read_json(workdir / CONFIG, "name the work directory of a run, e.g. runs/demo")
     known = plain_values(default.get_config()) if known is None else known
     version = read_version(workdir)
-    there, then = plain_values(found), _defaults(version)
+    there, then = default.renamed(plain_values(found)), _defaults(version)
     values = {key: there.get(key, then.get(key)) for key in known if key in there or key in then}
     wrong = [f"config.{key} is {values[key]!r}" for key in values if not _is_like(values[key], known[key])]
     if wrong:
@@ -109,6 +110,12 @@ def plain_values(config: Config) -> dict[str, Any]:
         for key, value in flatten_dict(json.loads(json.dumps(plain)), sep=".").items()
         if value != {}
     }
+
+
+def is_of_other_method(key: str, values: Mapping[str, Any]) -> bool:
+    """Tell whether a full key is one of a method that the configuration `values` does not use."""
+    part = key.partition(".")[0]
+    return part in methods.names() and part != values["method"]
 
 
 def _is_like(value: Any, known: Any) -> bool:

@@ -1,5 +1,6 @@
 """What a run begins from besides its data: another run's weights, or a file's; and the record of both."""
 
+import hashlib
 from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
@@ -9,11 +10,13 @@ from absl import logging
 
 from configs import default
 from man_jax.config import Config, ConfigError
-from man_jax.engine.initial_weights import weights_digest
-from man_jax.runs.checkpoint import CHECKPOINTS, find_pretrained
+from man_jax.networks.pretrained.errors import WeightsError
+from man_jax.networks.pretrained.hub import locate
+from man_jax.runs.checkpoint import CHECKPOINTS, PRETRAINED, find_pretrained
 from man_jax.runs.metrics import read_history
 from man_jax.runs.past_config import DATA, plain_values, read_json
-from man_jax.runs.recovery import read_newest
+from man_jax.runs.recovery import read_newest, saved_steps
+from man_jax.runs.seal import content_digest
 from man_jax.runs.used_data import RESTORE, UsedData, write_data
 from man_jax.runs.weights_meaning import check_meaning
 from man_jax.runs.workdir import weights_elsewhere
@@ -84,3 +87,24 @@ def _find_adapted(workdir: Path) -> Path:
             f"--config.pretrain.init_from={workdir}"
         )
     return workdir / CHECKPOINTS / str(step)
+
+
+def weights_digest(key: str, value: str) -> str:
+    """Of the weights that `key` of default.WEIGHTS names, wherever they are; "" if they cannot be had."""
+    try:
+        if key == "model.pretrained":
+            path = locate(value)
+            return file_digest(path) if path.is_file() else ""
+        workdir = Path(value)
+        if key == "pretrain.init_from":
+            return content_digest(workdir / PRETRAINED) if (workdir / PRETRAINED).is_dir() else ""
+        steps = saved_steps(workdir / CHECKPOINTS)
+        return content_digest(workdir / CHECKPOINTS / str(steps[0])) if steps else ""
+    except (WeightsError, OSError):
+        return ""
+
+
+def file_digest(path: Path) -> str:
+    """Name a file by its content: the first 16 digits of its SHA-256."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]

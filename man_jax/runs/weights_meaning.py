@@ -12,7 +12,7 @@ from absl import logging
 
 from configs import default
 from man_jax.config import Config, ConfigError
-from man_jax.runs.past_config import DATA, plain_values, read_config
+from man_jax.runs.past_config import DATA, is_of_other_method, plain_values, read_config
 from man_jax.runs.seal import read_seal
 from man_jax.runs.used_data import UsedData, read_data, same_identities
 from man_jax.runs.versions import versions
@@ -24,8 +24,7 @@ NOT_MEANT = (*FREE, "model.dtype")
 
 def describe_weights(config: Config, used: UsedData) -> dict[str, Any]:
     """What is kept beside the weights of a run: the versions, the keys and the data they were learnt under."""
-    run = {key: value for key, value in plain_values(config).items() if key not in FREE}
-    return {"versions": versions(), "keys": meaning(config), "run": run, "data": used}
+    return {"versions": versions(), "keys": meaning(config), "run": _deciding(config), "data": used}
 
 
 def meaning(config: Config) -> dict[str, Any]:
@@ -73,14 +72,22 @@ def check_meaning(key: str, workdir: Path, folder: Path, config: Config) -> None
         )
 
 
+def _deciding(config: Config) -> dict[str, Any]:
+    """Give the keys that decide what a run learns; those of other methods than its own do not."""
+    values = plain_values(config)
+    return {
+        key: value for key, value in values.items() if key not in FREE and not is_of_other_method(key, values)
+    }
+
+
 def check_weights_of_run(workdir: Path, folder: Path, config: Config) -> None:
     """Refuse weights in `folder` whose own description contradicts the configuration or the data of `workdir`.
 
     Raises:
         ConfigError: the keys or the source that differ; without a description nothing is compared.
     """
-    there = described(folder, "run") or described(folder)
-    here = {key: value for key, value in plain_values(config).items() if key not in FREE} | meaning(config)
+    there = default.renamed(described(folder, "run") or described(folder))
+    here = _deciding(config) | meaning(config)
     if told := differences(there, here):
         raise ConfigError(
             f"{folder} was learnt under another configuration than {workdir / 'config.json'} has: {'; '.join(told)}. "

@@ -15,7 +15,14 @@ from data_pipelines.reading.printable import is_utf8, printable
 from data_pipelines.session.disk import writing
 from man_jax.config import Config, WorkdirError
 from man_jax.runs.metrics import replace_file
-from man_jax.runs.past_config import CONFIG, PastConfig, plain_values, read_config, refusing_gone
+from man_jax.runs.past_config import (
+    CONFIG,
+    PastConfig,
+    is_of_other_method,
+    plain_values,
+    read_config,
+    refusing_gone,
+)
 from man_jax.runs.versions import versions
 
 __all__ = ["CONFIG", "LOCK", "WorkdirError", "check_workdir", "claim_workdir", "weights_elsewhere"]
@@ -89,7 +96,9 @@ def _changed(past: PastConfig, config: Config) -> dict[str, tuple[Any, Any]]:
     """(there, here) of the keys whose values differ."""
     here = plain_values(config)
     return {
-        key: (past.values.get(key), here[key]) for key in sorted(here) if past.values.get(key) != here[key]
+        key: (past.values.get(key), here[key])
+        for key in sorted(here)
+        if past.values.get(key) != here[key] and not is_of_other_method(key, here)
     }
 
 

@@ -1,0 +1,90 @@
+"""The start of an epoch of adaptation: features of both domains, labels of the target, the method's own beginning."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Int32
+
+from man_jax.clustering.pseudo_labels import clustering_accuracy
+from man_jax.config import ConfigError
+from man_jax.frame import Labels
+
+
+def known_labels(identities: Int32[np.ndarray, " N"]) -> Labels:
+    """Take true identities for labels, each to be learnt from: those of the source."""
+    everyone = np.ones(len(identities), np.float32)
+    return Labels(identities[:, None], everyone, int(identities.max(initial=-1)) + 1, continued=True)
+
+
+def oracle_labels(identities: Int32[np.ndarray, " N"], *, modalities: Sequence[str], epoch: int) -> Labels:
+    """Take the target's true identities for labels (Table 4's oracle); they mean the same in all epochs."""
+    clusterings = dict.fromkeys([*modalities, "F"], identities)
+    return known_labels(identities)._replace(continued=epoch > 0, clusterings=clusterings)
+
+
+def check_labels(labels: Labels, *, capacity: int, num_triples: int, method: str) -> None:
+    """Refuse labels of a method that do not fit the state: a mistake in the method's file.
+
+    Raises:
+        ValueError: what does not fit.
+    """
+    told = f"label() of the method {method}"
+    if labels.labels.ndim != 2 or len(labels.labels) != num_triples or labels.weight.shape != (num_triples,):
+        raise ValueError(
+            f"{told}: labels are {labels.labels.shape} and weights {labels.weight.shape}; return [N, L] and [N] for "
+            f"the N = {num_triples} triples"
+        )
+    if labels.num_clusters > capacity or labels.labels.max(initial=-1) >= labels.num_clusters:
+        raise ValueError(
+            f"{told}: {labels.num_clusters} clusters with labels up to {labels.labels.max(initial=-1)}, and capacity() "
+            f"is {capacity}; number them from 0 and raise the capacity"
+        )
+
+
+def label_report(labels: Labels, pids: np.ndarray) -> dict[str, float]:
+    """Report the accuracy of each clustering, of the labels, and of those that are learnt from (Fig. 3, 6).
+
+    A report only: the target's true identities are read here and nowhere in training. Triples without one (a negative
+    pid) do not count; if that is all of them, no accuracy is reported. A triple in no cluster is a cluster by itself.
+    """
+    settled = labels.labels[:, 0]
+    kept, known = labels.weight > 0, pids >= 0
+    report = {}
+    if known.any():
+        report = {
+            f"labels/accuracy_{name}": clustering_accuracy(_alone(each)[known], pids[known])
+            for name, each in labels.clusterings.items()
+        }
+        both = kept & known
+        report["labels/accuracy_settled"] = clustering_accuracy(_alone(settled)[known], pids[known])
+        report["labels/accuracy_reliable"] = clustering_accuracy(settled[both], pids[both])
+    report["labels/reliable"] = float(kept.mean())
+    report["labels/clusters_valid"] = float(len(np.unique(settled[kept])))
+    return report
+
+
+def sampled_labels(
+    labels: Labels, *, reliable_only: bool, num_identities: int, epoch: int
+) -> Int32[np.ndarray, " N"]:
+    """Give the labels by which batches are drawn; −1 for a triple that is not drawn.
+
+    Raises:
+        ConfigError: fewer clusters can be drawn than a batch holds.
+    """
+    drawn = labels.labels[:, 0]
+    if reliable_only:
+        drawn = np.where(labels.weight > 0, drawn, -1)
+    num_labels = len(np.unique(drawn[drawn >= 0]))
+    if num_labels < num_identities:
+        raise ConfigError(
+            f"epoch {epoch + 1}: {num_labels} clusters can be sampled, but config.batch.identities is "
+            f"{num_identities}; lower that, let the method keep more labels, or set "
+            f"config.adapt.sampling to all"
+        )
+    return drawn
+
+
+def _alone(labels: Int32[np.ndarray, " N"]) -> Int32[np.ndarray, " N"]:
+    """Give every triple in no cluster a number of its own."""
+    outside = labels < 0
+    return np.where(outside, labels.max(initial=-1) + np.cumsum(outside), labels)

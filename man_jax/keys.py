@@ -1,0 +1,58 @@
+"""Keys of a method: what a user may set, written once with all that is known of it."""
+
+import ast
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+
+class Key(NamedTuple):
+    """One key of `config.NAME`: its default, what it means (unit, source), and the values it may have."""
+
+    default: Any
+    about: str
+    """Meaning, unit and source, in a line."""
+    choices: tuple[Any, ...] = ()
+    """The values there are; (): any of the default's type within the limits."""
+    least: float = -math.inf
+    largest: float = math.inf
+
+
+def read_keys(path: Path) -> dict[str, Key]:
+    """Read the table `KEYS` of a method's file without importing the file.
+
+    A method imports JAX, which takes a second; help and a misspelt key are told at once.
+
+    Raises:
+        ValueError: the file has no table `KEYS`, or one that is not written out.
+    """
+    for statement in ast.parse(path.read_text(encoding="utf-8"), str(path)).body:
+        if isinstance(statement, ast.Assign) and [ast.unparse(each) for each in statement.targets] == [
+            "KEYS"
+        ]:
+            table = compile(ast.Expression(statement.value), str(path), "eval")
+            try:
+                return eval(table, {"Key": Key, "__builtins__": {}})
+            except NameError as error:
+                raise ValueError(
+                    f"{path}: KEYS uses a name ({error}); write its values out, so that they can be read alone"
+                ) from None
+    raise ValueError(
+        f"{path}: there is no table KEYS; begin with KEYS = {{}} and add the method's keys to it"
+    )
+
+
+def key_problem(name: str, value: Any, key: Key) -> str | None:
+    """Say what is wrong with the value of a key, e.g. "config.man.alpha is -1; it must be at least 0 and finite"."""
+    if key.choices:
+        if value not in key.choices:
+            return f"config.{name} is {value!r}; choose one of {', '.join(map(str, key.choices))}"
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if key.least <= value <= key.largest and math.isfinite(value):
+        return None
+    least = f"at least {key.least:g}" if key.least > -math.inf else ""
+    if key.largest < math.inf:
+        return f"config.{name} is {value}; it must be between {key.least:g} and {key.largest:g}"
+    return f"config.{name} is {value}; it must be {f'{least} and finite' if least else 'finite'}"

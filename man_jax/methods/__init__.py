@@ -1,0 +1,42 @@
+"""The methods: each file here is one, and a new file is a new one. docs/ADD_A_METHOD.md says what it holds.
+
+A file NAME.py has, in this order:
+
+    KEYS                                         its keys, `config.NAME.KEY`
+    NETWORKS                                     where in the state the networks are whose features are taken
+    capacity(config, num_triples)                how many clusters the target may have
+    start(frame, state)                          what the method adds to the state when adaptation begins
+    label(frame, features, cameras, epoch)       pseudo-labels of the target, on the host
+    begin_epoch(frame, state, features, labels)  memories and heads of an epoch
+    loss(frame, params, state, source, target, key)   the loss of a step, and what it changes in the state
+    after_update(frame, state)                   what follows the optimiser's update
+    weights(config)                              the factors of the terms in the total, for the pictures
+
+There is no base class and no list: `config.method` is the file's name.
+"""
+
+import importlib
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+from man_jax.keys import Key, read_keys
+
+FOLDER = Path(__file__).parent
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """Name every method there is."""
+    return tuple(sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__"))
+
+
+@cache
+def keys_of(name: str) -> dict[str, Key]:
+    """Give the keys of a method by name; does not import it."""
+    return read_keys(FOLDER / f"{name}.py")
+
+
+def find(name: str) -> ModuleType:
+    """Import the method `name`, one of `names()`."""
+    return importlib.import_module(f"{__name__}.{name}")

@@ -1,0 +1,380 @@
+"""MAN, the multi-level alignment network: Algorithm 1 of the paper, from top to bottom.
+
+Each epoch clusters every modality and their fusion, aligns the clusterings and keeps the labels they agree on (CPA).
+Prototypes of both domains go into banks. Then the network learns from both domains by cross-entropy, triplets and a
+memory of past batches (XBM), aligned by MMD between prototypes and instances (PDA) and by margins between the centres
+of modalities (MMA). Under the US protocol (§4.1.2) it learns from the target alone.
+
+Source: Sheng et al., "Multi-level alignment network for unsupervised domain adaptive multi-modality object
+re-identification". docs/EQUATIONS.md has the functions by equation, docs/READINGS.md the readings.
+"""
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int32, PRNGKeyArray
+
+from man_jax.clustering.kmeans import cluster_tables
+from man_jax.clustering.pseudo_labels import FUSION, align_pseudo_labels
+from man_jax.config import Config
+from man_jax.frame import (
+    TRAINED,
+    Batch,
+    ByDomain,
+    Change,
+    FeatureTable,
+    Frame,
+    Labels,
+    Terms,
+    TrainState,
+    pass_domains,
+    views,
+)
+from man_jax.keys import Key
+from man_jax.losses.domain import prototype_domain_loss, same_kind_domain_loss
+from man_jax.losses.modality import modality_margin_loss
+from man_jax.losses.reid import reid_loss
+from man_jax.memories.cross_batch import CrossBatch, empty_queue, enqueue, flush, queue_triplet
+from man_jax.memories.prototypes import Bank, empty_bank, make_bank, move_bank
+from man_jax.networks.heads import forget_columns, set_columns
+from man_jax.networks.three_branch import Outputs, Variables
+from man_jax.randomness import epoch_key
+
+KEYS = {
+    # Labels of the target
+    "labels": Key(
+        "cpa", "cpa | fusion: plain K-means of the fusion, all reliable (Table 4)", ("cpa", "fusion")
+    ),
+    "rule": Key("fusion_vote", "whose label wins; ours", ("fusion_vote", "majority", "fusion_label")),
+    "threshold": Key(0.4, "σ of Eq. 6; ours: admits three of four", least=0, largest=1),
+    # Prototypes and heads
+    "prototype_weights": Key("softmax", "of Eq. 7; average: Table 6", ("softmax", "average")),
+    "temperature": Key(1.0, "τ of Eq. 7; released: 0.1; below 1e-6 float32 tells none apart", least=1e-6),
+    "momentum": Key(0.99, "λ of Eq. 11; paper §4.2", least=0, largest=1),
+    "moving_form": Key("batch_mean", "of several of a class, Eq. 11; ours", ("batch_mean", "sequential")),
+    "head_norm": Key(
+        "matched", "of new target columns: the source's mean norm, or 1; ours", ("matched", "unit")
+    ),
+    # Weights of Eq. 23
+    "alpha": Key(1.0, "weight of PDA; paper §4.5.4", least=0),
+    "beta": Key(0.8, "weight of MMA; paper §4.5.4", least=0),
+    "memory_weight": Key(1.0, "weight of XBM; ours", least=0),
+    "memory_size": Key(0, "XBM entries; 0: one a training triple of both domains", least=0),
+    # PDA
+    "domain_pairs": Key("ins_proto", "what is aligned: Table 5", ("ins_proto", "ins_ins", "proto_proto")),
+    "domain_margin": Key(0.5, "margin_p; paper §4.2", least=0),
+    "domain_inter": Key("margin", "form of Eq. 15; plain: released", ("margin", "plain", "hinge")),
+    "domain_kernel": Key("fixed", "of MMD; fixed: released", ("fixed", "multi")),
+    # MMA
+    "modality_margin": Key(0.5, "margin_m; paper §4.2", least=0),
+    "modality_distance": Key("squared", "of Eq. 18", ("squared", "cosine")),
+    "modality_reduction": Key("sum", "over pairs; max: released", ("sum", "max")),
+    "modality_pairing": Key(
+        "different", "of Dist(X, Y): Mi ≠ Mj, or Mi = Mj (released)", ("different", "equal")
+    ),
+}
+
+NETWORKS = (TRAINED,)
+
+
+class Slots(NamedTuple):
+    """What MAN keeps besides the network."""
+
+    banks: ByDomain[Bank]
+    queue: CrossBatch
+    """XBM: past fused features with their classes."""
+    exists: Bool[Array, " C"]
+    """Classes that the softmax knows."""
+
+
+def capacity(config: Config, num_triples: int) -> int:
+    """Give the number of clusters, k of K-means."""
+    del num_triples
+    return config.adapt.num_clusters
+
+
+def start(frame: Frame, state: TrainState) -> TrainState:
+    """Add empty banks and an empty queue."""
+    model, space = frame.model, frame.space
+    sizes = {"num_modalities": model.num_modalities, "dim": model.dim}
+    entries = frame.config.man.memory_size or sum(frame.num_triples)
+    banks = ByDomain(
+        empty_bank(num_classes=space.num_source, **sizes), empty_bank(num_classes=space.capacity, **sizes)
+    )
+    queue = empty_queue(capacity=entries, dim=model.num_modalities * model.dim)
+    return state.replace(slots=Slots(banks, queue, space.exists(space.capacity)))
+
+
+# --- the start of an epoch: features → clusters → labels → prototypes
+
+
+def label(
+    frame: Frame, features: tuple[FeatureTable, ...], cameras: Int32[np.ndarray, " N"], epoch: int
+) -> Labels:
+    """Cluster R, N, T and F (Eq. 1–3), align the clusterings (Eq. 4), keep what they agree on (Eq. 5, 6)."""
+    del cameras
+    (table,) = features
+    config, adapt = frame.config.man, frame.config.adapt
+    clusters = cluster_tables(
+        [*table.modal, table.fused],
+        num_clusters=adapt.num_clusters,
+        key=epoch_key(frame.config.seed, "kmeans", epoch),
+        num_init=adapt.kmeans_init,
+        max_iterations=adapt.kmeans_iterations,
+        tolerance=adapt.kmeans_tolerance,
+    )
+    settled = align_pseudo_labels(
+        clusters[:FUSION],
+        clusters[FUSION],
+        num_clusters=adapt.num_clusters,
+        rule=config.rule,
+        threshold=config.threshold,
+    )
+    labels, reliable = settled.labels, settled.reliable
+    if config.labels == "fusion":
+        labels, reliable = settled.aligned[FUSION], np.ones_like(settled.reliable)
+    names = [*frame.config.model.modalities, "F"]
+    return Labels(
+        labels[:, None],
+        reliable.astype(np.float32),
+        num_clusters=adapt.num_clusters,
+        clusterings=dict(zip(names, settled.aligned, strict=True)),
+    )
+
+
+def begin_epoch(
+    frame: Frame,
+    state: TrainState,
+    features: ByDomain[tuple[FeatureTable, ...] | None],
+    labels: ByDomain[Labels],
+) -> TrainState:
+    """Build the banks (Eq. 7–10); give the heads the target's prototypes as columns; forget the target's past.
+
+    The columns' moments become zero and the queue forgets target entries, since the clusters changed their meaning.
+    Where the labels go on as they were, as the oracle's do, the heads and the queue keep what they learnt.
+    """
+    config, space = frame.config.man, frame.space
+    kind = {"weights": config.prototype_weights, "temperature": config.temperature}
+
+    def bank_of(tables, known: Labels, num_classes: int) -> Bank:
+        (table,) = tables
+        labels, mask = known.labels[:, 0], known.weight > 0
+        return make_bank(table.modal, table.fused, labels, num_classes=num_classes, mask=mask, **kind)
+
+    source = state.slots.banks.source  # the US protocol has no use for it
+    if features.source is not None:
+        source = bank_of(features.source, labels.source, space.num_source)
+    target = bank_of(features.target, labels.target, space.capacity)
+    slots = state.slots._replace(
+        banks=ByDomain(source, target), exists=space.exists(labels.target.num_clusters)
+    )
+    if labels.target.continued:
+        return state.replace(slots=slots)
+    first = space.num_source
+    heads = set_columns(
+        state.params["heads"],
+        target.modal,
+        target.fused,
+        first=first,
+        valid=target.valid,
+        norm=config.head_norm,
+    )
+    return state.replace(
+        params={**state.params, "heads": heads},
+        opt_state=forget_columns(state.opt_state, first=first),
+        slots=slots._replace(queue=flush(slots.queue, first_label=first)),
+    )
+
+
+# --- a step
+
+
+class Learnt(NamedTuple):
+    """What the network says of a batch of one domain, and what it is to learn of it."""
+
+    outputs: Outputs
+    labels: Int32[Array, " B"]
+    """Classes: source identities, then clusters."""
+    reliable: Bool[Array, " B"]
+    """Where False, the row takes no part in L_ReID and XBM."""
+
+
+def loss(
+    frame: Frame,
+    params: Variables,
+    state: TrainState,
+    source: Batch | None,
+    target: Batch,
+    key: PRNGKeyArray,
+) -> tuple[Float[Array, ""], Change]:
+    """Pass both domains, move their prototypes (Eq. 11), fill the queue, and sum the terms (Eq. 23)."""
+    config, slots = frame.config, state.slots
+    outputs, statistics = pass_domains(frame, params, state.statistics, views(frame, key, source, target))
+    learnt: list[Learnt] = []
+    banks: dict[str, Bank] = slots.banks._asdict()
+    for domain, batch, output in zip(("source", "target"), (source, target), outputs, strict=True):
+        if batch is None or output is None:
+            continue
+        banks[domain] = move_bank(
+            banks[domain],
+            output.features.modal_unit,
+            output.features.fused_unit,
+            batch.label,
+            mask=batch.reliable,
+            momentum=config.man.momentum,
+            form=config.man.moving_form,
+        )
+        learnt.append(Learnt(output, frame.space.of(domain, batch.label), batch.reliable))
+    moved = ByDomain(**banks)
+    queue = enqueue(
+        slots.queue,
+        jnp.concatenate([each.outputs.features.fused_pooled for each in learnt]),
+        jnp.concatenate([each.labels for each in learnt]),
+        mask=jnp.concatenate([each.reliable for each in learnt]),
+    )
+    known = {"queue": queue, "exists": slots.exists, "config": config}
+    if source is None:
+        value, terms = unsupervised_loss(*learnt, bank=slots.banks.target, **known)
+    else:
+        value, terms = adaptation_loss(*learnt, banks=slots.banks, moved_banks=moved, **known)
+    return value, Change(statistics, slots._replace(banks=moved, queue=queue), terms)
+
+
+def adaptation_loss(
+    source: Learnt,
+    target: Learnt,
+    *,
+    banks: ByDomain[Bank],
+    moved_banks: ByDomain[Bank],
+    queue: CrossBatch,
+    exists: Bool[Array, " C"] | None = None,
+    config: Config,
+) -> tuple[Float[Array, ""], Terms]:
+    """Sum L = L_ReID(source) + L_ReID(target, reliable) + L_XBM + α L_PDA + β L_MMA (Eq. 23); give each term too.
+
+    `banks` are those of before this batch, `moved_banks` those of after it (Eq. 11). `queue` already holds this batch,
+    as in the reference code of XBM.
+    """
+    man = config.man
+    identity_source, triplet_source = reid_loss(
+        source.outputs, source.labels, mask=source.reliable, exists=exists, **config.loss
+    )
+    identity_target, triplet_target = reid_loss(
+        target.outputs, target.labels, mask=target.reliable, exists=exists, **config.loss
+    )
+    cross_batch = cross_batch_loss([source, target], queue, config)
+    instances = (source.outputs.features.modal_unit, target.outputs.features.modal_unit)
+    domain = domain_loss(*instances, banks=banks, moved_banks=moved_banks, man=man)
+    modality = modality_loss(*instances, banks=banks, man=man)
+    terms = {
+        "identity_source": identity_source,
+        "triplet_source": triplet_source,
+        "identity_target": identity_target,
+        "triplet_target": triplet_target,
+        "memory": cross_batch,
+        "domain_intra": domain["intra"],
+        "domain_inter": domain["inter"],
+        "modality": modality,
+    }
+    reid = identity_source + triplet_source + identity_target + triplet_target
+    alignment = man.alpha * (domain["intra"] + domain["inter"]) + man.beta * modality
+    return reid + man.memory_weight * cross_batch + alignment, terms
+
+
+def unsupervised_loss(
+    target: Learnt,
+    *,
+    bank: Bank,
+    queue: CrossBatch,
+    exists: Bool[Array, " C"] | None = None,
+    config: Config,
+) -> tuple[Float[Array, ""], Terms]:
+    """Sum the US protocol's L_ReID(target, reliable) + L_XBM + β L_MMA; there is no source, hence no PDA.
+
+    Differs from the paper: it does not say what becomes of MMA. Here the target takes both its roles, so
+    L_MMA = L_uma(t, t).
+    """
+    man = config.man
+    identity, triplet = reid_loss(
+        target.outputs, target.labels, mask=target.reliable, exists=exists, **config.loss
+    )
+    cross_batch = cross_batch_loss([target], queue, config)
+    instances = target.outputs.features.modal_unit
+    # Eq. 20 adds two directions, which are here the same one.
+    modality = modality_loss(instances, instances, banks=ByDomain(bank, bank), man=man) / 2.0
+    terms = {
+        "identity_target": identity,
+        "triplet_target": triplet,
+        "memory": cross_batch,
+        "modality": modality,
+    }
+    return identity + triplet + man.memory_weight * cross_batch + man.beta * modality, terms
+
+
+def cross_batch_loss(batches: list[Learnt], queue: CrossBatch, config: Config) -> Float[Array, ""]:
+    """Compute L_XBM of the batches of all domains together, on fused features before the neck."""
+    return queue_triplet(
+        jnp.concatenate([batch.outputs.features.fused_pooled for batch in batches]),
+        jnp.concatenate([batch.labels for batch in batches]),
+        queue,
+        mask=jnp.concatenate([batch.reliable for batch in batches]),
+        form=config.loss.triplet_form,
+        margin=config.loss.triplet_margin,
+    )
+
+
+def domain_loss(
+    source: Float[Array, "M B D"],
+    target: Float[Array, "M B D"],
+    *,
+    banks: ByDomain[Bank],
+    moved_banks: ByDomain[Bank],
+    man: Config,
+) -> Terms:
+    """Compute both halves of L_PDA between the rows that `domain_pairs` names (Eq. 16; Table 5 has the others).
+
+    Prototypes at rest would give Proto-Proto no gradient at all, so there they are those that the batch has moved:
+    the gradient passes through its step of Eq. 11.
+    """
+    form: Any = {"margin": man.domain_margin, "inter": man.domain_inter, "kernel": man.domain_kernel}
+    valid = {"source_valid": banks.source.valid, "target_valid": banks.target.valid}
+    if man.domain_pairs == "ins_proto":
+        return prototype_domain_loss(source, target, *(bank.modal for bank in banks), **valid, **form)
+    if man.domain_pairs == "ins_ins":
+        return same_kind_domain_loss(source, target, **form)
+    return same_kind_domain_loss(*(bank.modal for bank in moved_banks), **valid, **form)
+
+
+def modality_loss(
+    source: Float[Array, "M B D"], target: Float[Array, "M B D"], *, banks: ByDomain[Bank], man: Config
+) -> Float[Array, ""]:
+    """Compute L_MMA (Eq. 17–20) of Unit features and the banks of both domains."""
+    return modality_margin_loss(
+        source,
+        target,
+        *(bank.modal for bank in banks),
+        source_valid=banks.source.valid,
+        target_valid=banks.target.valid,
+        margin=man.modality_margin,
+        distance=man.modality_distance,
+        reduction=man.modality_reduction,
+        pairing=man.modality_pairing,
+    )
+
+
+def after_update(frame: Frame, state: TrainState) -> TrainState:
+    """Leave the state as it is: the banks have moved with the batch already."""
+    del frame
+    return state
+
+
+def weights(config: Config) -> dict[str, float]:
+    """Give the factor in the total (Eq. 23) of each term that has one; the others count once."""
+    man = config.man
+    return {
+        "memory": man.memory_weight,
+        "domain_intra": man.alpha,
+        "domain_inter": man.alpha,
+        "modality": man.beta,
+    }

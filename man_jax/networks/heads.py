@@ -1,0 +1,46 @@
+"""The columns of the heads: those of source identities stay, those of target clusters change their meaning."""
+
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+ColumnNorm = Literal["matched", "unit"]
+
+
+def set_columns(
+    heads: dict[str, Any],
+    modal: Float[Array, "M K D"],
+    fused: Float[Array, "K F"],
+    *,
+    first: int,
+    valid: Bool[Array, " K"],
+    norm: ColumnNorm = "matched",
+) -> dict[str, Any]:
+    """Give the heads' columns from `first` on the direction of the valid rows; other columns stay as they are.
+
+    `matched` gives them the mean norm of the columns before `first`; `unit` leaves them at 1, where learnt columns are
+    shorter or longer and one domain's classes outweigh the other's.
+    """
+    rows = {"modal": modal, "fused": fused}
+
+    def replaced(name: str, kernel: Float[Array, "... D L"]):
+        columns = jnp.swapaxes(rows[name], -1, -2)
+        if norm == "matched":
+            norms = jnp.linalg.norm(kernel[..., :first], axis=-2, keepdims=True)
+            columns = columns * jnp.mean(norms, axis=-1, keepdims=True)
+        kept = kernel[..., first:]
+        return kernel.at[..., first:].set(jnp.where(valid, columns, kept))
+
+    return {name: {"kernel": replaced(name, head["kernel"])} for name, head in heads.items()}
+
+
+def forget_columns(opt_state: Any, *, first: int) -> Any:
+    """Set the optimiser's moments of the heads' columns from `first` on to zero."""
+
+    def forget(path, leaf):
+        names = [getattr(entry, "key", None) for entry in path]
+        return leaf.at[..., first:].set(0.0) if "heads" in names else leaf
+
+    return jax.tree_util.tree_map_with_path(forget, opt_state)

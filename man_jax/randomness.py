@@ -1,0 +1,12 @@
+"""Randomness by name: a key for each use, from the seed, the name of the use and the epoch."""
+
+import zlib
+
+import jax
+from jaxtyping import PRNGKeyArray
+
+
+def epoch_key(seed: int, name: str, epoch: int) -> PRNGKeyArray:
+    """Give the key of a named use in an epoch; the same on every host, and after every restart."""
+    stream = jax.random.fold_in(jax.random.key(seed), zlib.crc32(name.encode()))
+    return jax.random.fold_in(stream, epoch)

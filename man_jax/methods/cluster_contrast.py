@@ -1,0 +1,165 @@
+"""Cluster contrast: clusters of the target, a memory of their centres, and one contrastive loss against it.
+
+Each epoch clusters the target's fused features by DBSCAN on the k-reciprocal Jaccard distance, which needs no number of
+clusters; what lies in no cluster is left out. The memory starts from the clusters' centres, and each step moves the
+centres of the batch. Under the UDA protocol the source's identities are classes of the same memory.
+
+Source: Dai et al., "Cluster contrast for unsupervised person re-identification", ACCV 2022.
+Differs from the source: it has one modality, and here the fused feature is clustered and contrasted; it knows no source
+domain; the schedule is that of `config.adapt`.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int32, PRNGKeyArray
+
+from man_jax.clustering.dbscan import dbscan
+from man_jax.clustering.jaccard import jaccard_distances
+from man_jax.clustering.kmeans import cluster_tables
+from man_jax.clustering.sizes import keep_largest
+from man_jax.config import Config
+from man_jax.frame import (
+    TRAINED,
+    Batch,
+    ByDomain,
+    Change,
+    FeatureTable,
+    Frame,
+    Labels,
+    TrainState,
+    pass_domains,
+    views,
+)
+from man_jax.keys import Key
+from man_jax.losses.contrastive import info_nce
+from man_jax.memories.centres import cluster_centres, update_centres
+from man_jax.networks.three_branch import Variables
+from man_jax.randomness import epoch_key
+
+KEYS = {
+    "temperature": Key(0.05, "τ of InfoNCE; source §4.2", least=1e-6),
+    "momentum": Key(0.1, "m of the memory: c ← m c + (1 − m) f; source §4.2", least=0, largest=1),
+    "moving_form": Key("sequential", "instance by instance | hard: the one least like its centre", ("sequential", "hard")),
+    "clusters": Key("dbscan", "on the Jaccard distance | kmeans: k is adapt.num_clusters", ("dbscan", "kmeans")),
+    "eps": Key(0.5, "distance within which samples are near; source: 0.4 to 0.7", least=0, largest=1),
+    "min_samples": Key(4, "near samples, itself among them, that make a sample the core of a cluster", least=1),
+    "k1": Key(30, "neighbours that are compared; about the images of an identity; source §4.2", least=1),
+    "k2": Key(6, "neighbours whose encodings are averaged; at most k1; source §4.2", least=1),
+    "capacity": Key(0, "clusters there is room for; 0: one in min_samples triples", least=0),
+}
+
+NETWORKS = (TRAINED,)
+
+
+class Slots(NamedTuple):
+    """What the method keeps besides the network."""
+
+    centres: Float[Array, "C F"]
+    """Unit centres of all classes: source identities, then clusters."""
+    exists: Bool[Array, " C"]
+
+
+def capacity(config: Config, num_triples: int) -> int:
+    """Give the most clusters there may be."""
+    own = config.cluster_contrast
+    if own.clusters == "kmeans":
+        return config.adapt.num_clusters
+    return own.capacity or max(1, num_triples // own.min_samples)
+
+
+def start(frame: Frame, state: TrainState) -> TrainState:
+    """Add a memory in which no class exists."""
+    shape = (frame.space.num_classes, frame.model.num_modalities * frame.model.dim)
+    return state.replace(slots=Slots(jnp.zeros(shape), jnp.zeros(shape[0], bool)))
+
+
+def label(
+    frame: Frame, features: tuple[FeatureTable, ...], cameras: Int32[np.ndarray, " N"], epoch: int
+) -> Labels:
+    """Cluster the fused features; samples in no cluster have label −1 and weight 0."""
+    del cameras
+    (table,) = features
+    own, adapt = frame.config.cluster_contrast, frame.config.adapt
+    if own.clusters == "kmeans":
+        (labels,) = cluster_tables(
+            [table.fused],
+            num_clusters=adapt.num_clusters,
+            key=epoch_key(frame.config.seed, "kmeans", epoch),
+            num_init=adapt.kmeans_init,
+            max_iterations=adapt.kmeans_iterations,
+            tolerance=adapt.kmeans_tolerance,
+        )
+    else:
+        k1 = min(own.k1, len(table.fused))
+        distances = jaccard_distances(table.fused, k1=k1, k2=min(own.k2, k1))
+        labels = dbscan(distances, eps=own.eps, min_samples=own.min_samples)
+        labels = keep_largest(labels, most=frame.space.capacity)
+    weight = (labels >= 0).astype(np.float32)
+    return Labels(labels[:, None], weight, int(labels.max(initial=-1)) + 1, clusterings={"F": labels})
+
+
+def begin_epoch(
+    frame: Frame,
+    state: TrainState,
+    features: ByDomain[tuple[FeatureTable, ...] | None],
+    labels: ByDomain[Labels],
+) -> TrainState:
+    """Fill the memory with the centres of the source's identities and of the target's clusters."""
+    sizes = ByDomain(frame.space.num_source, frame.space.capacity)
+    centres, exists = [], []
+    for tables, known, num_classes in zip(features, labels, sizes, strict=True):
+        if tables is None:  # the US protocol: the source is no class
+            centres.append(jnp.zeros((num_classes, state.slots.centres.shape[1])))
+            exists.append(jnp.zeros(num_classes, bool))
+        else:
+            values, there = cluster_centres(tables[0].fused, known.labels[:, 0], num_classes=num_classes)
+            centres.append(values)
+            exists.append(there)
+    return state.replace(slots=Slots(jnp.concatenate(centres), jnp.concatenate(exists)))
+
+
+def loss(
+    frame: Frame,
+    params: Variables,
+    state: TrainState,
+    source: Batch | None,
+    target: Batch,
+    key: PRNGKeyArray,
+) -> tuple[Float[Array, ""], Change]:
+    """Contrast the fused features of each domain with the memory, then move the centres of the batch."""
+    own, slots, terms = frame.config.cluster_contrast, state.slots, {}
+    outputs, statistics = pass_domains(frame, params, state.statistics, views(frame, key, source, target))
+    centres = slots.centres
+    for domain, batch, output in zip(("source", "target"), (source, target), outputs, strict=True):
+        if batch is None or output is None:
+            continue
+        features, labels = output.features.fused_unit, frame.space.of(domain, batch.label)
+        known = {"exists": slots.exists, "weight": batch.weight}
+        terms[f"contrast_{domain}"] = info_nce(
+            features, slots.centres, labels, temperature=own.temperature, **known
+        )
+        centres = update_centres(
+            centres,
+            jax.lax.stop_gradient(features),
+            labels,
+            momentum=own.momentum,
+            form=own.moving_form,
+            **known,
+        )
+    total = sum(terms.values(), start=jnp.zeros(()))
+    return total, Change(statistics, slots._replace(centres=centres), terms)
+
+
+def after_update(frame: Frame, state: TrainState) -> TrainState:
+    """Leave the state as it is: the centres have moved with the batch already."""
+    del frame
+    return state
+
+
+def weights(config: Config) -> dict[str, float]:
+    """Give the factor of each term in the total: each counts once."""
+    del config
+    return {}

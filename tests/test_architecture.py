@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("man_jax", "data_pipelines", "configs")
-LEAVES = ("alignment", "clustering", "networks", "objectives", "reporting", "retrieval")
+LEAVES = ("alignment", "clustering", "losses", "networks", "objectives", "reporting", "retrieval")
 GROUND = ("man_jax.vectors",)
 """What every room stands on; it stands on nothing of ours."""
 BETWEEN_LEAVES = {"objectives": ("alignment", "networks")}

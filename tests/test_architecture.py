@@ -8,11 +8,11 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("man_jax", "data_pipelines", "configs")
-LEAVES = ("alignment", "clustering", "losses", "networks", "objectives", "reporting", "retrieval")
+LEAVES = ("alignment", "clustering", "losses", "memories", "networks", "objectives", "reporting", "retrieval")
 GROUND = ("man_jax.vectors",)
 """What every room stands on; it stands on nothing of ours."""
-BETWEEN_LEAVES = {"objectives": ("alignment", "networks")}
-"""The total loss puts together what PDA, MMA and the network say."""
+BETWEEN_LEAVES = {"memories": ("alignment",), "objectives": ("alignment", "networks")}
+"""A memory of centres moves as prototypes do; the total loss puts together what PDA, MMA and the network say."""
 LONGEST_FILE, LONGEST_FUNCTION = 400, 60
 EVASIVE = {"utils", "util", "helpers", "common", "misc", "manager"}
 

@@ -41,11 +41,21 @@ from man_jax.randomness import epoch_key
 
 KEYS = {
     "temperature": Key(0.05, "τ of InfoNCE; source §4.2", least=1e-6),
-    "momentum": Key(0.1, "m of the memory: c ← m c + (1 − m) f; source §4.2", least=0, largest=1),
-    "moving_form": Key("sequential", "instance by instance | hard: the one least like its centre", ("sequential", "hard")),
-    "clusters": Key("dbscan", "on the Jaccard distance | kmeans: k is adapt.num_clusters", ("dbscan", "kmeans")),
-    "eps": Key(0.5, "distance within which samples are near; source: 0.4 to 0.7", least=0, largest=1),
-    "min_samples": Key(4, "near samples, itself among them, that make a sample the core of a cluster", least=1),
+    "momentum": Key(
+        0.1, "m of the memory: c ← m c + (1 − m) f; source: 0.1 (its code also 0.2)", least=0, largest=1
+    ),
+    "moving_form": Key(
+        "sequential", "one by one | hard: the one least like its centre", ("sequential", "hard")
+    ),
+    "clusters": Key(
+        "dbscan", "on the Jaccard distance | kmeans: k is adapt.num_clusters", ("dbscan", "kmeans")
+    ),
+    "eps": Key(
+        0.5, "Jaccard distance within which samples are near; source: 0.4 to 0.7", least=0, largest=0.99
+    ),
+    "min_samples": Key(
+        4, "near samples, itself among them, that make a sample the core of a cluster", least=1
+    ),
     "k1": Key(30, "neighbours that are compared; about the images of an identity; source §4.2", least=1),
     "k2": Key(6, "neighbours whose encodings are averaged; at most k1; source §4.2", least=1),
     "capacity": Key(0, "clusters there is room for; 0: one in min_samples triples", least=0),
@@ -115,7 +125,8 @@ def begin_epoch(
             centres.append(jnp.zeros((num_classes, state.slots.centres.shape[1])))
             exists.append(jnp.zeros(num_classes, bool))
         else:
-            values, there = cluster_centres(tables[0].fused, known.labels[:, 0], num_classes=num_classes)
+            rows, numbers = jnp.asarray(tables[0].fused), jnp.asarray(known.labels[:, 0])
+            values, there = cluster_centres(rows, numbers, num_classes=num_classes)
             centres.append(values)
             exists.append(there)
     return state.replace(slots=Slots(jnp.concatenate(centres), jnp.concatenate(exists)))

@@ -1,0 +1,16 @@
+"""The mean over samples that count differently."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+def weighted_mean(x: Float[Array, " B"], weight: Float[Array, " B"]) -> Float[Array, ""]:
+    """Average values by their weights.
+
+        Σ w x / Σ w,   w ≥ 0;   0 if all weights are 0
+
+    What has the weight 0 may be infinite.
+    """
+    total = jnp.sum(weight * jnp.where(weight > 0, x, 0.0))
+    weights = weight.sum()
+    return jnp.where(weights > 0, total / jnp.where(weights > 0, weights, 1.0), 0.0)

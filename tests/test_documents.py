@@ -91,3 +91,16 @@ def test_the_package_carries_its_marker_of_types():
     data = tomllib.loads(text(ROOT / "pyproject.toml"))["tool"]["setuptools"]["package-data"]
     assert "py.typed" in data["man_jax"]
     assert (ROOT / "man_jax/py.typed").is_file()
+
+
+def test_the_example_of_a_method_has_the_functions_of_a_method():
+    from inspect import signature
+
+    from man_jax.methods import man
+
+    example: dict = {}
+    [code] = re.findall(r"^```python\n(.*?)^```", text(ROOT / "docs/ADD_A_METHOD.md"), flags=re.M | re.S)
+    exec(code, example)
+    for name in ("capacity", "start", "label", "begin_epoch", "loss", "after_update", "weights"):
+        assert list(signature(example[name]).parameters) == list(signature(getattr(man, name)).parameters)
+    assert set(example) >= {"KEYS", "NETWORKS"}

@@ -10,6 +10,8 @@ ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 PRESENT = [document for document in DOCUMENTS if document.name != "CHANGELOG.md"]
 """Those that tell of the project as it is; the changelog names what there was."""
+TO_BE_WRITTEN = {"NAME", "EXPERIMENT", "self_training"}
+"""Files of the reader's own."""
 MOST_WORDS = 900
 LINK = re.compile(r"\]\(([^()\s]+)\)")
 FILE = re.compile(
@@ -48,7 +50,7 @@ def test_every_link_leads_to_a_file_and_a_heading_that_exist(document):
 @pytest.mark.parametrize("document", PRESENT, ids=named)
 def test_every_file_and_command_that_is_named_exists(document):
     for file in FILE.findall(text(document)):
-        assert (ROOT / file).is_file() or file.endswith("NAME.py"), file
+        assert (ROOT / file).is_file() or Path(file).stem in TO_BE_WRITTEN, file
     for module in MODULE.findall(text(document)):
         path = ROOT / module.replace(".", "/")
         assert path.with_suffix(".py").is_file() or (path / "__main__.py").is_file(), module
@@ -60,6 +62,8 @@ def test_every_key_that_is_set_on_a_command_line_exists(document):
 
     config = default.get_config()
     for key in KEY.findall(text(document)):
+        if key.split(".")[0] in TO_BE_WRITTEN:
+            continue
         place = config
         for part in key.split("."):
             assert part in place, key

@@ -184,11 +184,10 @@ HOW = {
 
 
 @pytest.mark.parametrize("key", sorted((set(CHOICES) | set(RELEASED)) - HOW))
-def test_the_decisions_have_one_row_for_each_reading_with_all_its_options(key):
-    decisions = (FOLDER.parent / "docs" / "DECISIONS.md").read_text(encoding="utf-8")
-    section = decisions.split("## Readings of the method")[1].split("\n### ")[0]
+def test_the_readings_have_one_row_for_each_key_with_all_its_options(key):
+    readings = (FOLDER.parent / "docs" / "READINGS.md").read_text(encoding="utf-8")
     rows = [
-        line for line in section.splitlines() if line.startswith("|") and f"`{key}`" in line.split("|")[1]
+        line for line in readings.splitlines() if line.startswith("|") and f"`{key}`" in line.split("|")[1]
     ]
     assert len(rows) == 1
     assert len(re.split(r"(?<!\\)\|", rows[0].strip("|"))) == 5  # \| is no end of a cell

@@ -112,6 +112,14 @@ class FeatureTable(NamedTuple):
     fused: Float[np.ndarray, "N F"]
 
 
+class EpochFeatures(NamedTuple):
+    """Features of the training triples at the start of an epoch, a table of each of the method's networks."""
+
+    source: tuple[FeatureTable, ...] | None
+    """None under the US protocol."""
+    target: tuple[FeatureTable, ...]
+
+
 class LabelSpace(NamedTuple):
     """The classes of both domains in one numbering: source identities first, then target clusters.
 

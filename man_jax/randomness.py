@@ -10,3 +10,8 @@ def epoch_key(seed: int, name: str, epoch: int) -> PRNGKeyArray:
     """Give the key of a named use in an epoch; the same on every host, and after every restart."""
     stream = jax.random.fold_in(jax.random.key(seed), zlib.crc32(name.encode()))
     return jax.random.fold_in(stream, epoch)
+
+
+def other_key(key: PRNGKeyArray, name: str) -> PRNGKeyArray:
+    """Give another key for a named use in the same step."""
+    return jax.random.fold_in(key, zlib.crc32(name.encode()))

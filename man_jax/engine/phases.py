@@ -21,7 +21,7 @@ from man_jax.engine.labelling import (
     sampled_labels,
 )
 from man_jax.engine.run_parts import RunParts, begin_adaptation
-from man_jax.frame import ByDomain, DomainName, FeatureTable, Labels, Network, TrainState
+from man_jax.frame import ByDomain, DomainName, EpochFeatures, FeatureTable, Labels, Network, TrainState
 from man_jax.runs.checkpoint import save_pretrained, save_state
 from man_jax.runs.metrics import read_history
 from man_jax.runs.multi_process import of_first_process
@@ -111,7 +111,7 @@ def relabel(parts: RunParts, state: TrainState, epoch: int) -> tuple[TrainState,
     of_target = _features(parts, state, "target")
     labels = ByDomain(known_labels(parts.domains.source.identities), _target_labels(parts, of_target, epoch))
     of_source = _features(parts, state, "source") if config.adapt.protocol == "uda" else None
-    state = parts.method.begin_epoch(parts.frame, state, ByDomain(of_source, of_target), labels)
+    state = parts.method.begin_epoch(parts.frame, state, EpochFeatures(of_source, of_target), labels)
     row = label_report(labels.target, target.data.train.pids)
     return put_replicated(state, parts.mesh), labels, row
 

@@ -26,6 +26,7 @@ from man_jax.frame import (
     Batch,
     ByDomain,
     Change,
+    EpochFeatures,
     FeatureTable,
     Frame,
     Labels,
@@ -114,7 +115,7 @@ def label(
 def begin_epoch(
     frame: Frame,
     state: TrainState,
-    features: ByDomain[tuple[FeatureTable, ...] | None],
+    features: EpochFeatures,
     labels: ByDomain[Labels],
 ) -> TrainState:
     """Fill the memory with the centres of the source's identities and of the target's clusters."""

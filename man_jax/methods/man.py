@@ -23,6 +23,7 @@ from man_jax.frame import (
     Batch,
     ByDomain,
     Change,
+    EpochFeatures,
     FeatureTable,
     Frame,
     Labels,
@@ -146,7 +147,7 @@ def label(
 def begin_epoch(
     frame: Frame,
     state: TrainState,
-    features: ByDomain[tuple[FeatureTable, ...] | None],
+    features: EpochFeatures,
     labels: ByDomain[Labels],
 ) -> TrainState:
     """Build the banks (Eq. 7–10); give the heads the target's prototypes as columns; forget the target's past.

@@ -29,7 +29,9 @@ def smoothed_cross_entropy(
     exists = jnp.ones(logits.shape[1], bool) if exists is None else exists
     log_probability = jax.nn.log_softmax(logits, where=exists)
     own = jnp.take_along_axis(log_probability, labels[:, None], axis=1)[:, 0]
-    return -((1.0 - smoothing) * own + smoothing * jnp.mean(log_probability, axis=1, where=exists))
+    # The product, not the quotient: it is how XLA divides by the constant of a mean over all classes, to the bit.
+    mean = jnp.sum(log_probability, axis=1, where=exists) * (1.0 / exists.sum())
+    return -((1.0 - smoothing) * own + smoothing * mean)
 
 
 def batch_hard_triplet(

@@ -8,9 +8,8 @@ import pytest
 
 from configs import default
 from man_jax.engine import phases
-from man_jax.engine.extract import FeatureTable
 from man_jax.engine.optimizer import make_optimizer
-from man_jax.engine.state import Statistics
+from man_jax.frame import ByDomain, FeatureTable
 from man_jax.runs.time_left import Plan, RunClock
 from man_jax.sharding import make_mesh
 from tests.engine.splits import new_domain
@@ -61,4 +60,4 @@ def state():
     """A state amid training, with running statistics of each domain's own."""
     state = new_state(make_optimizer("adam", lambda _: 0.1, weight_decay=0.0))
     doubled = jax.tree.map(lambda leaf: 2 * leaf, state.statistics.source)
-    return state.replace(statistics=Statistics(state.statistics.source, doubled))
+    return state.replace(statistics=ByDomain(state.statistics.source, doubled))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from absl import flags
+from man_jax.objectives.total import Objective
 from ml_collections import ConfigDict, config_flags
 
 import configs
@@ -22,7 +23,6 @@ from man_jax.config import (
 )
 from man_jax.engine.augment import Augmentation, Normalization
 from man_jax.engine.build import build_normalization
-from man_jax.objectives.total import Objective
 
 FOLDER = Path(configs.__path__[0])
 EXPERIMENTS = sorted(p.stem for p in FOLDER.glob("*.py") if p.stem not in ("__init__", "default", "variants"))

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.extend.core import jaxprs_in_params
+from man_jax.objectives.total import Objective
 
 from configs import default
 from man_jax.config import CHOICES
@@ -13,7 +14,6 @@ from man_jax.engine.optimizer import make_optimizer
 from man_jax.engine.state import Banks, create_state
 from man_jax.engine.step import Batch, StepSettings, make_step
 from man_jax.memories.prototypes import Bank
-from man_jax.objectives.total import Objective
 from man_jax.sharding import make_mesh, put_batch, put_replicated
 from tests.engine.tiny import (
     IMAGE_SIZE,

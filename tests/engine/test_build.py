@@ -6,13 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from man_jax.objectives.total import Objective
 
 from configs import default, demo
 from configs.variants import ROWS, turn
 from man_jax.config import CHOICES
 from man_jax.engine import build
 from man_jax.engine.step import Batch
-from man_jax.objectives.total import Objective
 from man_jax.sharding import make_mesh
 from tests.engine.tiny import IMAGE_SIZE, QUICKLY, B, K, P, as_arrays
 

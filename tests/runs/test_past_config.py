@@ -44,7 +44,7 @@ def test_a_key_that_a_run_is_too_old_for_has_the_default_it_had_in_effect(tmp_pa
     [
         ("loss.triplet_fused", "pooled", "normed"),
         ("adapt.statistics", "shared", "per_domain"),
-        ("adapt.head_norm", "unit", "matched"),
+        ("man.head_norm", "unit", "matched"),
     ],
 )
 def test_where_the_default_changed_a_missing_key_means_that_of_then(tmp_path, key, then, now):
@@ -138,7 +138,7 @@ def test_a_record_of_versions_that_was_edited_counts_as_none(tmp_path, versions)
         ("augment__per_modality", 1),
         ("pretrain__epochs", True),
         ("adapt__epochs", "many"),
-        ("loss__alpha", "1"),
+        ("man__alpha", "1"),
     ],
 )
 def test_a_value_of_another_type_is_refused_by_its_key(tmp_path, key, value):
@@ -151,8 +151,8 @@ def test_a_value_of_another_type_is_refused_by_its_key(tmp_path, key, value):
 
 
 def test_a_whole_number_may_stand_for_any_number(tmp_path):
-    older(tmp_path, loss__alpha=1)
-    assert read_config(tmp_path).values["loss.alpha"] == 1
+    older(tmp_path, man__alpha=1)
+    assert read_config(tmp_path).values["man.alpha"] == 1
 
 
 def test_a_home_folder_in_a_configuration_of_an_earlier_version_is_put_in_its_place(tmp_path, monkeypatch):

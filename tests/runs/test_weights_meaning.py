@@ -187,7 +187,7 @@ def test_weights_learnt_from_another_source_than_the_run_names_are_refused(tmp_p
         check_source("pretrain.init_from", tmp_path, weights, mine)
 
 
-@pytest.mark.parametrize("changes", [{"seed": 1}, {"adapt__momentum": 0.5}, {"pretrain__epochs": 3}])
+@pytest.mark.parametrize("changes", [{"seed": 1}, {"man__momentum": 0.5}, {"pretrain__epochs": 3}])
 def test_a_checkpoint_of_a_run_with_another_value_of_any_key_is_refused(tmp_path, changes):
     data = new_domain([1, 2]).data
     folder = sealed(tmp_path / "5", configured(**changes), describe_data(data, data))

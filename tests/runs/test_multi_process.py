@@ -5,7 +5,6 @@ from jax.experimental import multihost_utils
 
 from man_jax.config import ConfigError
 from man_jax.engine.extract import FeatureTable
-from man_jax.engine.relabel import cluster_target
 from man_jax.runs.multi_process import join_processes, of_first_process
 from tests.oracles.cases import unit_normal
 

@@ -12,6 +12,7 @@ import pytest
 from configs import default
 from man_jax.config import Config, ConfigError
 from man_jax.engine.optimizer import make_optimizer
+from man_jax.frame import TRAINED
 from man_jax.runs.checkpoint import (
     CHECKPOINTS,
     PRETRAINED,
@@ -51,7 +52,7 @@ def other(tmp_path_factory, state) -> Path:
     workdir, config = tmp_path_factory.mktemp("other"), default.get_config()
     about = {"keys": meaning(config)}
     with claim_workdir(workdir, config):
-        save_pretrained(workdir, state, about)
+        save_pretrained(workdir, state, about, num_source=NUM_SOURCE)
         with open_checkpoints(workdir) as checkpoints:
             save_state(checkpoints, state.replace(step=np.int32(5)), about)
         with MetricsWriter(workdir) as writer:
@@ -211,13 +212,13 @@ def test_a_checkpoint_of_a_run_that_was_elsewhere_or_took_less_memory_is_taken(t
 
 def test_adaptation_goes_on_from_adapted_weights_with_all_else_new(other, state):
     like = new_state(OPTIMIZER, seed=1)
-    begun = restore_adapted(other, like, make_mesh(jax.devices()[:1]))
+    begun = restore_adapted(other, TRAINED, like, make_mesh(jax.devices()[:1]), num_source=NUM_SOURCE)
     assert_same(begun.params["branches"], state.params["branches"])
     assert_same(begun.statistics, state.statistics)
     kernels = [np.asarray(each.params["heads"]["fused"]["kernel"]) for each in (begun, state, like)]
     np.testing.assert_array_equal(kernels[0][:, :NUM_SOURCE], kernels[1][:, :NUM_SOURCE])
     np.testing.assert_array_equal(kernels[0][:, NUM_SOURCE:], kernels[2][:, NUM_SOURCE:])
-    for part in ("step", "opt_state", "banks", "memory", "key"):
+    for part in ("step", "opt_state", "slots", "key"):
         assert_same(getattr(begun, part), getattr(like, part))
 
 

@@ -15,7 +15,12 @@ from man_jax.runs.workdir import CONFIG, HISTORY, LOCK, WorkdirError, check_work
 
 
 def config(**changes) -> Config:
-    values = {"seed": 0, "method": "man", "data": {"image_size": (256, 128)}, "man": {"alpha": 1.0, "beta": 0.8}}
+    values = {
+        "seed": 0,
+        "method": "man",
+        "data": {"image_size": (256, 128)},
+        "man": {"alpha": 1.0, "beta": 0.8},
+    }
     made = ConfigDict(values)
     made.update_from_flattened_dict(changes)
     return made

@@ -191,6 +191,13 @@ def _readable(folder: Path, key: str = "") -> Iterator[None]:
         raise ConfigError(f"{key}{folder} is damaged ({first_line(error)}); {FROM_COPY}") from None
 
 
+def saved_fields(folder: Path) -> set[str]:
+    """Name the fields of the state that the checkpoint in `folder` holds; reads no array."""
+    handler: Any = ocp.PyTreeCheckpointHandler()
+    with contextlib.closing(handler):
+        return set(handler.metadata((folder / "default").absolute()).tree)
+
+
 def _read_part(folder: Path, part: Callable[[Any], Any]) -> Any:
     """What `part` takes of a saved tree; nothing else is read."""
     # The handler itself: a Checkpointer warns of a file that checkpoints of a manager keep one folder above.

@@ -197,6 +197,38 @@ def test_a_checkpoint_of_a_run_with_another_value_of_any_key_is_refused(tmp_path
         check_weights_of_run(tmp_path, folder, default.get_config())
 
 
+def test_of_the_methods_keys_those_of_the_run_s_own_count(tmp_path):
+    data = new_domain([1, 2]).data
+    used = describe_data(data, data)
+    folder = sealed(tmp_path / "5", configured(method="another", man__momentum=0.5), used)
+    check_weights_of_run(tmp_path, folder, configured(method="another"))
+    with pytest.raises(ConfigError, match=r"config\.method is 'another' there and 'man' here"):
+        check_weights_of_run(tmp_path, folder, default.get_config())
+
+
+def test_pre_trained_weights_of_a_run_of_another_method_are_taken(other):
+    assert find_beginning(configured(method="another", pretrain__init_from=str(other))) is not None
+
+
+def test_a_checkpoint_that_an_older_version_described_is_known_by_today_s_names(tmp_path):
+    old = {new: name for name, new in default.MOVED.items()}
+    about = describe_weights(configured(man__labels="fusion"), {})
+    about["run"] = {old.get(key, key): value for key, value in about["run"].items()} | {
+        "adapt.labels": "fusion"
+    }
+    del about["run"]["man.labels"], about["run"]["method"]
+    (tmp_path / "5").mkdir()
+    write_seal(tmp_path / "5", about)
+    check_weights_of_run(tmp_path, tmp_path / "5", configured(man__labels="fusion"))
+    for key, value in {"man.labels": "cpa", "man.momentum": 0.5}.items():
+        with pytest.raises(ConfigError, match=rf"config\.{key} is .* there and .* here"):
+            check_weights_of_run(
+                tmp_path,
+                tmp_path / "5",
+                configured(**{"man__labels": "fusion"} | {key.replace(".", "__"): value}),
+            )
+
+
 def test_a_checkpoint_of_a_run_that_was_elsewhere_or_took_less_memory_is_taken(tmp_path):
     data = new_domain([1, 2]).data
     config = configured(

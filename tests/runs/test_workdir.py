@@ -219,6 +219,18 @@ def test_a_key_that_changes_the_result_may_not_differ(whole, key):
         check_workdir(whole, config)
 
 
+def test_a_key_of_a_method_that_is_not_used_may_differ(tmp_path):
+    config = default.get_config()
+    config.method = "another"
+    with claim_workdir(tmp_path, config):
+        pass
+    config.man.alpha = 0.25
+    check_workdir(tmp_path, config)
+    config.method = "man"
+    with pytest.raises(WorkdirError, match=r"config\.method is 'another' there and 'man' here"):
+        check_workdir(tmp_path, config)
+
+
 def test_more_epochs_are_refused_with_the_way_to_them(whole):
     config = default.get_config()
     config.adapt.epochs += 20

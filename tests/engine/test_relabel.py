@@ -2,12 +2,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
-from man_jax.clustering import kmeans
-from man_jax.config import CHOICES
-from man_jax.engine import relabel
-from man_jax.engine.extract import FeatureTable
-from man_jax.engine.optimizer import make_optimizer
 from man_jax.engine.relabel import (
     begin_epoch,
     cluster_target,
@@ -16,6 +10,12 @@ from man_jax.engine.relabel import (
     settle_target,
     true_labels,
 )
+
+from man_jax.clustering import kmeans
+from man_jax.config import CHOICES
+from man_jax.engine import relabel
+from man_jax.engine.extract import FeatureTable
+from man_jax.engine.optimizer import make_optimizer
 from man_jax.engine.state import Banks
 from tests.engine.tiny import NUM_SOURCE, NUM_TARGET, D, M, as_arrays, assert_same, new_bank, new_state
 from tests.oracles import prototypes as oracle

@@ -8,11 +8,11 @@ import contextlib
 import jax
 import numpy as np
 import pytest
+from man_jax.objectives.total import Objective
 
 from man_jax.engine.augment import Augmentation, Normalization, normalize
 from man_jax.engine.optimizer import make_optimizer
 from man_jax.engine.step import Batch, StepSettings, make_step, move_bank
-from man_jax.objectives.total import Objective
 from man_jax.sharding import make_mesh, put_batch, put_replicated
 from tests.engine.tiny import (
     MEMORY,

@@ -145,7 +145,7 @@ OTHERS = {
     "loss.triplet_margin": 0.4,
     "loss.triplet_fused": "pooled",
     "augment.flip": 0.1,
-    "augment.pad": 3,
+    "augment.pad": 7,
     "augment.erase": 0.1,
     "augment.erase_area": (0.1, 0.2),
     "augment.erase_aspect": (0.5, 2.0),

@@ -8,6 +8,7 @@ from man_jax.config import ConfigError
 from man_jax.engine import phases
 from man_jax.frame import TRAINED, FeatureTable, Labels
 from man_jax.memories.prototypes import make_bank
+from man_jax.methods import man
 from tests.engine.splits import new_domain
 from tests.engine.tiny import NUM_SOURCE, NUM_TARGET, D, as_arrays, assert_same
 from tests.engine.tiny import NUM_TRIPLES as N
@@ -76,11 +77,9 @@ def test_the_us_protocol_reads_no_source(parts, state):
 UNUSUAL = {
     "seed": 11,
     "adapt.kmeans_init": 3,
-    "adapt.kmeans_iterations": 1,
-    "adapt.kmeans_tolerance": 10.0,
     "adapt.labels": "truth",
     "man.labels": "fusion",
-    "man.rule": "fusion_label",
+    "man.rule": "majority",
     "man.threshold": 0.8,
     "man.prototype_weights": "average",
     "man.temperature": 0.2,
@@ -99,6 +98,21 @@ def test_every_key_of_the_relabelling_changes_what_an_epoch_begins_with(parts, s
         for run, each in ((usual, labels), (other, others))
     )
     assert not all(map(np.array_equal, before, after))
+
+
+def test_the_keys_of_k_means_reach_it(parts, state, monkeypatch):
+    """So few triples are clustered after one iteration, whatever is allowed."""
+    told, cluster_tables = {}, man.cluster_tables
+
+    def listening(tables, **keywords):
+        told.update(keywords)
+        return cluster_tables(tables, **keywords)
+
+    monkeypatch.setattr(man, "cluster_tables", listening)
+    parts.config.adapt.update(num_clusters=5, kmeans_init=3, kmeans_iterations=7, kmeans_tolerance=1e-3)
+    phases.relabel(parts, state, 0)
+    del told["key"]
+    assert told == {"num_clusters": 5, "num_init": 3, "max_iterations": 7, "tolerance": 1e-3}
 
 
 def test_every_epoch_clusters_with_other_seeds_and_a_repeated_one_with_the_same(parts, state):

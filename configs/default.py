@@ -82,6 +82,17 @@ def renamed(values: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def written_now(key: str, value: object) -> str | None:
+    """Tell how a key of an older version, or a value that it had then, is written now; None if it is as ever."""
+    if key in MOVED:
+        return f"config.{key} is called config.{MOVED[key]} now; its values are the same"
+    if key == "adapt.labels" and value in ("cpa", "fusion"):
+        return (
+            f"config.adapt.labels={value} is config.man.labels={value} now; adapt.labels is pseudo or truth"
+        )
+    return None
+
+
 def get_config() -> ConfigDict:
     """Our reading of the paper's setting, full size; names and roots of `config.data` are an experiment's to say."""
     config = ConfigDict()

@@ -6,8 +6,9 @@ second protocol, backbones those of Table 7. All are overrides of keys and nothi
 The order in which variants are named changes nothing but the name of the experiment. `smoke` is weakest, a preset
 overrides it, and rows and backbones override both: `source_only+smoke` adapts for no epoch, and `released+clip`
 normalises images as CLIP does. Two presets, or two rows or backbones, that want different values of one key
-(`vit+clip`, `oracle+no_cpa`) are refused. Those that set different keys, or the same value (`baseline+no_pda`), are
-joined, even if one leaves another without effect, as `source_only` does with every row of adaptation.
+(`vit+clip`, `ins_ins+proto_proto`) are refused. Those that set different keys, or the same value (`baseline+no_pda`),
+are joined, even if one leaves another without effect, as `source_only` does with every row of adaptation, and `oracle`
+with `no_cpa`.
 """
 
 import ast
@@ -158,11 +159,11 @@ def turn(config: ConfigDict, row: str) -> ConfigDict:
     key, equals, value = row.partition("=")
     if not equals:
         return vary(config, row)
+    if moved := default.written_now(key, value):
+        raise ValueError(moved)
     try:
         kind = type(attrgetter(key)(config))
     except AttributeError:
-        if key in default.MOVED:
-            raise ValueError(f"the key {key} is called {default.MOVED[key]} now") from None
         raise ValueError(f"there is no key {key} (all keys: configs/default.py)") from None
     try:
         parsed = value if kind is str else ast.literal_eval(value)

@@ -134,7 +134,12 @@ def _told(error: Exception, name: str, path: str) -> str:
     lines = [frame.lineno for frame in frames if Path(frame.filename) == Path(path).absolute()]
     place = f", line {lines[-1]}" if lines else ""
     said = str(error).strip('"').splitlines()
-    return f"--config {path}{place}: {type(error).__name__}: {said[0] if said else ''}"
+    moved = [
+        f"; {default.written_now(key, None)}"
+        for key in default.MOVED
+        if isinstance(error, AttributeError) and said and f'"{key.rpartition(".")[2]}"' in said[0]
+    ]
+    return f"--config {path}{place}: {type(error).__name__}: {said[0] if said else ''}{''.join(moved)}"
 
 
 def _check_keys(config: ConfigDict, path: str) -> None:
@@ -144,10 +149,11 @@ def _check_keys(config: ConfigDict, path: str) -> None:
         missing[MOST_MISSING:] = [f"{len(missing) - MOST_MISSING} keys more"]
     problems = [
         *([f"it lacks {', '.join(missing)}; begin with configs.default.get_config()"] if missing else []),
+        *(moved for key in here if (moved := default.written_now(key, here[key]))),
         *(
             f"there is no key config.{key}; did you mean config.{_nearest(key, list(there))}?"
             for key in here
-            if key not in there
+            if key not in there and key not in default.MOVED
         ),
         *(
             f"config.{key} is {here[key]!r}; it must be {_kind(there[key])}"
@@ -164,10 +170,8 @@ def _check_keys(config: ConfigDict, path: str) -> None:
 def _override_problem(config: Config, override: Override) -> str | None:
     key, text, negated = override
     keys = flat(config)
-    if key in default.MOVED:
-        return f"config.{key} is called config.{default.MOVED[key]} now; its values are the same"
-    if key == "adapt.labels" and text in ("cpa", "fusion"):
-        return f"config.adapt.labels={text} is config.man.labels={text} now; adapt.labels is pseudo or truth"
+    if moved := default.written_now(key, text):
+        return moved
     if key not in keys:
         if inside := [known for known in keys if known.startswith(f"{key}.")]:
             return f"config.{key} is a group of keys; set one of them: {', '.join(f'config.{each}' for each in inside)}"

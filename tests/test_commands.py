@@ -90,8 +90,8 @@ def test_help_imports_nothing_slow(door):
         ("man_jax.train", [EXPERIMENT, "--config.seed=x"], "config.seed is 'x'; it must be a whole number"),
         (
             "man_jax.train",
-            [EXPERIMENT, "--config.loss.alpha=nan"],
-            "config.loss.alpha is nan; it must be at least 0",
+            [EXPERIMENT, "--config.man.alpha=nan"],
+            "config.man.alpha is nan; it must be at least 0",
         ),
         (
             "man_jax.reproduce",

@@ -1,4 +1,5 @@
 import importlib
+import inspect
 import math
 import re
 from pathlib import Path
@@ -12,6 +13,7 @@ import configs
 from configs import default
 from configs.variants import BACKBONES, RELEASED, ROWS, SMOKE, VARIANTS, turn
 from data_pipelines.reading.datasets import READERS
+from man_jax import methods
 from man_jax.config import (
     CHOICES,
     ENDLESS,
@@ -23,6 +25,7 @@ from man_jax.config import (
 )
 from man_jax.engine.augment import Augmentation, Normalization
 from man_jax.engine.build import build_normalization
+from man_jax.losses.reid import reid_loss
 
 FOLDER = Path(configs.__path__[0])
 EXPERIMENTS = sorted(p.stem for p in FOLDER.glob("*.py") if p.stem not in ("__init__", "default", "variants"))
@@ -63,6 +66,17 @@ def parts(config: Config, prefix: str = ""):
         yield prefix + key, value
         if isinstance(value, ConfigDict):
             yield from parts(value, f"{prefix}{key}.")
+
+
+OF_METHODS = {
+    f"{method}.{name}": key for method in methods.names() for name, key in methods.keys_of(method).items()
+}
+WORDS = CHOICES | {name: key.choices for name, key in OF_METHODS.items() if key.choices}
+"""By full key the values there are."""
+LIMITS = RANGES | {
+    name: (key.least, min(key.largest, ENDLESS)) for name, key in OF_METHODS.items() if key.least > -math.inf
+}
+"""By full key the least and the largest value."""
 
 
 # --- the experiments
@@ -181,9 +195,10 @@ HOW = {
     "model.vit.activation",
 }
 """Keys that say how a thing is computed or which weights' network it is, and not how the paper is read."""
+OF_MAN = {key for key in WORDS if key.startswith("man.")}
 
 
-@pytest.mark.parametrize("key", sorted((set(CHOICES) | set(RELEASED)) - HOW))
+@pytest.mark.parametrize("key", sorted((set(CHOICES) | set(RELEASED) | OF_MAN) - HOW))
 def test_the_readings_have_one_row_for_each_key_with_all_its_options(key):
     readings = (FOLDER.parent / "docs" / "READINGS.md").read_text(encoding="utf-8")
     rows = [
@@ -191,7 +206,7 @@ def test_the_readings_have_one_row_for_each_key_with_all_its_options(key):
     ]
     assert len(rows) == 1
     assert len(re.split(r"(?<!\\)\|", rows[0].strip("|"))) == 5  # \| is no end of a cell
-    assert all(f"`{option}`" in rows[0].split("|")[1] for option in CHOICES.get(key, ()))
+    assert all(f"`{option}`" in rows[0].split("|")[1] for option in WORDS.get(key, ()))
 
 
 @every_experiment
@@ -219,15 +234,15 @@ def test_a_misspelt_key_is_refused_with_the_right_one():
 @through_flags
 def test_a_misspelt_flag_is_refused_with_the_right_one():
     with pytest.raises((AttributeError, KeyError, flags.Error), match=r"Did you mean.*alpha"):
-        from_flags("--config.loss.alhpa=0.5")
+        from_flags("--config.man.alhpa=0.5")
 
 
 @through_flags
 def test_numbers_and_tuples_are_read_from_flags_in_their_types():
     config = from_flags(
-        "--config.loss.alpha=1", "--config.data.image_size=(64, 32)", "--config.adapt.epochs=3"
+        "--config.man.alpha=1", "--config.data.image_size=(64, 32)", "--config.adapt.epochs=3"
     )
-    assert (config.loss.alpha, type(config.loss.alpha)) == (1.0, float)
+    assert (config.man.alpha, type(config.man.alpha)) == (1.0, float)
     assert config.data.image_size == (64, 32)
     assert (config.adapt.epochs, type(config.adapt.epochs)) == (3, int)
 
@@ -235,7 +250,7 @@ def test_numbers_and_tuples_are_read_from_flags_in_their_types():
 @through_flags
 @pytest.mark.parametrize(
     "argument",
-    ["--config.loss.alpha=much", "--config.adapt.epochs=1.5", "--config.augment.per_modality=perhaps"],
+    ["--config.man.alpha=much", "--config.adapt.epochs=1.5", "--config.augment.per_modality=perhaps"],
 )
 def test_a_value_of_another_type_is_refused(argument):
     with pytest.raises((flags.Error, TypeError, ValueError)):
@@ -244,12 +259,17 @@ def test_a_value_of_another_type_is_refused(argument):
 
 def test_a_whole_number_becomes_a_float_where_the_key_is_one():
     config = defaults()
-    config.loss.beta = 1
-    assert isinstance(config.loss.beta, float)
+    config.man.beta = 1
+    assert isinstance(config.man.beta, float)
 
 
-def test_loss_keys_are_the_fields_of_the_objective():
-    assert set(defaults().loss) == set(Objective._fields)
+def test_loss_keys_are_what_l_reid_takes():
+    taken = {
+        each.name
+        for each in inspect.signature(reid_loss).parameters.values()
+        if each.kind == each.KEYWORD_ONLY
+    }
+    assert set(defaults().loss) == taken - {"mask", "exists"}
 
 
 def test_augment_keys_are_the_fields_of_augmentation_and_normalization():
@@ -258,28 +278,27 @@ def test_augment_keys_are_the_fields_of_augmentation_and_normalization():
 
 def test_the_defaults_of_the_parts_are_those_of_the_configuration():
     config = defaults()
-    assert Objective(**config.loss) == Objective()
     assert build_normalization(config) == Normalization()
     assert Augmentation(**{name: config.augment[name] for name in Augmentation._fields}) == Augmentation()
 
 
 def test_every_number_of_the_method_has_a_range_and_every_word_its_choices():
-    ruled = {*CHOICES, *POSITIVE, *RANGES, "adapt.init_from"}  # a place
-    for group in ("adapt", "loss"):
+    ruled = {*WORDS, *POSITIVE, *LIMITS, "adapt.init_from"}  # a place
+    for group in ("adapt", "loss", *methods.names()):
         for key, value in getattr(defaults(), group).items():
             assert isinstance(value, bool) or f"{group}.{key}" in ruled, key
 
 
 def test_every_choice_is_of_a_key_and_has_the_default_among_it():
     values = dict(parts(defaults()))
-    for key, choices in CHOICES.items():
+    for key, choices in WORDS.items():
         assert values[key] in choices, key
 
 
 # --- refusals
 
 
-@pytest.mark.parametrize(("key", "choices"), sorted(CHOICES.items()))
+@pytest.mark.parametrize(("key", "choices"), sorted(WORDS.items()))
 def test_an_unknown_choice_lists_the_choices(key, choices):
     with pytest.raises(ConfigError) as refusal:
         check_config(changed(**{key.replace(".", "__"): "nonsense"}), num_devices=1)
@@ -292,9 +311,9 @@ def test_a_count_below_one_is_refused(key):
         check_config(changed(**{key.replace(".", "__"): 0}), num_devices=1)
 
 
-@pytest.mark.parametrize("key", RANGES)
+@pytest.mark.parametrize("key", LIMITS)
 def test_a_value_out_of_its_range_is_refused_and_the_ends_of_the_range_are_not(key):
-    least, largest = RANGES[key]
+    least, largest = LIMITS[key]
     name = key.replace(".", "__")
     for outside in (least - 1, *([largest + 1] if largest < ENDLESS else [])):
         with pytest.raises(
@@ -331,12 +350,12 @@ def test_a_value_out_of_its_range_is_refused_and_the_ends_of_the_range_are_not(k
             r"config\.data\.image_size is \(32,\); give height and width",
         ),
         (
-            {"adapt__temperature": 0.0},
+            {"man__temperature": 0.0},
             1,
-            r"config\.adapt\.temperature is 0\.0; it must be at least 1e-06 and",
+            r"config\.man\.temperature is 0\.0; it must be at least 1e-06 and",
         ),
-        ({"loss__alpha": math.inf}, 1, r"config\.loss\.alpha is inf; it must be at least 0 and finite"),
-        ({"loss__beta": math.nan}, 1, r"config\.loss\.beta is nan; it must be at least 0 and finite"),
+        ({"man__alpha": math.inf}, 1, r"config\.man\.alpha is inf; it must be at least 0 and finite"),
+        ({"man__beta": math.nan}, 1, r"config\.man\.beta is nan; it must be at least 0 and finite"),
         (
             {"model__backbone": "vit", "model__vit__heads": 7},
             1,
@@ -355,11 +374,11 @@ def test_a_value_out_of_its_range_is_refused_and_the_ends_of_the_range_are_not(k
             1,
             r"config\.adapt\.init_from is 'runs/other' and config\.pretrain\.init_from is 'runs/more'.*empty one",
         ),
-        ({"adapt__temperature": float("nan")}, 1, r"config\.adapt\.temperature is nan; it must be at least"),
+        ({"man__temperature": float("nan")}, 1, r"config\.man\.temperature is nan; it must be at least"),
         (
-            {"adapt__threshold": float("nan")},
+            {"man__threshold": float("nan")},
             1,
-            r"config\.adapt\.threshold is nan; it must be between 0 and 1",
+            r"config\.man\.threshold is nan; it must be between 0 and 1",
         ),
         (
             {"augment__mean": (0.5, 0.5)},

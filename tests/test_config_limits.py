@@ -22,7 +22,7 @@ def test_all_limits_that_are_broken_are_told_at_once_one_line_a_key():
         batch__instances=1,
         data__image_size=(32,),
         evaluation__batch_size=20,
-        loss__alpha=math.inf,
+        man__alpha=math.inf,
         model__modalities=("T", "R"),
         pretrain__epochs=0,
     )
@@ -30,7 +30,7 @@ def test_all_limits_that_are_broken_are_told_at_once_one_line_a_key():
     assert keys == [
         "adapt.labels",
         "seed",
-        "loss.alpha",
+        "man.alpha",
         "data.image_size",
         "model.modalities",
         "pretrain.epochs",

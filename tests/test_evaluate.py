@@ -25,7 +25,7 @@ from man_jax import evaluate
 from man_jax.config import ConfigError
 from man_jax.engine import evaluation
 from man_jax.engine import trained_network
-from man_jax.engine.trained_network import Trained
+from man_jax.engine.trained_network import TrainedNetwork
 from man_jax.runs.workdir import WorkdirError
 
 logging.set_verbosity(logging.INFO)
@@ -39,7 +39,7 @@ def look(extract, variables, data, **_):
     raise Reached(f"{len(data.train)} {len(data.query)} {len(data.gallery)}, thermal {int(data.query[0][2].mean())}")
 
 evaluation.extract_query_gallery = look
-with_weights = lambda *_, **__: Trained(None, None, "no weights")
+with_weights = lambda *_, **__: TrainedNetwork(None, None, "no weights")
 
 answers, commands = {}, json.loads(sys.argv[1])
 flags.FLAGS(["evaluate", "--run=none"])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from configs import demo
+from configs import default, demo
 from man_jax.commands import expand_paths
 from man_jax.config import PATHS, ConfigError
 from man_jax.experiment_flags import check_experiment, load_experiment
@@ -38,14 +38,14 @@ def only(*words: str) -> str:
     [
         ["--config", "configs/demo.py"],
         ["--config=configs/demo.py:no_cpa+smoke", "--config.seed=3"],
-        ["-config", "configs/demo.py", "--config.loss.alpha", "1e-2", "--workdir", "x"],
+        ["-config", "configs/demo.py", "--config.man.alpha", "1e-2", "--workdir", "x"],
         ["--config=configs/demo.py", "--config.augment.per_modality", "--noconfig.adapt.decay_norms"],
         [
             "--config=configs/demo.py",
             "--config.data.image_size=(64, 32)",
             "--config.evaluation.modalities=('R',)",
         ],
-        ["--config=configs/demo.py", "--config.pretrain.init_from=", "--config.adapt.momentum=1"],
+        ["--config=configs/demo.py", "--config.pretrain.init_from=", "--config.man.momentum=1"],
         ["--config=configs/demo.py", "--", "--config.nothing=1"],
     ],
 )
@@ -59,9 +59,9 @@ def test_what_can_be_parsed_is_let_pass(words):
     [
         "--config.seed=1e3",
         "--config.seed=0x10",
-        "--config.loss.alpha=abc",
-        "--config.loss.alpha=nan",
-        "--config.loss.alpha=1_0",
+        "--config.man.alpha=abc",
+        "--config.man.alpha=nan",
+        "--config.man.alpha=1_0",
         "--config.augment.per_modality=yes",
         "--config.augment.per_modality=1",
         "--config.adapt.epochs=",
@@ -175,7 +175,7 @@ def test_an_experiment_of_other_keys_is_told_which_it_lacks_and_which_there_are_
     path.write_text(
         "from configs import default\nfrom ml_collections import ConfigDict\ndef get_config():\n"
         "    config = default.get_config().to_dict()\n    del config['seed']\n    config['lr'] = 0.1\n"
-        "    config['loss']['alpha'] = 'much'\n    return ConfigDict(config)\n",
+        "    config['man']['alpha'] = 'much'\n    return ConfigDict(config)\n",
     )
     with pytest.raises(ConfigError) as told:
         load_experiment(str(path))
@@ -183,7 +183,7 @@ def test_an_experiment_of_other_keys_is_told_which_it_lacks_and_which_there_are_
     assert len(lines) == 3
     assert "it lacks config.seed; begin with" in lines[0]
     assert "there is no key config.lr; did you mean" in lines[1]
-    assert "config.loss.alpha is 'much'; it must be a number" in lines[2]
+    assert "config.man.alpha is 'much'; it must be a number" in lines[2]
 
 
 # --- overrides
@@ -192,7 +192,7 @@ def test_an_experiment_of_other_keys_is_told_which_it_lacks_and_which_there_are_
 @pytest.mark.parametrize(
     ("word", "line"),
     [
-        ("--config.loss.alpha=abc", "config.loss.alpha is 'abc'; it must be a number"),
+        ("--config.man.alpha=abc", "config.man.alpha is 'abc'; it must be a number"),
         ("--config.seed=1.5", "config.seed is '1.5'; it must be a whole number"),
         ("--config.seed", "config.seed is ''; it must be a whole number"),
         ("--config.seed=(1,2)", "config.seed is '(1,2)'; it must be a whole number"),
@@ -214,10 +214,10 @@ def test_an_experiment_of_other_keys_is_told_which_it_lacks_and_which_there_are_
         ("--noconfig.seed", "config.seed is not true or false, so there is no --noconfig.seed"),
         (
             "--config.loss=3",
-            "config.loss is a group of keys; set one of them: config.loss.alpha, config.loss.beta,",
+            "config.loss is a group of keys; set one of them: config.loss.smoothing, config.loss.triplet_form,",
         ),
-        ("--config.loss.alpa=3", "there is no key config.loss.alpa; did you mean config.loss.alpha?"),
-        ("--config.alpha=3", "there is no key config.alpha; did you mean config.loss.alpha?"),
+        ("--config.loss.alpa=3", "there is no key config.loss.alpa; did you mean config.man.alpha?"),
+        ("--config.alpha=3", "there is no key config.alpha; did you mean config.man.alpha?"),
         ("--config.=3", "there is no key config.; did you mean"),
     ],
 )
@@ -225,14 +225,42 @@ def test_an_override_that_cannot_be_is_one_line_with_the_key_and_what_it_takes(w
     assert only("--config=configs/demo.py", word).startswith(line)
 
 
+@pytest.mark.parametrize(("old", "new"), default.MOVED.items())
+def test_a_key_that_moved_is_refused_with_its_new_name(old, new):
+    line = only("--config=configs/demo.py", f"--config.{old}=1")
+    assert line == f"config.{old} is called config.{new} now; its values are the same"
+
+
+@pytest.mark.parametrize("value", ["cpa", "fusion"])
+def test_a_value_that_moved_is_refused_with_the_key_that_has_it_now(value):
+    line = only("--config=configs/demo.py", f"--config.adapt.labels={value}")
+    assert line.startswith(f"config.adapt.labels={value} is config.man.labels={value} now")
+
+
+@pytest.mark.parametrize(
+    ("old", "line"),
+    [
+        ("loss.alpha = 0.5", "config.loss.alpha is called config.man.alpha now"),
+        ("adapt.labels = 'fusion'", "config.adapt.labels=fusion is config.man.labels=fusion now"),
+    ],
+)
+def test_an_experiment_of_an_older_version_is_told_the_new_name(tmp_path, old, line):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from configs import default\ndef get_config():\n    config = default.get_config()\n"
+        f"    config.{old}\n    return config\n"
+    )
+    assert line in only("--config", str(path))
+
+
 def test_all_overrides_that_cannot_be_are_told_at_once_in_their_order():
     lines = refusal(
-        "--config=configs/demo.py", "--config.seed=x", "--config.loss.alpa=1", "--config.loss.beta=y"
+        "--config=configs/demo.py", "--config.seed=x", "--config.loss.alpa=1", "--config.man.beta=y"
     )
     assert [re.search(r"config\.[a-z.]+", line)[0] for line in lines] == [
         "config.seed",
         "config.loss.alpa",
-        "config.loss.beta",
+        "config.man.beta",
     ]
 
 

@@ -14,20 +14,20 @@ PAPER = {
     "pretrain.learning_rate": 0.00035,
     "adapt.optimizer": "adam",
     "adapt.learning_rate": 0.00035,
-    "adapt.momentum": 0.99,
-    "loss.domain_margin": 0.5,
-    "loss.modality_margin": 0.5,
-    "loss.alpha": 1.0,  # §4.5.4, as is the next
-    "loss.beta": 0.8,
-    "adapt.temperature": 1.0,  # Eq. 7 has none
-    "adapt.prototype_weights": "softmax",  # Eq. 7
-    "adapt.labels": "cpa",
+    "man.momentum": 0.99,
+    "man.domain_margin": 0.5,
+    "man.modality_margin": 0.5,
+    "man.alpha": 1.0,  # §4.5.4, as is the next
+    "man.beta": 0.8,
+    "man.temperature": 1.0,  # Eq. 7 has none
+    "man.prototype_weights": "softmax",  # Eq. 7
+    "adapt.labels": "pseudo",
     "adapt.protocol": "uda",
     "loss.triplet_form": "hinge",  # Eq. 22
-    "loss.domain_pairs": "ins_proto",  # Eq. 12
-    "loss.domain_inter": "margin",  # Eq. 15
-    "loss.modality_distance": "squared",  # Eq. 18
-    "loss.modality_pairing": "different",  # Eq. 18
+    "man.domain_pairs": "ins_proto",  # Eq. 12
+    "man.domain_inter": "margin",  # Eq. 15
+    "man.modality_distance": "squared",  # Eq. 18
+    "man.modality_pairing": "different",  # Eq. 18
     "model.backbone": "resnet",
     "model.stage_sizes": (3, 4, 6, 3),
     "model.modalities": ("R", "N", "T"),
@@ -38,19 +38,19 @@ RELEASED = {  # the authors' code, where the paper says nothing
     "pretrain.weight_decay": 1e-4,
     "adapt.weight_decay": 1e-4,
     "adapt.warmup_epochs": 10,
-    "adapt.rule": "fusion_vote",
-    "loss.domain_kernel": "fixed",
+    "man.rule": "fusion_vote",
+    "man.domain_kernel": "fixed",
     "loss.triplet_fused": "normed",
-    "loss.memory_weight": 1.0,
+    "man.memory_weight": 1.0,
     "model.last_stride": 1,
 }
 OURS = {  # docs/DECISIONS.md says why
-    "adapt.threshold": 0.4,
+    "man.threshold": 0.4,
     "adapt.sampling": "all",
-    "adapt.head_norm": "matched",
+    "man.head_norm": "matched",
     "adapt.statistics": "per_domain",
-    "adapt.moving_form": "batch_mean",
-    "adapt.memory_size": 0,
+    "man.moving_form": "batch_mean",
+    "man.memory_size": 0,
     "adapt.decay_form": "coupled",
     "adapt.decay_norms": False,
     "pretrain.decay_form": "coupled",
@@ -58,7 +58,7 @@ OURS = {  # docs/DECISIONS.md says why
     "pretrain.warmup_epochs": 10,
     "loss.smoothing": 0.1,
     "loss.triplet_margin": 0.3,
-    "loss.modality_reduction": "sum",
+    "man.modality_reduction": "sum",
     "data.train_filter": "bilinear",
     "augment.flip": 0.5,
     "augment.pad": 10,
@@ -80,24 +80,24 @@ ROWS = {
         "pretrain.optimizer": "sgd",
         "pretrain.learning_rate": 0.009,
         "adapt.sampling": "reliable",
-        "adapt.head_norm": "unit",
+        "man.head_norm": "unit",
         "adapt.statistics": "shared",
-        "adapt.temperature": 0.1,
+        "man.temperature": 0.1,
         "loss.triplet_form": "soft",
-        "loss.domain_inter": "plain",
-        "loss.modality_reduction": "max",
-        "loss.modality_pairing": "equal",
+        "man.domain_inter": "plain",
+        "man.modality_reduction": "max",
+        "man.modality_pairing": "equal",
     },
     "source_only": {"adapt.epochs": 0},
     "us": {"adapt.protocol": "us"},
     "oracle": {"adapt.labels": "truth"},
-    "baseline": {"adapt.labels": "fusion", "loss.alpha": 0.0, "loss.beta": 0.0},  # L_ReID and XBM
-    "no_cpa": {"adapt.labels": "fusion"},
-    "no_pda": {"loss.alpha": 0.0},
-    "no_mma": {"loss.beta": 0.0},
-    "ins_ins": {"loss.domain_pairs": "ins_ins"},
-    "proto_proto": {"loss.domain_pairs": "proto_proto"},
-    "average": {"adapt.prototype_weights": "average"},
+    "baseline": {"man.labels": "fusion", "man.alpha": 0.0, "man.beta": 0.0},  # L_ReID and XBM
+    "no_cpa": {"man.labels": "fusion"},
+    "no_pda": {"man.alpha": 0.0},
+    "no_mma": {"man.beta": 0.0},
+    "ins_ins": {"man.domain_pairs": "ins_ins"},
+    "proto_proto": {"man.domain_pairs": "proto_proto"},
+    "average": {"man.prototype_weights": "average"},
 }
 """Presets and lines of Tables 4, 5, 6: what they change of the default, and nothing else."""
 

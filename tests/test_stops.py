@@ -24,7 +24,7 @@ STOPS = (
     ("man_jax.engine.phases:save_pretrained", 1),
     ("data_pipelines.session.disk:WholeAppends.append", 2),
     ("orbax.checkpoint:CheckpointManager.save", 1),
-    ("man_jax.engine.phases:cluster_target", 1),
+    ("man_jax.methods.man:cluster_tables", 1),
     ("man_jax.engine.extract:put_batch", 4),
     ("os:rename", 4),
     ("man_jax.engine.report:curves_figure", 1),

@@ -52,17 +52,17 @@ def check(config: Config, tmp_path: Path, *, rows=(), seeds=(0, 1)) -> None:
 
 def test_all_but_the_first_run_start_from_its_weights(data, tmp_path):
     runs = planned_runs(
-        config_of(data, model__pretrained="r50.pth"), 3, tmp_path, rows=["no_cpa", "loss.alpha=0.5"]
+        config_of(data, model__pretrained="r50.pth"), 3, tmp_path, rows=["no_cpa", "man.alpha=0.5"]
     )
-    assert list(runs) == ["adapted", "oracle", "no_cpa", "loss.alpha=0.5"]
+    assert list(runs) == ["adapted", "oracle", "no_cpa", "man.alpha=0.5"]
     first = runs.pop("adapted")
     assert (first.config.pretrain.init_from, first.config.model.pretrained) == ("", "r50.pth")
     for run in runs.values():
         assert (run.config.pretrain.init_from, run.config.model.pretrained) == (str(first.workdir), "")
         assert run.config.seed == first.config.seed == 3
     assert runs["oracle"].config.adapt.labels == "truth"
-    assert runs["loss.alpha=0.5"].config.loss.alpha == 0.5
-    assert runs["loss.alpha=0.5"].workdir == tmp_path / "seed3-loss.alpha=0.5"
+    assert runs["man.alpha=0.5"].config.man.alpha == 0.5
+    assert runs["man.alpha=0.5"].workdir == tmp_path / "seed3-man.alpha=0.5"
 
 
 def test_weights_that_are_given_are_those_of_all_runs(data, tmp_path):
@@ -226,11 +226,11 @@ def test_a_target_that_lacks_a_split_is_refused_at_once(data, tmp_path, folders,
 
 
 def test_a_folder_that_holds_another_run_is_refused_at_once(data, tmp_path):
-    other = planned_runs(config_of(data, adapt__momentum=0.5), 1, tmp_path, rows=["no_cpa"])["no_cpa"]
+    other = planned_runs(config_of(data, man__momentum=0.5), 1, tmp_path, rows=["no_cpa"])["no_cpa"]
     with claim_workdir(other.workdir, other.config):
         pass
     with pytest.raises(
-        WorkdirError, match=r"seed1-no_cpa .*config\.adapt\.momentum is 0\.5 there and 0\.99 here"
+        WorkdirError, match=r"seed1-no_cpa .*config\.man\.momentum is 0\.5 there and 0\.99 here"
     ):
         check(config_of(data), tmp_path, rows=["no_cpa"])
 
@@ -244,10 +244,12 @@ from absl import logging
 from man_jax import reproduce
 from man_jax.commands import run_command
 
+GAIN = {("pseudo", "cpa"): 0.0, ("pseudo", "fusion"): -0.1, ("truth", "cpa"): 0.1}
+
 def run(config, workdir):
     logging.warning("at work")
     assert "--seeds=0,1" in sys.argv, "begun"
-    mAP = 0.5 + 0.01 * config.seed + {"cpa": 0.0, "fusion": -0.1, "truth": 0.1}[config.adapt.labels]
+    mAP = 0.5 + 0.01 * config.seed + GAIN[config.adapt.labels, config.man.labels]
     rows = {"source_only": mAP - 0.25, "adapted": mAP, "best_on_test": mAP + 0.05}
     return {"seed": config.seed} | {row: {"mAP": value, "R1": value + 0.1} for row, value in rows.items()}
 

@@ -191,15 +191,15 @@ def test_a_data_set_that_lacks_a_modality_has_the_figures_of_the_others(trees, f
 
 
 def test_a_work_directory_of_another_configuration_is_refused_by_key(trees, finished):
-    result = run(command(trees, finished, "--config.loss.alpha=0.25"))
+    result = run(command(trees, finished, "--config.man.alpha=0.25"))
     assert result.returncode != 0
-    assert "config.loss.alpha is 1.0 there and 0.25 here" in result.stderr
+    assert "config.man.alpha is 1.0 there and 0.25 here" in result.stderr
 
 
 def test_a_misspelt_key_is_answered_with_the_right_one(trees, tmp_path):
     result = run(command(trees, tmp_path / "never", "--config.loss.alpa=0.25"))
     assert result.returncode != 0
-    assert "did you mean config.loss.alpha?" in result.stderr
+    assert "did you mean config.man.alpha?" in result.stderr
     assert not (tmp_path / "never").exists()
 
 
@@ -210,7 +210,7 @@ def test_a_misspelt_key_is_answered_with_the_right_one(trees, tmp_path):
         ("--config.model.pretrained=/nowhere.pth", "config.model.pretrained: /nowhere.pth does not exist"),
         ("--config.batch.identities=40", "40"),
         ("--config.adapt.num_clusters=49", "48"),
-        ("--config.adapt.rule=plurality", "fusion_vote"),
+        ("--config.man.rule=plurality", "fusion_vote"),
     ],
 )
 def test_bad_input_ends_before_training_with_one_line(trees, tmp_path, override, complaint):

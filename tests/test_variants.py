@@ -3,16 +3,16 @@ from operator import attrgetter
 
 import pytest
 
-from configs import demo, msvr310_to_wmveid863
-from configs.variants import STRENGTHS, VARIANTS, turn
+from configs import default, demo, msvr310_to_wmveid863
+from configs.variants import METHODS, STRENGTHS, VARIANTS, turn
 
 
 def test_a_row_is_a_variant_or_another_value_of_a_key():
     config = demo.get_config()
-    assert turn(config, "no_pda").loss.alpha == 0.0
+    assert turn(config, "no_pda").man.alpha == 0.0
     assert turn(config, "adapt.sampling=reliable").adapt.sampling == "reliable"
-    assert turn(config, "loss.alpha=0.5").loss.alpha == 0.5
-    assert turn(config, "loss.alpha=2").loss.alpha == 2.0
+    assert turn(config, "man.alpha=0.5").man.alpha == 0.5
+    assert turn(config, "man.alpha=2").man.alpha == 2.0
     assert turn(config, "adapt.num_clusters=64").adapt.num_clusters == 64
     assert turn(config, "augment.per_modality=False").augment.per_modality is False
     assert turn(config, "model.modalities=('R', 'T')").model.modalities == ("R", "T")
@@ -32,6 +32,11 @@ def test_a_row_leaves_the_experiment_as_it_was():
         ("loss.alfa=0.5", "there is no key loss.alfa"),
         ("adapt.num_clusters=many", "'many' is no value of adapt.num_clusters, which is of type int"),
         ("adapt.epochs=0.5", "'0.5' is no value of adapt.epochs"),
+        ("adapt.labels=fusion", "config.adapt.labels=fusion is config.man.labels=fusion now"),
+        *(
+            (f"{old}=1", f"config.{old} is called config.{new} now; its values are the same")
+            for old, new in default.MOVED.items()
+        ),
     ],
 )
 def test_a_row_that_does_not_exist_is_refused_by_name(row, message):
@@ -54,11 +59,9 @@ CONTRADICTIONS = {
     for pair, key in {
         ("paper", "released"): "data.train_filter",
         ("vit", "clip"): "model.backbone",
-        ("ins_ins", "proto_proto"): "loss.domain_pairs",
-        ("oracle", "baseline"): "adapt.labels",
-        ("oracle", "no_cpa"): "adapt.labels",
+        ("ins_ins", "proto_proto"): "man.domain_pairs",
     }.items()
-}
+} | dict.fromkeys(combinations(sorted(METHODS), 2), "method")
 """Pairs of variants, and the key that each sets to a value of its own."""
 
 PAIRS = [tuple(sorted(pair)) for pair in combinations(VARIANTS, 2)]
@@ -98,10 +101,10 @@ def test_clip_is_normalised_as_its_weights_were_whatever_the_preset():
 
 def test_a_contradiction_names_both_variants_the_key_and_both_values():
     with pytest.raises(ValueError, match="contradict") as refusal:
-        demo.get_config("smoke+oracle+no_mma+no_cpa")
+        demo.get_config("smoke+ins_ins+no_mma+proto_proto")
     assert str(refusal.value) == (
-        "variants 'oracle' and 'no_cpa' contradict each other: config.adapt.labels is 'truth' in the one and 'fusion' "
-        "in the other; leave one of them out"
+        "variants 'ins_ins' and 'proto_proto' contradict each other: config.man.domain_pairs is 'ins_ins' in the one "
+        "and 'proto_proto' in the other; leave one of them out"
     )
 
 

@@ -39,6 +39,7 @@ from man_jax.runs.metrics import MetricsWriter
 from man_jax.runs.multi_process import of_first_process
 from man_jax.runs.recovery import check_rows, move_aside, read_newest, warn_of
 from man_jax.runs.starting_weights import find_beginning, find_moved_weights, keep_data
+from man_jax.runs.state_layout import check_layout
 from man_jax.runs.time_left import Plan, RunClock
 from man_jax.runs.used_data import check_data, describe_data
 from man_jax.runs.weights_meaning import check_source, check_weights_of_run, describe_weights, described
@@ -97,6 +98,8 @@ def open_run(config: Config, workdir: Path) -> RunParts:
     check_workdir(workdir, config, same_weights=moved)
     # A run that goes on needs neither the file nor the other run any more.
     fresh = not has_checkpoint(workdir)
+    if not fresh:
+        check_layout(workdir)
     beginning = find_beginning(config) if fresh else None
     backbone = read_backbone(config.model, config.data.image_size) if fresh else None
     source, target = open_domains(config)

@@ -20,7 +20,7 @@ TERMS = {
     "domain_inter": ("PDA, inter (Eq. 15)", "#1fa187"),
     "modality": ("MMA (Eq. 20)", "#cc79a7"),
 }
-"""Of objectives/total.py, by name: what a term is called, with its number in the paper, and its colour."""
+"""Of methods/man.py, by name: what a term is called, with its number in the paper, and its colour."""
 OTHERS = ("#7f7f7f", "#b0b0b0", "#505050", "#cfcfcf")
 EDGE, MOST_PARTED = "white", 30
 

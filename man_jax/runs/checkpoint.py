@@ -160,21 +160,11 @@ def read_network(workdir: Path, network: Network) -> tuple[int, Variables, Varia
     folder = workdir / CHECKPOINTS
 
     def read(step: int) -> Any:
-        return _read_part(
-            folder / str(step) / "default",
-            lambda tree: {
-                "params": part(tree, network.params),
-                "source": part(tree, network.source),
-                "target": part(tree, network.target),
-            },
-        )
+        return _read_part(folder / str(step) / "default", lambda tree: _only(tree, *network))
 
     step, found, passed = read_newest(folder, read)
     warn_of(passed, folder, step)
-    source, target = (
-        {"params": found["params"], "batch_stats": found[side]} for side in ("source", "target")
-    )
-    return step, source, target
+    return step, network.variables(found, "source"), network.variables(found, "target")
 
 
 def read_pretrained(workdir: Path) -> Variables:
@@ -201,6 +191,13 @@ def _readable(folder: Path, key: str = "") -> Iterator[None]:
         raise ConfigError(f"{key}{folder} is damaged ({first_line(error)}); {FROM_COPY}") from None
 
 
+def saved_fields(folder: Path) -> set[str]:
+    """Name the fields of the state that the checkpoint in `folder` holds; reads no array."""
+    handler: Any = ocp.PyTreeCheckpointHandler()
+    with contextlib.closing(handler):
+        return set(handler.metadata((folder / "default").absolute()).tree)
+
+
 def _read_part(folder: Path, part: Callable[[Any], Any]) -> Any:
     """What `part` takes of a saved tree; nothing else is read."""
     # The handler itself: a Checkpointer warns of a file that checkpoints of a manager keep one folder above.
@@ -212,6 +209,17 @@ def _read_part(folder: Path, part: Callable[[Any], Any]) -> Any:
         kinds = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), like)
         arguments = ocp.args.PyTreeRestore(item=like, restore_args=kinds, partial_restore=True)
         return handler.restore(directory, args=arguments)
+
+
+def _only(tree: Any, *paths: tuple[str, ...]) -> dict[str, Any]:
+    """Keep of a saved tree the parts at these paths, where they are: Orbax finds what it restores by its place."""
+    kept: dict[str, Any] = {}
+    for path in paths:
+        place = kept
+        for name in path[:-1]:
+            place = place.setdefault(name, {})
+        place[path[-1]] = part(tree, path)
+    return kept
 
 
 def _source_part(state: TrainState, num_source: int) -> Variables:

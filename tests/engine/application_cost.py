@@ -16,12 +16,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from configs import rgbnt100_to_wmveid863
-from man_jax.engine.build import build_model, build_optimizer, build_state, build_step
-from man_jax.engine.step import Batch
+from man_jax.engine.build import build_frame, build_optimizer
+from man_jax.engine.state import create_state
+from man_jax.engine.step import make_step
+from man_jax.frame import Batch, ByDomain, Frame, LabelSpace
+from man_jax.methods import man
 from man_jax.sharding import make_mesh, put_batch, put_replicated
 
 FORMS = [(application, remat) for application in ("vmap", "scan") for remat in ("none", "block", "stage")]
-SIZES = {"num_source": 50, "num_target": 300, "num_samples": 2000}
+SPACE, NUM_TRIPLES = LabelSpace(num_source=50, capacity=300), ByDomain(1000, 1000)
 BATCH = 4
 GIB, MIB = 2**30, 2**20
 
@@ -34,13 +37,13 @@ def configured(application: str, remat: str) -> Any:
     return config
 
 
-def model_of(config: Any) -> Any:
-    return build_model(config.model, num_classes=SIZES["num_source"] + SIZES["num_target"])
+def frame_of(config: Any) -> Frame:
+    return build_frame(config, SPACE, NUM_TRIPLES)
 
 
 def kept_for_a_triple(config: Any) -> float:
     """MiB that the backward pass of the branches needs of the forward pass: what one triple more adds."""
-    model, size = model_of(config), tuple(config.data.image_size)
+    model, size = frame_of(config).model, tuple(config.data.image_size)
     variables = jax.eval_shape(lambda key: model.init(key, size), jax.random.key(0))
 
     def kept(batch: int) -> int:
@@ -62,7 +65,16 @@ def drawn_batch(mesh: Any, num_classes: int, image_size: tuple[int, int], seed: 
     rng = np.random.default_rng(seed)
     images = rng.integers(0, 256, (BATCH, 3, *image_size, 3), np.uint8)
     labels = np.repeat(rng.integers(0, num_classes, BATCH // 2), 2).astype(np.int32)
-    return Batch(*put_batch((images, labels, np.ones(BATCH, bool)), mesh))
+    numbers = np.arange(BATCH, dtype=np.int32)
+    batch = Batch(
+        images=images,
+        index=numbers,
+        camera=numbers,
+        labels=labels[:, None],
+        weight=np.ones(BATCH, np.float32),
+        present=np.ones((BATCH, 3), bool),
+    )
+    return put_batch(batch, mesh)
 
 
 def main(forms: list[tuple[str, str]], rounds: int) -> None:
@@ -70,15 +82,14 @@ def main(forms: list[tuple[str, str]], rounds: int) -> None:
     mesh, config = make_mesh(), configured(*forms[0])
     size = tuple(config.data.image_size)
     optimizer = build_optimizer(config.adapt, iterations=config.adapt.iterations)
-    state = jax.jit(lambda: build_state(config, model_of(config), optimizer, **SIZES))()
+    first = frame_of(config)
+    state = jax.jit(lambda: man.start(first, create_state(first, optimizer)))()
     state = put_replicated(state, mesh)
-    batches = [
-        drawn_batch(mesh, SIZES[name], size, seed) for seed, name in enumerate(("num_source", "num_target"))
-    ]
+    batches = [drawn_batch(mesh, classes, size, seed) for seed, classes in enumerate(SPACE)]
     steps, scratch = {}, {}
     for form in forms:
-        its = configured(*form)
-        steps[form] = build_step(its, model_of(its), optimizer, mesh).lower(state, *batches).compile()
+        step = make_step(man, frame_of(configured(*form)), optimizer, mesh)
+        steps[form] = step.lower(state, *batches).compile()
         scratch[form] = steps[form].memory_analysis().temp_size_in_bytes / GIB
         print(f"compiled {form}", flush=True)
     times: dict[tuple[str, str], list[float]] = {form: [] for form in forms}
@@ -87,14 +98,14 @@ def main(forms: list[tuple[str, str]], rounds: int) -> None:
             start = time.perf_counter()
             state, _ = jax.block_until_ready(steps[form](state, *batches))
             times[form].append(time.perf_counter() - start)
-    first = times[forms[0]][1:]
+    its_first = times[forms[0]][1:]
     print(
         "| application | remat | kept, MiB a triple | scratch at 4 + 4, GiB | time over the first's | s, median |"
     )
     print("|---|---|---:|---:|---:|---:|")
     for form in forms:
         own = times[form][1:]
-        ratio = median(mine / its for mine, its in zip(own, first, strict=True))
+        ratio = median(mine / its for mine, its in zip(own, its_first, strict=True))
         kept = kept_for_a_triple(configured(*form))
         print(
             f"| {form[0]} | {form[1]} | {kept:.1f} | {scratch[form]:.2f} | {ratio:.2f} | {median(own):.1f} |"

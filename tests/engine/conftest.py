@@ -6,21 +6,20 @@ import jax
 import numpy as np
 import pytest
 
-from configs import default
 from man_jax.engine import phases
-from man_jax.engine.extract import FeatureTable
 from man_jax.engine.optimizer import make_optimizer
-from man_jax.engine.state import Statistics
+from man_jax.frame import ByDomain, FeatureTable
+from man_jax.methods import man
 from man_jax.runs.time_left import Plan, RunClock
 from man_jax.sharding import make_mesh
 from tests.engine.splits import new_domain
-from tests.engine.tiny import NUM_SOURCE, NUM_TARGET, NUM_TRIPLES, D, M, new_state
+from tests.engine.tiny import NUM_SOURCE, NUM_TARGET, NUM_TRIPLES, D, M, new_frame, new_state
 from tests.oracles.cases import unit_normal
 
 
 @pytest.fixture
-def setting(monkeypatch) -> SimpleNamespace:
-    """Two domains whose features are the same at every call.
+def parts(monkeypatch) -> SimpleNamespace:
+    """The parts of a run of MAN with two domains, whose features are the same at every call.
 
     `extracted` tells of which triples they were asked for, and with which variables.
     """
@@ -40,14 +39,12 @@ def setting(monkeypatch) -> SimpleNamespace:
         return tables["source" if split is source.data.train else "target"]
 
     monkeypatch.setattr(phases, "extract_table", extract_table)
-    config = default.get_config()
-    config.adapt.update(num_clusters=NUM_TARGET, iterations=3)
-    config.batch.update(identities=3, instances=2)
+    frame = new_frame(**{"adapt.iterations": 3, "batch.identities": 3, "batch.instances": 2})
     return SimpleNamespace(
-        config=config,
-        source=source,
-        target=target,
-        num_target=NUM_TARGET,
+        config=frame.config,
+        frame=frame,
+        method=man,
+        domains=ByDomain(source, target),
         mesh=make_mesh(jax.devices()[:1]),
         extract=None,
         clock=RunClock(Plan(0, 1, 3, batches=2, features=1.0)),
@@ -61,4 +58,4 @@ def state():
     """A state amid training, with running statistics of each domain's own."""
     state = new_state(make_optimizer("adam", lambda _: 0.1, weight_decay=0.0))
     doubled = jax.tree.map(lambda leaf: 2 * leaf, state.statistics.source)
-    return state.replace(statistics=Statistics(state.statistics.source, doubled))
+    return state.replace(statistics=ByDomain(state.statistics.source, doubled))

@@ -3,7 +3,7 @@
 import numpy as np
 
 from data_pipelines.storing.prepared import PreparedDataset, PreparedSplit
-from man_jax.engine.domain_data import Domain, number_identities
+from man_jax.engine.domain_data import Domain, numbered
 
 
 def new_split(pids, *, image_size: tuple[int, int] = (4, 4), camids=None, seed: int = 0) -> PreparedSplit:
@@ -28,4 +28,4 @@ def new_dataset(train: PreparedSplit, query: PreparedSplit, gallery: PreparedSpl
 def new_domain(pids, *, image_size: tuple[int, int] = (4, 4)) -> Domain:
     """A domain whose three splits are one and the same."""
     split = new_split(pids, image_size=image_size)
-    return Domain(new_dataset(split, split, split), number_identities(split.pids))
+    return Domain(new_dataset(split, split, split), numbered(split.pids), numbered(split.camids))

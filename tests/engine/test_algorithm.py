@@ -8,65 +8,69 @@ import numpy as np
 import pytest
 
 from data_pipelines.loading.sampler import identity_plan
-from man_jax.clustering.pseudo_labels import PseudoLabels
 from man_jax.engine import phases
+from man_jax.engine.labelling import known_labels
 from man_jax.engine.optimizer import make_optimizer
-from tests.engine.tiny import NUM_TARGET, assert_same
+from man_jax.frame import ByDomain, Labels
+from tests.engine.tiny import NUM_SOURCE, NUM_TARGET, assert_same
 from tests.engine.tiny import NUM_TRIPLES as N
 
 RATE = 0.1
 PRETRAIN_ITERATIONS = 4
-PSEUDO = PseudoLabels(
-    labels=(np.arange(N) % NUM_TARGET).astype(np.int32),
-    reliable=np.arange(N) % 5 > 0,
-    scores=np.ones(N),
-    aligned=np.stack([np.roll(np.arange(N) % NUM_TARGET, shift) for shift in range(1, 5)]).astype(np.int32),
+PSEUDO = Labels(
+    labels=(np.arange(N) % NUM_TARGET).astype(np.int32)[:, None],
+    weight=(np.arange(N) % 5 > 0).astype(np.float32),
+    num_clusters=NUM_TARGET,
 )
 """Labels that are those of no clustering, as a vote may settle them, and some that are not reliable."""
 
 
 @pytest.fixture
-def run(setting, monkeypatch) -> SimpleNamespace:
-    """The setting with parts that only write down what they are given.
+def run(parts, monkeypatch) -> SimpleNamespace:
+    """The parts of a run, of which some only write down what they are given.
 
-    `trained`, `relabelled`, `finished` and `kept` are the epochs trained, the epochs labelled anew, the rows written
-    and the steps whose weights were kept as pre-trained.
+    `trained`, `relabelled`, `finished`, `saved` and `kept` are the epochs trained, the epochs labelled anew, the rows
+    written, the steps saved and the steps whose weights were kept as pre-trained.
     """
-    setting.config.seed = 7
-    setting.config.adapt.update(epochs=2)
-    setting.pretrain_epochs, setting.pretrain_iterations = 2, PRETRAIN_ITERATIONS
-    setting.about = {}
-    setting.pretrain_steps = 2 * PRETRAIN_ITERATIONS
-    setting.pretrain_step, setting.adapt_step = "the step of pre-training", "the step of adaptation"
-    setting.adapt_optimizer = make_optimizer("sgd", lambda _: RATE, weight_decay=0.0)
-    setting.workdir = None
-    setting.trained, setting.relabelled, setting.finished, setting.kept = [], [], [], []
+    parts.config.seed = 7
+    parts.config.adapt.update(epochs=2)
+    parts.pretrain_epochs, parts.pretrain_iterations = 2, PRETRAIN_ITERATIONS
+    parts.about = {"keys": {}}
+    parts.pretrain_steps = 2 * PRETRAIN_ITERATIONS
+    parts.pretrain_step, parts.adapt_step = "the step of pre-training", "the step of adaptation"
+    parts.adapt_optimizer = make_optimizer("sgd", lambda _: RATE, weight_decay=0.0)
+    parts.workdir = parts.checkpoints = None
+    parts.trained, parts.relabelled, parts.finished, parts.saved, parts.kept = [], [], [], [], []
 
     def train_epoch(step, state, *batches, num_steps, **_):
-        setting.trained.append(SimpleNamespace(step=step, state=state, batches=batches))
+        parts.trained.append(SimpleNamespace(step=step, state=state, batches=batches))
         return state.replace(step=state.step + num_steps), {"loss/total": 1.0}
 
-    def labelled_batches(split, plan, labels, reliable, **_):
-        return SimpleNamespace(split=split, plan=plan, labels=labels, reliable=reliable)
+    def labelled_batches(split, cameras, plan, labels, **_):
+        return SimpleNamespace(split=split, cameras=cameras, plan=plan, labels=labels)
 
     def relabel(_, state, epoch):
-        setting.relabelled.append((int(state.step), epoch))
-        return state, PSEUDO, {"labels/reliable": 0.8}
+        parts.relabelled.append((int(state.step), epoch))
+        labels = ByDomain(known_labels(parts.domains.source.identities), PSEUDO)
+        return state, labels, {"labels/reliable": 0.8}
 
-    def finish(_, state, row, *, epoch, phase):
-        setting.finished.append((phase, epoch, int(state.step), set(row)))
+    def write(row, *, step, epoch, phase):
+        parts.finished.append((phase, epoch, step, set(row)))
 
-    parts = {
+    parts.writer = SimpleNamespace(write=write)
+    told = {
         "train_epoch": train_epoch,
         "labelled_batches": labelled_batches,
         "relabel": relabel,
         "evaluate": lambda *_: {"eval/mAP": 0.5},
-        "save_pretrained": lambda _, state, __: setting.kept.append(int(state.step)),
-        "_finish_epoch": finish,
+        "save_pretrained": lambda _, state, __, *, num_source: parts.kept.append(
+            (int(state.step), num_source)
+        ),
+        "save_state": lambda _, state, about: parts.saved.append((int(state.step), about)),
     }
-    for name, part in parts.items():
+    for name, part in told.items():
         monkeypatch.setattr(phases, name, part)
-    return setting
+    return parts
 
 
 @pytest.fixture
@@ -76,12 +80,12 @@ def pretrained(state, run):
     return state.replace(step=jnp.int32(run.pretrain_steps), opt_state=moments)
 
 
-def assert_batches(actual, domain, plan, labels, reliable=None) -> None:
+def assert_batches(actual, domain, plan, labels, weight=1.0) -> None:
     assert actual.split is domain.data.train
+    assert actual.cameras is domain.cameras
     np.testing.assert_array_equal(actual.plan, plan)
-    np.testing.assert_array_equal(actual.labels, labels)
-    assert (actual.reliable is None) == (reliable is None)
-    np.testing.assert_array_equal(actual.reliable, reliable)
+    np.testing.assert_array_equal(actual.labels.labels[:, 0], labels)
+    np.testing.assert_array_equal(actual.labels.weight, np.broadcast_to(weight, len(labels)))
 
 
 # --- pre-training
@@ -91,11 +95,12 @@ def test_pre_training_is_of_the_source_s_identities_with_other_batches_in_each_e
     phases.pretrain(run, state.replace(step=jnp.int32(0)))
     assert [epoch.step for epoch in run.trained] == [run.pretrain_step] * 2
     for number, epoch in enumerate(run.trained):
-        identities = run.source.identities
+        identities = run.domains.source.identities
         named = {"seed": 7, "epoch": number, "stream": "pretrain/source"}
         plan = identity_plan(identities, num_steps=PRETRAIN_ITERATIONS, **run.config.batch, **named)
-        (batches,) = epoch.batches
-        assert_batches(batches, run.source, plan, identities)
+        batches, target = epoch.batches
+        assert target is None
+        assert_batches(batches, run.domains.source, plan, identities)
 
 
 def test_pre_training_is_evaluated_and_kept_at_its_end(run, state):
@@ -105,7 +110,9 @@ def test_pre_training_is_evaluated_and_kept_at_its_end(run, state):
         ("pretrain", 1, PRETRAIN_ITERATIONS, {"loss/total"}),
         ("pretrain", 2, end, {"loss/total", "eval/mAP"}),
     ]
-    assert run.kept == [end]
+    assert run.kept == [(end, NUM_SOURCE)]
+    about = {**run.about, "row": {"loss/total": 1.0}}
+    assert run.saved == [(PRETRAIN_ITERATIONS, about), (end, about)]
 
 
 def test_pre_training_goes_on_with_the_epoch_its_step_says(run, state):
@@ -127,12 +134,13 @@ def test_an_epoch_is_of_the_source_s_identities_and_the_target_s_settled_and_rel
     phases.adapt(run, pretrained)
     for number, epoch in enumerate(run.trained):
         source, target = epoch.batches
-        identities = run.source.identities
+        identities = run.domains.source.identities
         named = {"num_steps": run.config.adapt.iterations, **run.config.batch, "seed": 7, "epoch": number}
         plan = identity_plan(identities, **named, stream="adapt/source")
-        assert_batches(source, run.source, plan, identities)
-        plan = identity_plan(PSEUDO.labels, **named, stream="adapt/target", reliable=PSEUDO.reliable)
-        assert_batches(target, run.target, plan, PSEUDO.labels, PSEUDO.reliable)
+        assert_batches(source, run.domains.source, plan, identities)
+        labels, weight = PSEUDO.labels[:, 0], PSEUDO.weight
+        plan = identity_plan(labels, **named, stream="adapt/target", reliable=weight > 0)
+        assert_batches(target, run.domains.target, plan, labels, weight)
 
 
 def test_under_the_us_protocol_there_are_no_batches_of_the_source(run, pretrained):
@@ -141,7 +149,7 @@ def test_under_the_us_protocol_there_are_no_batches_of_the_source(run, pretraine
     for epoch in run.trained:
         source, target = epoch.batches
         assert source is None
-        assert target.split is run.target.data.train
+        assert target.split is run.domains.target.data.train
 
 
 def test_adaptation_begins_with_an_optimiser_of_its_own_and_keeps_it(run, pretrained):

@@ -7,20 +7,24 @@ import pytest
 from jax.extend.core import jaxprs_in_params
 
 from configs import default
-from man_jax.config import CHOICES
-from man_jax.engine.build import build_model
+from man_jax.config import CHOICES, Config
+from man_jax.engine.build import build_frame, build_model
 from man_jax.engine.optimizer import make_optimizer
-from man_jax.engine.state import Banks, create_state
-from man_jax.engine.step import Batch, StepSettings, make_step
+from man_jax.engine.state import create_state
+from man_jax.engine.step import make_step
+from man_jax.frame import ByDomain
 from man_jax.memories.prototypes import Bank
-from man_jax.objectives.total import Objective
+from man_jax.methods import man
+from man_jax.networks.three_branch import ThreeBranch
 from man_jax.sharding import make_mesh, put_batch, put_replicated
 from tests.engine.tiny import (
     IMAGE_SIZE,
     MEMORY,
     NUM_SOURCE,
     NUM_TARGET,
+    NUM_TRIPLES,
     QUICKLY,
+    SPACE,
     M,
     as_arrays,
     new_batch,
@@ -34,22 +38,28 @@ DIMS = {"resnet": 16, "vit": 24, "clip": 10}
 MULTIPLICATIONS = ("dot_general", "conv_general_dilated")
 
 
-def model_of(backbone: str, dtype: str):
+def config_of(backbone: str, dtype: str) -> Config:
     config = default.get_config()
+    config.data.image_size = IMAGE_SIZE
+    config.man.memory_size = MEMORY
     config.model.update(backbone=backbone, dtype=dtype, stage_sizes=(1,), width=4)
     projection = 10 if backbone == "clip" else 0
     config.model.vit.update(patch=8, stride=6, width=24, depth=1, heads=2, projection=projection)
-    return build_model(config.model, num_classes=NUM_SOURCE + NUM_TARGET)
+    return config
+
+
+def model_of(backbone: str, dtype: str) -> ThreeBranch:
+    return build_model(config_of(backbone, dtype).model, num_classes=NUM_SOURCE + NUM_TARGET)
 
 
 class Adaptation:
     """One step of adaptation, among drawn prototypes."""
 
     def __init__(self, backbone: str, dtype: str):
-        self.model = model_of(backbone, dtype)
+        frame = build_frame(config_of(backbone, dtype), SPACE, ByDomain(NUM_TRIPLES, NUM_TRIPLES))
+        self.model = frame.model
         mesh = make_mesh(jax.devices()[:1])
         optimizer = make_optimizer("adam", lambda _: 1e-3, weight_decay=1e-4)
-        sizes = {"num_source": NUM_SOURCE, "num_target": NUM_TARGET, "memory_size": MEMORY}
         rng, dim = np.random.default_rng(0), self.model.dim
 
         def bank(num_classes: int) -> Bank:
@@ -59,14 +69,15 @@ class Adaptation:
             return Bank(jnp.asarray(modal, "f4"), jnp.asarray(fused, "f4"), jnp.ones(num_classes, bool))
 
         def create():
-            return create_state(self.model, optimizer, key=jax.random.key(0), image_size=IMAGE_SIZE, **sizes)
+            return man.start(frame, create_state(frame, optimizer))
 
         state = jax.jit(create, compiler_options=QUICKLY)()
-        state = put_replicated(state.replace(banks=Banks(bank(NUM_SOURCE), bank(NUM_TARGET))), mesh)
+        slots = state.slots._replace(banks=ByDomain(bank(NUM_SOURCE), bank(NUM_TARGET)))
+        state = put_replicated(state.replace(slots=slots), mesh)
         self.before = as_arrays(state)
-        step = make_step(self.model, optimizer, Objective(), StepSettings(), mesh)
+        step = make_step(man, frame, optimizer, mesh)
         batches = (new_batch(1, NUM_SOURCE), new_batch(2, NUM_TARGET))
-        placed = [Batch(*put_batch(tuple(batch), mesh)) for batch in batches]
+        placed = [put_batch(batch, mesh) for batch in batches]
         compiled = step.lower(state, *placed).compile(compiler_options=QUICKLY)
         after, terms = compiled(state, *placed)
         self.after, self.terms = as_arrays(after), as_arrays(terms)
@@ -80,8 +91,8 @@ def case(request) -> tuple[str, str, Adaptation]:
 def test_the_length_of_features_is_the_network_s(case):
     backbone, _, adaptation = case
     assert adaptation.model.dim == DIMS[backbone]
-    assert adaptation.after.banks.target.modal.shape == (3, NUM_TARGET, DIMS[backbone])
-    assert adaptation.after.memory.features.shape == (MEMORY, 3 * DIMS[backbone])
+    assert adaptation.after.slots.banks.target.modal.shape == (3, NUM_TARGET, DIMS[backbone])
+    assert adaptation.after.slots.queue.features.shape == (MEMORY, 3 * DIMS[backbone])
 
 
 def test_every_loss_is_a_finite_number_in_single_precision(case):

@@ -1,7 +1,5 @@
 """Every key of the step reaches it, and every row of the tables is a configuration of the one step there is."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,17 +9,19 @@ from configs import default, demo
 from configs.variants import ROWS, turn
 from man_jax.config import CHOICES
 from man_jax.engine import build
-from man_jax.engine.step import Batch
-from man_jax.objectives.total import Objective
+from man_jax.engine.state import begin_phase, create_state
+from man_jax.engine.step import make_step
+from man_jax.frame import Batch, ByDomain, Frame, LabelSpace
+from man_jax.methods import man
 from man_jax.sharding import make_mesh
 from tests.engine.tiny import IMAGE_SIZE, QUICKLY, B, K, P, as_arrays
 
-NUM_SOURCE, NUM_TARGET, NUM_SAMPLES = 7, 6, 50
+NUM_SOURCE, NUM_TARGET, NUM_TRIPLES = 7, 6, ByDomain(30, 20)
 SUBSETS = ("model.modalities=('R',)", "model.modalities=('N', 'T')")
 RELABELLING = (
-    "adapt.rule=majority",
+    "man.rule=majority",
     "adapt.sampling=reliable",
-    "adapt.threshold=0.2",
+    "man.threshold=0.2",
     "adapt.num_clusters=6",
 )
 UDA = {
@@ -40,13 +40,33 @@ def small(row: str = "paper"):
     return config
 
 
+def frame_of(config) -> Frame:
+    return build.build_frame(config, LabelSpace(NUM_SOURCE, NUM_TARGET), NUM_TRIPLES)
+
+
 def step_and_create(config):
     """The step, and what creates its state."""
-    model = build.build_model(config.model, num_classes=NUM_SOURCE + NUM_TARGET)
+    frame = frame_of(config)
     optimizer = build.build_optimizer(config.adapt, iterations=config.adapt.iterations)
-    sizes = {"num_source": NUM_SOURCE, "num_target": NUM_TARGET, "num_samples": NUM_SAMPLES}
-    create = partial(build.build_state, config, model, optimizer, **sizes)
-    return build.build_step(config, model, optimizer, make_mesh(jax.devices()[:1])), create
+
+    def create():
+        return begin_phase(man.start(frame, create_state(frame, optimizer)), optimizer)
+
+    return make_step(man, frame, optimizer, make_mesh(jax.devices()[:1])), create
+
+
+def batch_of(config) -> Batch:
+    """The shapes of a batch."""
+    num_modalities = len(config.model.modalities)
+    sizes = {
+        "images": ((B, num_modalities, *IMAGE_SIZE, 3), np.uint8),
+        "index": ((B,), np.int32),
+        "camera": ((B,), np.int32),
+        "labels": ((B, 1), np.int32),
+        "weight": ((B,), np.float32),
+        "present": ((B, num_modalities), np.bool_),
+    }
+    return Batch(**{name: jax.ShapeDtypeStruct(*size) for name, size in sizes.items()})
 
 
 def parts(config):
@@ -63,20 +83,19 @@ def as_shapes(tree):
 def test_every_row_of_the_tables_is_a_configuration_of_the_one_step(row):
     config = small(row)
     step, state = parts(config)
-    images = jax.ShapeDtypeStruct((B, len(config.model.modalities), *IMAGE_SIZE, 3), np.uint8)
-    batch = Batch(images, jax.ShapeDtypeStruct((B,), np.int32), jax.ShapeDtypeStruct((B,), np.bool_))
+    batch = batch_of(config)
     us = config.adapt.protocol == "us"
     after, terms = jax.eval_shape(step, state, None if us else batch, batch)
     assert set(terms) == (US if us else UDA)
     assert as_shapes(after) == as_shapes(state)
-    assert len(state.banks.target.modal) == len(config.model.modalities)
+    assert len(state.slots.banks.target.modal) == len(config.model.modalities)
 
 
-@pytest.mark.parametrize(("memory_size", "held"), [(0, NUM_SAMPLES), (9, 9)])
+@pytest.mark.parametrize(("memory_size", "held"), [(0, sum(NUM_TRIPLES)), (9, 9)])
 def test_the_memory_holds_one_entry_a_training_triple_of_both_domains_unless_told(memory_size, held):
     config = small()
-    config.adapt.memory_size = memory_size
-    assert parts(config)[1].memory.labels.shape == (held,)
+    config.man.memory_size = memory_size
+    assert parts(config)[1].slots.queue.labels.shape == (held,)
 
 
 def listen(monkeypatch, name: str) -> list:
@@ -88,18 +107,65 @@ def listen(monkeypatch, name: str) -> list:
     return heard
 
 
-def test_every_key_of_the_step_reaches_it(monkeypatch):
-    config, heard = default.get_config(), listen(monkeypatch, "make_step")
-    config.adapt.update(momentum=0.7, moving_form="sequential", statistics="shared")
-    config.loss.update(alpha=0.3, domain_kernel="multi", triplet_form="soft", modality_reduction="max")
-    config.augment.update(flip=0.1, per_modality=True, mean=(0.1, 0.2, 0.3), std=(0.5, 0.5, 0.4))
-    build.build_step(config, None, None, None)
-    (_, _, objective, settings, _), _ = heard[0]
-    assert objective == Objective(**config.loss)
-    assert (objective.alpha, objective.domain_kernel) == (0.3, "multi")
-    assert (settings.momentum, settings.moving_form, settings.statistics) == (0.7, "sequential", "shared")
-    assert (settings.augmentation.flip, settings.augmentation.per_modality) == (0.1, True)
-    assert settings.normalization == ((0.1, 0.2, 0.3), (0.5, 0.5, 0.4))
+def program(config) -> tuple[str, list]:
+    """The loss of a step as it is traced: its text and its constants."""
+    frame, batch = frame_of(config), batch_of(config)
+    _, create = step_and_create(config)
+    state = jax.eval_shape(create)
+
+    def loss(state, source, target, key):
+        return man.loss(frame, state.params, state, source, target, key)[0]
+
+    traced = jax.make_jaxpr(loss)(state, batch, batch, jax.random.key(0))
+    return str(traced), [np.asarray(each).tolist() for each in traced.consts]
+
+
+@pytest.fixture(scope="module")
+def usual():
+    return program(small())
+
+
+OTHERS = {
+    "adapt.statistics": "shared",
+    "man.momentum": 0.7,
+    "man.moving_form": "sequential",
+    "man.alpha": 0.3,
+    "man.beta": 0.3,
+    "man.memory_weight": 0.3,
+    "man.domain_pairs": "ins_ins",
+    "man.domain_margin": 0.3,
+    "man.domain_inter": "plain",
+    "man.domain_kernel": "multi",
+    "man.modality_margin": 0.3,
+    "man.modality_distance": "cosine",
+    "man.modality_reduction": "max",
+    "man.modality_pairing": "equal",
+    "loss.smoothing": 0.2,
+    "loss.triplet_form": "soft",
+    "loss.triplet_margin": 0.4,
+    "loss.triplet_fused": "pooled",
+    "augment.flip": 0.1,
+    "augment.pad": 7,
+    "augment.erase": 0.1,
+    "augment.erase_area": (0.1, 0.2),
+    "augment.erase_aspect": (0.5, 2.0),
+    "augment.per_modality": True,
+    "augment.mean": (0.1, 0.2, 0.3),
+    "augment.std": (0.5, 0.5, 0.4),
+}
+"""For every key that a step reads a value that is not its default."""
+
+
+@pytest.mark.parametrize("key", OTHERS)
+def test_every_key_of_the_step_changes_its_program(usual, key):
+    config = small()
+    config.update_from_flattened_dict({key: OTHERS[key]})
+    assert program(config) != usual
+
+
+def test_every_key_of_l_reid_and_of_augmentation_is_tried():
+    config = default.get_config()
+    assert {f"{part}.{key}" for part in ("loss", "augment") for key in config[part]} <= OTHERS.keys()
 
 
 @pytest.mark.parametrize("phase", ["pretrain", "adapt"])

@@ -7,13 +7,20 @@ from PIL import Image
 
 from configs import default
 from data_pipelines.reading.records import DataError
-from man_jax.engine.domain_data import number_identities, open_domains
+from man_jax.engine.domain_data import numbered, open_domains
 from tests.data_pipelines.trees import MODALITY_COLOURS, write_triples, write_wmveid863
 from tests.engine.splits import new_domain
 
 
 def test_identities_are_numbered_by_sorted_pid():
-    assert number_identities(np.array([30, 7, 30, 100, 8])).tolist() == [2, 0, 2, 3, 1]
+    assert numbered(np.array([30, 7, 30, 100, 8])).tolist() == [2, 0, 2, 3, 1]
+
+
+def test_cameras_are_numbered_by_sorted_camid(tmp_path):
+    source, target = open_domains(config_of(tmp_path))
+    for domain in (source, target):
+        assert domain.cameras.tolist() == numbered(domain.data.train.camids).tolist()
+    assert source.cameras.max() > 0
 
 
 def test_a_triple_without_a_label_has_no_number():

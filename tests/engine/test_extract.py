@@ -8,6 +8,7 @@ from data_pipelines.reading.records import DataError
 from man_jax.engine.augment import Normalization, normalize
 from man_jax.engine.extract import extract_table, make_extract
 from man_jax.engine.optimizer import make_optimizer
+from man_jax.frame import TRAINED
 from man_jax.sharding import make_mesh, put_replicated
 from tests.engine.splits import new_split
 from tests.engine.tiny import IMAGE_SIZE, MODEL, D, M, new_state
@@ -24,7 +25,8 @@ def split():
 @pytest.fixture(scope="module")
 def variables():
     return put_replicated(
-        new_state(make_optimizer("sgd", lambda _: 0.1, weight_decay=0)).variables("source"), make_mesh()
+        TRAINED.variables(new_state(make_optimizer("sgd", lambda _: 0.1, weight_decay=0)), "source"),
+        make_mesh(),
     )
 
 

@@ -27,7 +27,7 @@ def lowered(monkeypatch) -> list:
         heard.append(arguments)
         return SimpleNamespace(compile=lambda: compiled)
 
-    monkeypatch.setattr(footprint, "build_step", lambda *_: SimpleNamespace(lower=lower))
+    monkeypatch.setattr(footprint, "make_step", lambda *_: SimpleNamespace(lower=lower))
     return heard
 
 
@@ -65,7 +65,7 @@ def test_target_classes_are_clusters_or_the_oracle_s_identities(lowered, row, cl
     footprint.step_footprint(small(row))
     state, _, _ = lowered[0]
     num_source = FACTS["rgbnt100"].published["train"][1]
-    assert state.banks.target.valid.shape == (classes,)
+    assert state.slots.banks.target.valid.shape == (classes,)
     assert state.params["heads"]["fused"]["kernel"].shape[-1] == num_source + classes
 
 

@@ -7,10 +7,11 @@ import torch
 
 from configs import default
 from man_jax.config import ConfigError
-from man_jax.engine.build import build_model
+from man_jax.engine.build import build_frame
 from man_jax.engine.initial_weights import place_backbone, read_backbone
 from man_jax.engine.optimizer import make_optimizer
-from man_jax.engine.state import TrainState, create_state
+from man_jax.engine.state import create_state
+from man_jax.frame import TRAINED, ByDomain, LabelSpace, TrainState
 from man_jax.networks.three_branch import backbone_of
 from man_jax.runs.checkpoint import has_checkpoint, open_checkpoints, save_state
 from tests.engine.tiny import QUICKLY
@@ -37,13 +38,11 @@ def file(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def drawn() -> TrainState:
-    model = build_model(model_config(), num_classes=5)
-    sizes = {"num_source": 3, "num_target": 2, "memory_size": 8}
-
-    def create() -> TrainState:
-        return create_state(model, OPTIMIZER, key=jax.random.key(0), image_size=IMAGE_SIZE, **sizes)
-
-    return jax.jit(create, compiler_options=QUICKLY)()
+    config = default.get_config()
+    config.model.update(stage_sizes=STAGES, width=WIDTH)
+    config.data.image_size = IMAGE_SIZE
+    frame = build_frame(config, LabelSpace(num_source=3, capacity=2), ByDomain(8, 8))
+    return jax.jit(lambda: create_state(frame, OPTIMIZER), compiler_options=QUICKLY)()
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +62,7 @@ def test_without_a_file_nothing_is_read():
 @pytest.mark.parametrize("domain", ["source", "target"])
 @pytest.mark.parametrize("modality", range(M))
 def test_every_branch_starts_from_the_file_in_both_domains(placed, backbone, domain, modality):
-    found = backbone_of(placed.variables(domain), modality)
+    found = backbone_of(TRAINED.variables(placed, domain), modality)
     jax.tree.map(np.testing.assert_array_equal, found, backbone.variables)
 
 

@@ -19,7 +19,8 @@ from man_jax.runs.checkpoint import CHECKPOINTS, save_pretrained
 from man_jax.runs.metrics import MetricsWriter
 from man_jax.runs.workdir import WorkdirError, claim_workdir
 from tests.engine.splits import new_domain
-from tests.engine.tiny import IMAGE_SIZE, new_state
+from tests.engine.tiny import IMAGE_SIZE, NUM_SOURCE, new_state
+from tests.runs.test_state_layout import save_old_form
 
 
 @pytest.fixture
@@ -47,16 +48,20 @@ def small(row: str = "paper", **changes) -> Config:
 
 def test_a_run_to_start_from_that_does_not_exist_is_refused_before_any_data_is_opened(data, tmp_path):
     with pytest.raises(ConfigError, match=r"config\.pretrain\.init_from: .*nowhere.* does not exist"):
-        run_parts.open_setting(small(pretrain__init_from=str(tmp_path / "nowhere")), tmp_path / "mine")
+        run_parts.open_run(small(pretrain__init_from=str(tmp_path / "nowhere")), tmp_path / "mine")
     assert data.openings == 0
     assert not (tmp_path / "mine").exists()
 
 
 def test_a_run_to_start_from_that_does_not_fit_is_refused_before_a_work_directory_is_claimed(data, tmp_path):
     (tmp_path / "other").mkdir()
-    save_pretrained(tmp_path / "other", new_state(make_optimizer("adam", lambda _: 0.1, weight_decay=0.0)))
+    save_pretrained(
+        tmp_path / "other",
+        new_state(make_optimizer("adam", lambda _: 0.1, weight_decay=0.0)),
+        num_source=NUM_SOURCE,
+    )
     with pytest.raises(ConfigError, match="does not fit this model"):
-        run_parts.open_setting(small(pretrain__init_from=str(tmp_path / "other")), tmp_path / "mine")
+        run_parts.open_run(small(pretrain__init_from=str(tmp_path / "other")), tmp_path / "mine")
     assert data.openings == 1
     assert not (tmp_path / "mine").exists()
 
@@ -64,9 +69,9 @@ def test_a_run_to_start_from_that_does_not_fit_is_refused_before_a_work_director
 @pytest.mark.usefixtures("data")
 def test_a_run_that_goes_on_does_not_need_the_run_it_started_from(tmp_path):
     (tmp_path / CHECKPOINTS / "2").mkdir(parents=True)
-    made = run_parts.open_setting(small(pretrain__init_from=str(tmp_path / "gone")), tmp_path)
+    made = run_parts.open_run(small(pretrain__init_from=str(tmp_path / "gone")), tmp_path)
     with made.claim, pytest.raises(WorkdirError, match="in use by another process"):
-        run_parts.open_setting(made.config, tmp_path)
+        run_parts.open_run(made.config, tmp_path)
     assert made.pretrain_epochs == 0
 
 
@@ -81,7 +86,7 @@ def test_what_process_0_is_refused_every_process_is(tmp_path, monkeypatch, place
         claim_workdir(tmp_path, small()),
         pytest.raises(WorkdirError, match=("in use", "process 0 could")[place]),
     ):
-        run_parts.open_setting(small(), tmp_path)
+        run_parts.open_run(small(), tmp_path)
 
 
 def test_an_oracle_with_fewer_identities_than_a_batch_is_refused_before_pre_training(data, tmp_path):
@@ -90,7 +95,7 @@ def test_an_oracle_with_fewer_identities_than_a_batch_is_refused_before_pre_trai
     with pytest.raises(
         ConfigError, match="identities is 8, but the target has 6 training identities, which take"
     ):
-        run_parts.open_setting(config, tmp_path / "mine")
+        run_parts.open_run(config, tmp_path / "mine")
     assert not (tmp_path / "mine").exists()
 
 
@@ -99,22 +104,22 @@ def test_an_oracle_with_fewer_identities_than_a_batch_is_refused_before_pre_trai
 
 @pytest.fixture
 def opened(data, tmp_path, monkeypatch):
-    """Opens the setting of a configuration with parts that are what they were asked for."""
+    """Opens a run of a configuration, some of whose parts are what they were asked for."""
     del data
     told = {
         "build_optimizer": lambda phase, iterations: (phase.optimizer, phase.learning_rate, iterations),
-        "build_step": lambda *parts: ("step", parts[2]),
+        "make_step": lambda *parts: ("step", parts[2]),
         "make_extract": lambda *parts: parts[1],
     }
     for name, part in told.items():
         monkeypatch.setattr(run_parts, name, part)
 
-    def open_setting(config: Config):
-        made = run_parts.open_setting(config, tmp_path)
+    def open_run(config: Config):
+        made = run_parts.open_run(config, tmp_path)
         with made.claim:
             return made
 
-    return open_setting
+    return open_run
 
 
 def test_each_phase_has_the_optimiser_and_the_step_of_its_own_keys(opened):
@@ -142,22 +147,19 @@ def test_features_are_of_images_normalised_as_those_of_training(opened):
 def test_target_classes_are_the_clusters_or_the_oracle_s_identities(opened, row, num_target):
     made = opened(small(row))
     assert made.config.adapt.num_clusters == 6
-    assert made.num_target == num_target
-    assert made.model.num_classes == made.source.num_identities + num_target
+    assert made.frame.space == (made.domains.source.num_identities, num_target)
+    assert made.frame.model.num_classes == made.domains.source.num_identities + num_target
 
 
-def test_the_memory_holds_the_training_triples_of_both_domains(opened, monkeypatch):
-    told: dict = {}
-    monkeypatch.setattr(run_parts, "build_state", lambda *_, **sizes: told.update(sizes))
-    opened(small()).create()
-    assert told == {"num_source": 7, "num_target": 6, "num_samples": 40 + 24}
+def test_a_method_is_told_the_training_triples_of_both_domains(opened):
+    assert opened(small()).frame.num_triples == (40, 24)
 
 
 @pytest.mark.usefixtures("data")
 @pytest.mark.parametrize("ahead", [0, 1])
 def test_a_run_goes_on_with_the_optimiser_of_the_phase_it_was_in(tmp_path, monkeypatch, ahead):
     """At the boundary that is still pre-training's: the new one begins with the first epoch of adaptation."""
-    made = run_parts.open_setting(small(pretrain__optimizer="sgd"), tmp_path)
+    made = run_parts.open_run(small(pretrain__optimizer="sgd"), tmp_path)
     (tmp_path / CHECKPOINTS / str(made.pretrain_steps + ahead)).mkdir(parents=True)
     monkeypatch.setattr(run_parts, "restore_state", lambda *arguments: arguments[2])
     with MetricsWriter(tmp_path) as writer:
@@ -168,3 +170,14 @@ def test_a_run_goes_on_with_the_optimiser_of_the_phase_it_was_in(tmp_path, monke
     optimizer = (made.pretrain_optimizer, made.adapt_optimizer)[ahead]
     wanted = jax.eval_shape(optimizer.init, like.params)
     assert jax.tree.structure(like.opt_state) == jax.tree.structure(wanted)
+    assert bool(like.slots) == bool(ahead)
+
+
+@pytest.mark.usefixtures("data")
+def test_a_run_that_an_older_version_began_is_refused_and_left_as_it_was(tmp_path):
+    with claim_workdir(tmp_path, small()):
+        save_old_form(tmp_path, new_state(make_optimizer("adam", lambda _: 0.1, weight_decay=0.0)), step=7)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    with pytest.raises(WorkdirError, match="go on with the version that began it"):
+        run_parts.open_run(small(), tmp_path)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before

@@ -8,7 +8,7 @@ from configs import default
 from man_jax.engine import trained_network
 from man_jax.runs.checkpoint import open_checkpoints, save_pretrained, save_state
 from man_jax.sharding import make_mesh
-from tests.engine.tiny import assert_same
+from tests.engine.tiny import NUM_SOURCE, assert_same
 
 MEAN, STD = (0.1, 0.2, 0.3), (0.5, 0.5, 0.4)
 
@@ -19,14 +19,16 @@ def open_run(state, tmp_path, monkeypatch):
     monkeypatch.setattr(
         trained_network, "make_extract", lambda model, normalization, _: (model, normalization)
     )
-    save_pretrained(tmp_path, state)
+    save_pretrained(tmp_path, state, num_source=NUM_SOURCE)
     with open_checkpoints(tmp_path) as checkpoints:
         save_state(checkpoints, state.replace(step=np.int32(5)))
     config = default.get_config()
     config.augment.update(mean=MEAN, std=STD)
     mesh = make_mesh(jax.devices()[:1])
 
-    def open_run(*, pretrained: bool, present: tuple[str, ...] = ("R", "N", "T")) -> trained_network.Trained:
+    def open_run(
+        *, pretrained: bool, present: tuple[str, ...] = ("R", "N", "T")
+    ) -> trained_network.TrainedNetwork:
         return trained_network.open_trained(
             tmp_path, config, pretrained=pretrained, present=present, mesh=mesh
         )

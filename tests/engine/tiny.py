@@ -1,54 +1,68 @@
 """A network, a state and batches as small as they can be, with nothing in them that is zero by accident."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from man_jax.engine.state import Banks, TrainState, create_state
-from man_jax.engine.step import Batch
-from man_jax.memories.cross_batch import Memory
+from configs import default
+from man_jax.engine.build import build_frame
+from man_jax.engine.state import create_state
+from man_jax.frame import Batch, ByDomain, Frame, LabelSpace, TrainState
+from man_jax.memories.cross_batch import CrossBatch
 from man_jax.memories.prototypes import Bank
-from man_jax.networks.resnet import ResNet
-from man_jax.networks.three_branch import Branch, ThreeBranch
+from man_jax.methods import man
 from tests.oracles.cases import unit_normal
 
 NUM_SOURCE, NUM_TARGET = 5, 6
 NUM_TRIPLES = 24
 """Of each domain, where there are domains."""
+NUM_CAMERAS = 2
 P, K, M = 4, 2, 3
 B = P * K
 MEMORY = 40
 IMAGE_SIZE = (32, 32)
-BACKBONE = ResNet(stage_sizes=(1,), width=4, form="taps")
-D = BACKBONE.dim
 QUICKLY = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 """For programs that run once: they take seconds to optimise and milliseconds to run."""
-MODEL = ThreeBranch(Branch(BACKBONE), num_classes=NUM_SOURCE + NUM_TARGET, application="vmap")
+SPACE = LabelSpace(num_source=NUM_SOURCE, capacity=NUM_TARGET)
+SIZES = {
+    "data.image_size": IMAGE_SIZE,
+    "model.stage_sizes": (1,),
+    "model.width": 4,
+    "model.convolution": "taps",
+    "model.application": "vmap",
+    "batch.identities": P,
+    "batch.instances": K,
+    "adapt.num_clusters": NUM_TARGET,
+    "man.memory_size": MEMORY,
+}
+
+
+def new_frame(**changes: Any) -> Frame:
+    """What a method sees of a run of MAN; `changes` by full key, e.g. `**{"man.momentum": 0.9}`."""
+    config = default.get_config()
+    config.update_from_flattened_dict(SIZES | changes)
+    return build_frame(config, SPACE, ByDomain(NUM_TRIPLES, NUM_TRIPLES))
+
+
+MODEL = new_frame().model
+BACKBONE = MODEL.branch.backbone
+D = MODEL.dim
 
 
 def new_state(optimizer: optax.GradientTransformation, *, seed: int = 0) -> TrainState:
-    """A state amid training: prototypes in the banks, the last cluster invalid, a memory half full."""
-
-    def create():
-        return create_state(
-            MODEL,
-            optimizer,
-            key=jax.random.key(seed),
-            image_size=IMAGE_SIZE,
-            num_source=NUM_SOURCE,
-            num_target=NUM_TARGET,
-            memory_size=MEMORY,
-        )
-
-    state = jax.jit(create, compiler_options=QUICKLY)()
+    """A state amid adaptation of MAN: prototypes in the banks, the last cluster invalid, a queue half full."""
+    frame = new_frame(seed=seed)
+    state = jax.jit(lambda: create_state(frame, optimizer), compiler_options=QUICKLY)()
     rng = np.random.default_rng(seed)
-    banks = Banks(new_bank(rng, NUM_SOURCE), new_bank(rng, NUM_TARGET, invalid=(NUM_TARGET - 1,)))
+    banks = ByDomain(new_bank(rng, NUM_SOURCE), new_bank(rng, NUM_TARGET, invalid=(NUM_TARGET - 1,)))
     half = MEMORY // 2
     labels = np.where(np.arange(MEMORY) < half, np.arange(MEMORY) % MODEL.num_classes, -1)
     features = rng.normal(size=(MEMORY, M * D)) * (labels >= 0)[:, None]
-    memory = Memory(*(jnp.asarray(x, t) for x, t in ((features, "f4"), (labels, "i4"), (half, "i4"))))
-    return state.replace(banks=banks, memory=memory)
+    queue = CrossBatch(*(jnp.asarray(x, t) for x, t in ((features, "f4"), (labels, "i4"), (half, "i4"))))
+    return state.replace(slots=man.Slots(banks, queue, SPACE.exists(NUM_TARGET)))
 
 
 def in_double(state: TrainState) -> TrainState:
@@ -64,11 +78,18 @@ def new_bank(rng: np.random.Generator, num_classes: int, *, invalid: tuple[int, 
 
 
 def new_batch(seed: int, num_classes: int, *, reliable: np.ndarray | None = None) -> Batch:
-    """P of the classes, K triples each, of bytes."""
+    """P of the classes, K triples each, of bytes; those that are not reliable weigh nothing."""
     rng = np.random.default_rng(seed)
     labels = np.repeat(rng.permutation(num_classes)[:P], K).astype(np.int32)
     images = rng.integers(0, 256, (B, M, *IMAGE_SIZE, 3), np.uint8)
-    return Batch(images, labels, np.ones(B, bool) if reliable is None else reliable)
+    return Batch(
+        images=images,
+        index=rng.permutation(NUM_TRIPLES)[:B].astype(np.int32),
+        camera=rng.integers(0, NUM_CAMERAS, B, np.int32),
+        labels=labels[:, None],
+        weight=np.ones(B, np.float32) if reliable is None else reliable.astype(np.float32),
+        present=np.ones((B, M), bool),
+    )
 
 
 def as_arrays(tree):

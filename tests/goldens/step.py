@@ -10,12 +10,11 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from man_jax.engine.augment import Augmentation
 from man_jax.engine.optimizer import make_optimizer
-from man_jax.engine.step import Batch, StepSettings, make_step
-from man_jax.objectives.total import Objective
+from man_jax.engine.step import make_step
+from man_jax.methods import man
 from man_jax.sharding import make_mesh, put_batch, put_replicated
-from tests.engine.tiny import MODEL, NUM_SOURCE, NUM_TARGET, B, in_double, new_batch, new_state
+from tests.engine.tiny import NUM_SOURCE, NUM_TARGET, B, in_double, new_batch, new_frame, new_state
 
 FILE = Path(__file__).parent / "step.json"
 
@@ -25,17 +24,17 @@ def golden_step() -> dict[str, dict[str, float]]:
     with jax.enable_x64(True):
         mesh = make_mesh(jax.devices()[:1])
         optimizer = make_optimizer("adam", lambda _: 1e-3, weight_decay=1e-4)
-        step = make_step(MODEL, optimizer, Objective(), StepSettings(Augmentation(pad=2)), mesh)
+        step = make_step(man, new_frame(**{"augment.pad": 2}), optimizer, mesh)
         source = new_batch(11, NUM_SOURCE)
         target = new_batch(12, NUM_TARGET, reliable=np.arange(B) % 3 > 0)
-        placed = [Batch(*put_batch(tuple(batch), mesh)) for batch in (source, target)]
-        state, terms = step(put_replicated(in_double(new_state(optimizer)), mesh), *placed)
+        state = put_replicated(in_double(new_state(optimizer)), mesh)
+        state, terms = step(state, put_batch(source, mesh), put_batch(target, mesh))
         parts = {
             "parameters": state.params,
             "running statistics": state.statistics,
             "optimiser": state.opt_state,
-            "banks": state.banks,
-            "memory": state.memory,
+            "banks": state.slots.banks,
+            "memory": state.slots.queue,
         }
         return {
             "terms": {name: float(value) for name, value in terms.items()},

@@ -5,7 +5,7 @@ import pytest
 from tests.goldens.step import FILE, golden_step
 
 CONCLUSION = (
-    "training is no longer what it was. If the tests of the formulas pass, look at how step.py and total.py put them "
+    "training is no longer what it was. If the tests of the formulas pass, look at how step.py and man.py put them "
     "together, at the order of random keys, and at the version of JAX. If the change is meant, write the new figures "
     "with `python -m tests.goldens.step` and say in CHANGELOG.md that results before and after are not comparable"
 )

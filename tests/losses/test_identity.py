@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from man_jax.losses.identity import batch_hard_triplet, smoothed_cross_entropy
-from tests.oracles import objectives as oracle
+from tests.oracles import identity as oracle
 from tests.oracles.cases import masks, seeds
 from tests.oracles.geometry import central_differences
 from tests.oracles.precision import SINGLE, assert_close, assert_slope, both_precisions, evaluate, gradient
@@ -16,6 +16,11 @@ FORMS = ["hinge", "soft"]
 def drawn(seed: int, identities: int = 3):
     rng = np.random.default_rng(seed)
     return rng.normal(size=(B, D)), rng.integers(0, identities, B)
+
+
+def _among(labels: np.ndarray, exists: np.ndarray) -> np.ndarray:
+    """The places of labels among the classes that exist."""
+    return (np.cumsum(exists) - 1)[labels]
 
 
 # --- cross-entropy (Eq. 22, first line)
@@ -58,6 +63,65 @@ def test_huge_logits_stay_finite(precision):
     logits, labels = 1e4 * np.eye(B, C), np.arange(B)[::-1] % C
     assert np.isfinite(evaluate(smoothed_cross_entropy, logits, labels, precision=precision)).all()
     assert np.isfinite(gradient(smoothed_cross_entropy, logits, labels, precision=precision)).all()
+
+
+def class_masks(rng: np.random.Generator, labels: np.ndarray) -> np.ndarray:
+    """Some classes that exist; those of the labels always do."""
+    return (rng.random(C) < 0.5) | np.isin(np.arange(C), labels)
+
+
+@both_precisions
+@pytest.mark.parametrize("smoothing", [0.1, 0.0, 1.0])
+def test_cross_entropy_is_of_the_classes_that_exist(smoothing, precision):
+    rng = np.random.default_rng(4)
+    logits, labels = 3 * rng.normal(size=(B, C)), rng.integers(0, 3, B)
+    exists = class_masks(rng, labels)
+    assert not exists.all()
+    settings = {"smoothing": smoothing, "exists": exists}
+    losses = evaluate(smoothed_cross_entropy, logits, labels, precision=precision, **settings)
+    assert_close(losses, oracle.smoothed_cross_entropy(logits, labels, smoothing, exists), precision)
+    assert_close(
+        losses, oracle.smoothed_cross_entropy(logits[:, exists], _among(labels, exists), smoothing), precision
+    )
+
+
+def test_cross_entropy_of_the_classes_that_exist_has_the_slope_of_its_formula():
+    rng = np.random.default_rng(5)
+    logits, labels = rng.normal(size=(B, C)), rng.integers(0, 3, B)
+    exists = class_masks(rng, labels)
+    expected = central_differences(
+        lambda z: oracle.smoothed_cross_entropy(z, labels, exists=exists).sum(), logits
+    )
+    slope = gradient(smoothed_cross_entropy, logits, labels, exists=exists)
+    assert_slope(slope, expected)
+    np.testing.assert_array_equal(slope[:, ~exists], 0)
+
+
+@pytest.mark.parametrize("logit", [-1e4, 0.0, 80.0, 1e30, np.inf, np.nan])
+@both_precisions
+def test_the_logit_of_a_class_that_does_not_exist_changes_no_value_and_no_slope(logit, precision):
+    rng = np.random.default_rng(6)
+    logits, labels, exists = rng.normal(size=(B, C)), rng.integers(0, 3, B), np.arange(C) < 4
+    other = np.where(exists, logits, logit)
+    for function in (evaluate, gradient):
+        values = [
+            function(smoothed_cross_entropy, each, labels, exists=exists, precision=precision)
+            for each in (logits, other)
+        ]
+        np.testing.assert_array_equal(*values)
+        assert np.isfinite(values[1]).all()
+
+
+@both_precisions
+@pytest.mark.parametrize("function", [evaluate, gradient], ids=["value", "slope"])
+def test_where_all_classes_exist_the_mask_changes_nothing(function, precision):
+    rng = np.random.default_rng(7)
+    logits, labels = rng.normal(size=(B, C)), rng.integers(0, C, B)
+    settings = {"exists": np.ones(C, bool), "precision": precision}
+    masked = function(smoothed_cross_entropy, logits, labels, **settings)
+    plain = function(smoothed_cross_entropy, logits, labels, precision=precision)
+    # Another program, so the last bit may be another.
+    np.testing.assert_allclose(masked, plain, rtol=1e-6, atol=1e-7)
 
 
 def test_each_sample_has_its_own_loss():

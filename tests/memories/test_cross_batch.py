@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from man_jax.memories.cross_batch import Memory, empty_memory, enqueue, flush, memory_triplet
-from tests.oracles import objectives as oracle
+from man_jax.memories.cross_batch import CrossBatch, empty_queue, enqueue, flush, queue_triplet
+from tests.oracles import identity as oracle
 from tests.oracles.cases import masks, seeds
 from tests.oracles.geometry import central_differences
 from tests.oracles.precision import SINGLE, assert_close, assert_slope, both_precisions, evaluate, gradient
@@ -15,8 +15,8 @@ FORMS = ["hinge", "soft"]
 FIRST_TARGET = 3  # labels 0-2 are source identities, 3-5 target clusters
 
 
-def nothing_yet(capacity: int = S) -> Memory:
-    return jax.tree.map(np.asarray, empty_memory(capacity=capacity, dim=D))
+def nothing_yet(capacity: int = S) -> CrossBatch:
+    return jax.tree.map(np.asarray, empty_queue(capacity=capacity, dim=D))
 
 
 def drawn(seed: int, size: int = B):
@@ -25,16 +25,16 @@ def drawn(seed: int, size: int = B):
     return rng.normal(size=(size, D)), rng.integers(0, 6, size)
 
 
-def filled(seed: int) -> tuple[Memory, list]:
-    """A memory of S slots, two of them still empty, and the pairs it holds."""
+def filled(seed: int) -> tuple[CrossBatch, list]:
+    """A queue of S slots, two of them still empty, and the pairs it holds."""
     features, labels = drawn(seed, S - 2)
-    memory = evaluate(enqueue, nothing_yet(), features, labels)
-    return memory, list(zip(features, labels, strict=True))
+    queue = evaluate(enqueue, nothing_yet(), features, labels)
+    return queue, list(zip(features, labels, strict=True))
 
 
-def entries(memory: Memory) -> list[tuple[float, int]]:
+def entries(queue: CrossBatch) -> list[tuple[float, int]]:
     """What is held, as (first number, label), in no particular order."""
-    return sorted((float(row[0]), int(label)) for row, label in zip(*memory[:2], strict=True) if label >= 0)
+    return sorted((float(row[0]), int(label)) for row, label in zip(*queue[:2], strict=True) if label >= 0)
 
 
 def as_entries(pairs) -> list[tuple[float, int]]:
@@ -44,57 +44,57 @@ def as_entries(pairs) -> list[tuple[float, int]]:
 # --- keeping
 
 
-def test_an_empty_memory_holds_nothing():
-    memory = nothing_yet()
-    assert entries(memory) == []
-    assert (memory.features.shape, memory.labels.shape) == ((S, D), (S,))
+def test_an_empty_queue_holds_nothing():
+    queue = nothing_yet()
+    assert entries(queue) == []
+    assert (queue.features.shape, queue.labels.shape) == ((S, D), (S,))
 
 
 @given(seeds, st.lists(masks(B), min_size=1, max_size=6))
 def test_exactly_the_last_rows_written_are_kept(seed, batches):
-    memory, written = nothing_yet(), []
+    queue, written = nothing_yet(), []
     for number, mask in enumerate(batches):
         features, labels = drawn(seed + number)
-        memory = evaluate(enqueue, memory, features, labels, mask=mask)
+        queue = evaluate(enqueue, queue, features, labels, mask=mask)
         written += [
             pair for pair, taken in zip(zip(features, labels, strict=True), mask, strict=True) if taken
         ]
-        assert entries(memory) == as_entries(written[-S:])
+        assert entries(queue) == as_entries(written[-S:])
 
 
 @pytest.mark.parametrize("size", [S, S + 1, 2 * S + 3])
-def test_of_a_batch_larger_than_the_memory_the_last_rows_are_kept(size):
+def test_of_a_batch_larger_than_the_queue_the_last_rows_are_kept(size):
     features, labels = drawn(0, size)
-    memory = evaluate(enqueue, filled(1)[0], features, labels)
-    assert entries(memory) == as_entries(list(zip(features, labels, strict=True))[-S:])
+    queue = evaluate(enqueue, filled(1)[0], features, labels)
+    assert entries(queue) == as_entries(list(zip(features, labels, strict=True))[-S:])
 
 
-def test_of_a_masked_batch_larger_than_the_memory_the_last_taken_rows_are_kept():
+def test_of_a_masked_batch_larger_than_the_queue_the_last_taken_rows_are_kept():
     features, labels = drawn(2, 2 * S)
     mask = np.arange(2 * S) < S + 3
-    memory = evaluate(enqueue, nothing_yet(), features, labels, mask=mask)
-    assert entries(memory) == as_entries(list(zip(features, labels, strict=True))[3 : S + 3])
+    queue = evaluate(enqueue, nothing_yet(), features, labels, mask=mask)
+    assert entries(queue) == as_entries(list(zip(features, labels, strict=True))[3 : S + 3])
 
 
 def test_a_row_is_kept_whole():
     features, labels = drawn(3)
-    memory = evaluate(enqueue, nothing_yet(), features, labels)
-    held = memory.features[memory.labels >= 0]
+    queue = evaluate(enqueue, nothing_yet(), features, labels)
+    held = queue.features[queue.labels >= 0]
     np.testing.assert_array_equal(held[np.argsort(held[:, 0])], features[np.argsort(features[:, 0])])
 
 
 def test_a_batch_with_no_row_taken_changes_nothing():
-    memory, _ = filled(4)
+    queue, _ = filled(4)
     features, labels = drawn(5)
-    after = evaluate(enqueue, memory, features, labels, mask=np.zeros(B, bool))
-    for old, new in zip(memory, after, strict=True):
+    after = evaluate(enqueue, queue, features, labels, mask=np.zeros(B, bool))
+    for old, new in zip(queue, after, strict=True):
         np.testing.assert_array_equal(new, old)
 
 
-def test_no_gradient_passes_through_the_memory():
-    memory, _ = filled(6)
+def test_no_gradient_passes_through_the_queue():
+    queue, _ = filled(6)
     features, labels = drawn(7)
-    slope = gradient(_held_after, features, memory, labels)
+    slope = gradient(_held_after, features, queue, labels)
     np.testing.assert_array_equal(slope, np.zeros_like(features))
 
 
@@ -103,37 +103,37 @@ def test_no_gradient_passes_through_the_memory():
 
 @given(seeds)
 def test_flush_leaves_every_source_entry_and_no_target_entry(seed):
-    memory, held = filled(seed)
-    after = evaluate(flush, memory, first_label=FIRST_TARGET)
+    queue, held = filled(seed)
+    after = evaluate(flush, queue, first_label=FIRST_TARGET)
     assert entries(after) == as_entries([pair for pair in held if pair[1] < FIRST_TARGET])
 
 
 @given(seeds)
-def test_a_flushed_memory_takes_new_rows_and_scores_only_what_it_holds(seed):
-    memory, held = filled(seed)
+def test_a_flushed_queue_takes_new_rows_and_scores_only_what_it_holds(seed):
+    queue, held = filled(seed)
     kept = [pair for pair in held if pair[1] < FIRST_TARGET]
     features, labels = drawn(seed + 1, 2)
-    memory = evaluate(enqueue, evaluate(flush, memory, first_label=FIRST_TARGET), features, labels)
+    queue = evaluate(enqueue, evaluate(flush, queue, first_label=FIRST_TARGET), features, labels)
     anchors, own = drawn(seed + 2)
     pairs = kept + list(zip(features, labels, strict=True))  # two slots had never been used
-    assert_close(evaluate(memory_triplet, anchors, own, memory), oracle.memory_triplet(anchors, own, pairs))
+    assert_close(evaluate(queue_triplet, anchors, own, queue), oracle.queue_triplet(anchors, own, pairs))
 
 
 @given(seeds, st.lists(st.one_of(masks(B), st.none()), min_size=1, max_size=8))
 def test_of_the_last_rows_written_those_are_held_that_no_flush_has_forgotten(seed, steps):
     """None is a re-clustering, a mask a batch."""
-    memory, written = nothing_yet(), []
+    queue, written = nothing_yet(), []
     for number, mask in enumerate(steps):
         if mask is None:
-            memory = evaluate(flush, memory, first_label=FIRST_TARGET)
+            queue = evaluate(flush, queue, first_label=FIRST_TARGET)
             # A forgotten row keeps its place in the ring until it is written over.
             written = [pair if pair and pair[1] < FIRST_TARGET else None for pair in written]
-            assert all(label < FIRST_TARGET for _, label in entries(memory))
+            assert all(label < FIRST_TARGET for _, label in entries(queue))
             continue
         features, labels = drawn(seed + number)
-        memory = evaluate(enqueue, memory, features, labels, mask=mask)
+        queue = evaluate(enqueue, queue, features, labels, mask=mask)
         written += list(zip(features[mask], labels[mask], strict=True))
-        assert entries(memory) == as_entries(pair for pair in written[-S:] if pair)
+        assert entries(queue) == as_entries(pair for pair in written[-S:] if pair)
 
 
 # --- the loss against it
@@ -142,49 +142,49 @@ def test_of_the_last_rows_written_those_are_held_that_no_flush_has_forgotten(see
 @both_precisions
 @pytest.mark.parametrize("form", FORMS)
 def test_each_anchor_meets_its_hardest_entries(form, precision):
-    memory, held = filled(8)
+    queue, held = filled(8)
     anchors, labels = drawn(9)
-    value = evaluate(memory_triplet, anchors, labels, memory, form=form, precision=precision)
-    assert_close(value, oracle.memory_triplet(anchors, labels, held, form), precision)
+    value = evaluate(queue_triplet, anchors, labels, queue, form=form, precision=precision)
+    assert_close(value, oracle.queue_triplet(anchors, labels, held, form), precision)
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_memory_triplet_has_the_slope_of_its_formula(form):
-    memory, held = filled(10)
+def test_queue_triplet_has_the_slope_of_its_formula(form):
+    queue, held = filled(10)
     anchors, labels = drawn(11)
-    expected = central_differences(lambda rows: oracle.memory_triplet(rows, labels, held, form), anchors)
-    assert_slope(gradient(memory_triplet, anchors, labels, memory, form=form), expected)
+    expected = central_differences(lambda rows: oracle.queue_triplet(rows, labels, held, form), anchors)
+    assert_slope(gradient(queue_triplet, anchors, labels, queue, form=form), expected)
 
 
 @given(seeds, masks(B), st.sampled_from(FORMS))
 def test_a_mask_means_the_subset_of_anchors(seed, mask, form):
-    memory, held = filled(seed)
+    queue, held = filled(seed)
     anchors, labels = drawn(seed + 1)
-    value = evaluate(memory_triplet, anchors, labels, memory, mask=mask, form=form)
-    assert_close(value, oracle.memory_triplet(anchors[mask], labels[mask], held, form))
+    value = evaluate(queue_triplet, anchors, labels, queue, mask=mask, form=form)
+    assert_close(value, oracle.queue_triplet(anchors[mask], labels[mask], held, form))
 
 
 def test_the_margin_counts():
-    memory, held = filled(12)
+    queue, held = filled(12)
     anchors, labels = drawn(13)
-    expected = oracle.memory_triplet(anchors, labels, held, "hinge", 2.0)
-    assert_close(evaluate(memory_triplet, anchors, labels, memory, margin=2.0), expected)
+    expected = oracle.queue_triplet(anchors, labels, held, "hinge", 2.0)
+    assert_close(evaluate(queue_triplet, anchors, labels, queue, margin=2.0), expected)
 
 
-def test_an_anchor_that_is_in_the_memory_may_meet_itself():
+def test_an_anchor_that_is_in_the_queue_may_meet_itself():
     features, labels = drawn(14)
-    memory = evaluate(enqueue, nothing_yet(), features, labels)
-    expected = oracle.memory_triplet(features, labels, list(zip(features, labels, strict=True)))
-    np.testing.assert_allclose(evaluate(memory_triplet, features, labels, memory), expected, atol=1e-5)
+    queue = evaluate(enqueue, nothing_yet(), features, labels)
+    expected = oracle.queue_triplet(features, labels, list(zip(features, labels, strict=True)))
+    np.testing.assert_allclose(evaluate(queue_triplet, features, labels, queue), expected, atol=1e-5)
 
 
 @both_precisions
 @pytest.mark.parametrize("form", FORMS)
-def test_an_empty_memory_has_value_and_slope_zero(form, precision):
+def test_an_empty_queue_has_value_and_slope_zero(form, precision):
     anchors, labels = drawn(15)
     settings = {"form": form, "precision": precision}
-    assert evaluate(memory_triplet, anchors, labels, nothing_yet(), **settings) == 0
-    slope = gradient(memory_triplet, anchors, labels, nothing_yet(), **settings)
+    assert evaluate(queue_triplet, anchors, labels, nothing_yet(), **settings) == 0
+    slope = gradient(queue_triplet, anchors, labels, nothing_yet(), **settings)
     np.testing.assert_array_equal(slope, np.zeros_like(anchors))
 
 
@@ -196,49 +196,49 @@ def test_an_empty_memory_has_value_and_slope_zero(form, precision):
 )
 def test_without_a_triplet_value_and_slope_are_zero(labels, mask, form):
     features, _ = drawn(16)
-    memory = evaluate(enqueue, nothing_yet(), features, np.zeros(B, int), precision=SINGLE)
-    arguments = features, np.array(labels), memory
+    queue = evaluate(enqueue, nothing_yet(), features, np.zeros(B, int), precision=SINGLE)
+    arguments = features, np.array(labels), queue
     settings = {"mask": np.array(mask), "form": form, "precision": SINGLE}
-    assert evaluate(memory_triplet, *arguments, **settings) == 0
-    np.testing.assert_array_equal(gradient(memory_triplet, *arguments, **settings), np.zeros_like(features))
+    assert evaluate(queue_triplet, *arguments, **settings) == 0
+    np.testing.assert_array_equal(gradient(queue_triplet, *arguments, **settings), np.zeros_like(features))
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_masked_anchors_have_no_slope_and_the_others_that_of_the_subset(form):
-    memory, held = filled(20)
+    queue, held = filled(20)
     anchors, labels = drawn(21)
     mask = np.arange(B) != 1
     slope = gradient(
-        memory_triplet, np.where(mask[:, None], anchors, 40.0), labels, memory, mask=mask, form=form
+        queue_triplet, np.where(mask[:, None], anchors, 40.0), labels, queue, mask=mask, form=form
     )
 
     def formula(rows):
-        return oracle.memory_triplet(rows, labels[mask], held, form)
+        return oracle.queue_triplet(rows, labels[mask], held, form)
 
     np.testing.assert_array_equal(slope[~mask], 0)
     assert_slope(slope[mask], central_differences(formula, anchors[mask]))
 
 
 def test_empty_slots_are_not_the_positives_of_an_anchor_without_a_label():
-    memory, _ = filled(17)
+    queue, _ = filled(17)
     anchors, _ = drawn(18)
-    assert evaluate(memory_triplet, anchors, np.full(B, -1), memory) == 0
+    assert evaluate(queue_triplet, anchors, np.full(B, -1), queue) == 0
 
 
 @both_precisions
 @pytest.mark.parametrize("form", FORMS)
 def test_anchors_on_top_of_their_entries_have_a_finite_slope(form, precision):
     zeros, labels = np.zeros((B, D)), np.arange(B) % 2
-    memory = evaluate(enqueue, nothing_yet(), zeros, labels, precision=precision)
-    slope = gradient(memory_triplet, zeros, labels, memory, form=form, precision=precision)
+    queue = evaluate(enqueue, nothing_yet(), zeros, labels, precision=precision)
+    slope = gradient(queue_triplet, zeros, labels, queue, form=form, precision=precision)
     assert np.isfinite(slope).all()
 
 
-def test_memory_keeps_single_precision():
+def test_queue_keeps_single_precision():
     features, labels = drawn(19)
-    memory = evaluate(enqueue, nothing_yet(), features, labels, precision=SINGLE)
-    assert (memory.features.dtype, memory.labels.dtype) == (np.float32, np.int32)
+    queue = evaluate(enqueue, nothing_yet(), features, labels, precision=SINGLE)
+    assert (queue.features.dtype, queue.labels.dtype) == (np.float32, np.int32)
 
 
-def _held_after(features, memory, labels):
-    return enqueue(memory, features, labels).features
+def _held_after(features, queue, labels):
+    return enqueue(queue, features, labels).features

@@ -3,13 +3,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from man_jax.memories.prototypes import class_prototypes, move_prototypes
+from man_jax.memories.prototypes import Bank, class_prototypes, make_bank, move_bank, move_prototypes
 from tests.oracles import prototypes as oracle
 from tests.oracles.cases import masks, seeds, unit_normal
 from tests.oracles.geometry import central_differences
-from tests.oracles.precision import assert_close, assert_slope, both_precisions, evaluate, gradient
+from tests.oracles.precision import SINGLE, assert_close, assert_slope, both_precisions, evaluate, gradient
 
-N, B, C, D = 12, 8, 5, 6
+N, B, C, D, M = 12, 8, 5, 6, 3
 FORMS = ["batch_mean", "sequential"]
 WEIGHTS = ["softmax", "average"]
 
@@ -19,6 +19,12 @@ def drawn(seed: int, size: int):
     rng = np.random.default_rng(seed)
     values, valid = unit_normal(rng, C, D), rng.random(C) < 0.7
     return unit_normal(rng, size, D), rng.integers(-1, C + 1, size), values * valid[:, None], valid
+
+
+def tables(seed: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Unit features of the modalities and of their fusion."""
+    rng = np.random.default_rng(seed)
+    return unit_normal(rng, M, size, D), unit_normal(rng, size, M * D)
 
 
 # --- making prototypes (Eq. 7, 8)
@@ -123,7 +129,37 @@ def test_no_class_has_a_prototype_or_a_slope_that_is_not_finite(case, weights, t
     assert np.isfinite(slope).all()
 
 
+@pytest.mark.parametrize("weights", WEIGHTS)
+def test_a_bank_holds_the_prototypes_of_each_modality_and_of_the_fusion(weights):
+    rng = np.random.default_rng(9)
+    modal, fused = (table.astype(np.float32) for table in tables(9, N))
+    labels, mask = rng.integers(-1, C, N), rng.random(N) < 0.6
+    labels[mask & (labels == 3)] = 2
+    kind = {"weights": weights, "temperature": 0.5}
+    bank = make_bank(modal, fused, labels, num_classes=C, mask=mask, **kind)
+    for actual, rows in zip([*bank.modal, bank.fused], [*modal, fused], strict=True):
+        expected, valid = oracle.class_prototypes(rows[mask], labels[mask], C, **kind)
+        assert_close(actual, expected, SINGLE)
+        np.testing.assert_array_equal(bank.valid, valid)
+    assert not bank.valid[3]
+
+
 # --- moving them (Eq. 11)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_bank_moves_in_each_modality_and_in_the_fusion_and_its_classes_stay_valid(form):
+    (modal, fused), (values, fused_values) = tables(10, B), tables(11, C)
+    _, labels, _, valid = drawn(10, B)
+    assert 0 < valid.sum() < C
+    mask = np.arange(B) % 3 > 0
+    bank, settings = Bank(values, fused_values, valid), {"momentum": 0.5, "form": form}
+    moved = evaluate(move_bank, bank, modal, fused, labels, mask=mask, **settings)
+    befores, rows = [*values, fused_values], [*modal, fused]
+    for after, before, features in zip([*moved.modal, moved.fused], befores, rows, strict=True):
+        kept = (features[mask], labels[mask])
+        assert_close(after, oracle.move_prototypes(before, valid, *kept, 0.5, form))
+    np.testing.assert_array_equal(moved.valid, valid)
 
 
 @both_precisions

@@ -7,11 +7,11 @@ import pytest
 
 from man_jax.config import ConfigError
 from man_jax.engine.optimizer import make_optimizer
-from man_jax.engine.state import Statistics
+from man_jax.frame import TRAINED, ByDomain, Network
 from man_jax.runs.checkpoint import (
     CHECKPOINTS,
     open_checkpoints,
-    read_last,
+    read_network,
     read_pretrained,
     restore_pretrained,
     restore_state,
@@ -33,7 +33,7 @@ def state():
     def draw(leaf):
         return np.asarray(rng.uniform(1, 9, leaf.shape), leaf.dtype)
 
-    statistics = Statistics(*(jax.tree.map(draw, part) for part in state.statistics))
+    statistics = ByDomain(*(jax.tree.map(draw, part) for part in state.statistics))
     state = state.replace(
         step=np.int32(7), opt_state=jax.tree.map(draw, state.opt_state), statistics=statistics
     )
@@ -52,7 +52,7 @@ def workdir(tmp_path_factory, state):
     workdir = tmp_path_factory.mktemp("run")
     with open_checkpoints(workdir) as checkpoints:
         save_state(checkpoints, state)
-    save_pretrained(workdir, state)
+    save_pretrained(workdir, state, num_source=NUM_SOURCE)
     return workdir
 
 
@@ -139,15 +139,29 @@ def _leftover(workdir):
 # --- weights alone
 
 
-def test_the_last_weights_are_those_of_the_last_step_with_the_target_s_statistics(tmp_path, state):
+def test_the_last_weights_are_those_of_the_last_step_with_each_domain_s_statistics(tmp_path, state):
     doubled = jax.tree.map(lambda leaf: 2 * leaf, state.statistics.target)
     last = state.replace(step=np.int32(8), statistics=state.statistics._replace(target=doubled))
     with open_checkpoints(tmp_path) as checkpoints:
         save_state(checkpoints, state)
         save_state(checkpoints, last)
-    step, variables = read_last(tmp_path)
+    step, source, target = read_network(tmp_path, TRAINED)
     assert step == 8
-    assert_same(variables, last.variables("target"))
+    assert_same(source, TRAINED.variables(last, "source"))
+    assert_same(target, TRAINED.variables(last, "target"))
+
+
+def test_a_network_that_a_method_keeps_of_its_own_is_read_from_where_it_is(tmp_path, state):
+    teacher = jax.tree.map(lambda leaf: -leaf, state.params)
+    small = state.replace(
+        opt_state=(), slots={"teacher": {"params": teacher, "seen": state.statistics.source}}
+    )
+    with open_checkpoints(tmp_path) as checkpoints:
+        save_state(checkpoints, small)
+    where = Network(("slots", "teacher", "params"), ("statistics", "source"), ("slots", "teacher", "seen"))
+    _, source, target = read_network(tmp_path, where)
+    assert_same(source, {"params": teacher, "batch_stats": state.statistics.source})
+    assert_same(target, {"params": teacher, "batch_stats": state.statistics.source})
 
 
 def test_pre_trained_weights_are_those_of_the_source(workdir, state):
@@ -156,7 +170,7 @@ def test_pre_trained_weights_are_those_of_the_source(workdir, state):
     assert_same(found["params"]["branches"], state.params["branches"])
 
 
-@pytest.mark.parametrize("read", [read_last, read_pretrained])
+@pytest.mark.parametrize("read", [lambda workdir: read_network(workdir, TRAINED), read_pretrained])
 def test_a_folder_without_weights_is_named(tmp_path, read):
     with pytest.raises(ConfigError, match=f"{re.escape(str(tmp_path))}.*name the work directory of a run"):
         read(tmp_path)
@@ -174,7 +188,7 @@ def with_heads(state, change):
 @pytest.fixture(scope="module")
 def started(workdir, other):
     """A new state that starts from what another run's pre-training left."""
-    return restore_pretrained(workdir, other, make_mesh())
+    return restore_pretrained(workdir, other, make_mesh(), num_source=NUM_SOURCE)
 
 
 def test_a_run_may_start_from_the_branches_of_another(started, state):
@@ -193,13 +207,13 @@ def test_of_the_heads_the_source_columns_are_taken_and_the_target_columns_are_ne
 
 
 def test_all_but_the_variables_is_new(started, other):
-    for part in ("step", "opt_state", "banks", "memory", "key"):
+    for part in ("step", "opt_state", "slots", "key"):
         assert_same(getattr(started, part), getattr(other, part))
 
 
 def test_the_number_of_clusters_need_not_be_the_other_run_s(workdir, other, state):
     more = with_heads(other, lambda kernel: jnp.concatenate([kernel, kernel], axis=-1))
-    started = restore_pretrained(workdir, more, make_mesh())
+    started = restore_pretrained(workdir, more, make_mesh(), num_source=NUM_SOURCE)
     kernel = np.asarray(started.params["heads"]["fused"]["kernel"])
     assert kernel.shape == more.params["heads"]["fused"]["kernel"].shape
     expected = np.asarray(state.params["heads"]["fused"]["kernel"])[..., :NUM_SOURCE]
@@ -211,7 +225,7 @@ def test_a_run_without_pretrained_variables_is_named(tmp_path, other):
         f"config.pretrain.init_from: {re.escape(str(tmp_path))}.* does not exist; name the work directory"
     )
     with pytest.raises(ConfigError, match=message):
-        restore_pretrained(tmp_path, other, make_mesh())
+        restore_pretrained(tmp_path, other, make_mesh(), num_source=NUM_SOURCE)
 
 
 def test_variables_of_another_network_are_refused_by_name_and_both_shapes(workdir, other):
@@ -221,17 +235,15 @@ def test_variables_of_another_network_are_refused_by_name_and_both_shapes(workdi
         f"['params']['heads']['fused']['kernel'] ({rows}, {NUM_SOURCE}) instead of ({rows - 2}, {NUM_SOURCE})"
     )
     with pytest.raises(ConfigError, match=re.escape(wanted)):
-        restore_pretrained(workdir, smaller, make_mesh())
+        restore_pretrained(workdir, smaller, make_mesh(), num_source=NUM_SOURCE)
 
 
 def test_other_source_identities_are_refused(workdir, other):
-    fewer = jax.tree.map(lambda leaf: leaf[..., 1:, :], (other.banks.source.modal, other.banks.source.fused))
-    bank = other.banks.source._replace(modal=fewer[0], fused=fewer[1], valid=other.banks.source.valid[1:])
     with pytest.raises(ConfigError, match="use the model and the source it was trained with"):
-        restore_pretrained(workdir, other.replace(banks=other.banks._replace(source=bank)), make_mesh())
+        restore_pretrained(workdir, other, make_mesh(), num_source=NUM_SOURCE - 1)
 
 
 def test_a_network_with_a_part_more_is_refused_by_the_part_s_name(workdir, other):
     more = other.replace(params={**other.params, "extra": {"kernel": np.zeros((2, 2), np.float32)}})
     with pytest.raises(ConfigError, match=r"\['params'\]\['extra'\]\['kernel'\] None instead of \(2, 2\)"):
-        restore_pretrained(workdir, more, make_mesh())
+        restore_pretrained(workdir, more, make_mesh(), num_source=NUM_SOURCE)

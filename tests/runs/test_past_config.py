@@ -2,12 +2,15 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from flax.traverse_util import unflatten_dict
 
 from configs import default
+from man_jax import methods
 from man_jax.config import Config, WorkdirError
-from man_jax.runs.past_config import CONFIG, DATA, read_config, read_version, run_config
+from man_jax.runs.past_config import CONFIG, DATA, plain_values, read_config, read_version, run_config
 from man_jax.runs.versions import is_older, versions
 from man_jax.runs.workdir import HISTORY, check_workdir, claim_workdir
 
@@ -44,7 +47,7 @@ def test_a_key_that_a_run_is_too_old_for_has_the_default_it_had_in_effect(tmp_pa
     [
         ("loss.triplet_fused", "pooled", "normed"),
         ("adapt.statistics", "shared", "per_domain"),
-        ("adapt.head_norm", "unit", "matched"),
+        ("man.head_norm", "unit", "matched"),
     ],
 )
 def test_where_the_default_changed_a_missing_key_means_that_of_then(tmp_path, key, then, now):
@@ -96,6 +99,71 @@ def test_an_older_run_is_evaluated_as_it_was_trained(tmp_path, caplog):
     assert "config.data.in_memory of" in caplog.text
 
 
+# --- keys that moved
+
+
+def old_form(config: Config) -> dict[str, Any]:
+    """The configuration as version 0.1 wrote it: MAN's keys among those of adaptation and of the loss."""
+    values = plain_values(config)
+    back = {new: old for old, new in default.MOVED.items()}
+    labels = values.pop("man.labels") if values["adapt.labels"] == "pseudo" else "truth"
+    old = {back.get(key, key): value for key, value in values.items() if key.partition(".")[0] not in METHODS}
+    moved = {back[key]: value for key, value in values.items() if key in back}
+    del old["method"]
+    return unflatten_dict(old | moved | {"adapt.labels": labels}, sep=".")
+
+
+METHODS = methods.names()
+
+
+def unusual() -> Config:
+    """MAN's keys with values that are not their defaults."""
+    config = default.get_config()
+    for name, key in methods.keys_of("man").items():
+        config.man[name] = key.choices[-1] if key.choices else type(key.default)(key.default / 2 + 1)
+    return config
+
+
+@pytest.mark.parametrize(
+    ("changes", "labels"),
+    [
+        ({"man.labels": "cpa"}, "cpa"),
+        ({"man.labels": "fusion"}, "fusion"),
+        ({"adapt.labels": "truth"}, "truth"),
+    ],
+)
+def test_a_configuration_of_before_means_now_what_it_meant(tmp_path, changes, labels):
+    config = unusual()
+    config.update_from_flattened_dict(changes)
+    old = old_form(config)
+    assert "man" not in old
+    assert old["adapt"]["labels"] == labels
+    (tmp_path / CONFIG).write_text(json.dumps(old))
+    found = plain_values(run_config(tmp_path))
+    if labels == "truth":  # where nothing is clustered
+        found["man.labels"] = config.man.labels
+    assert found == plain_values(config)
+
+
+@pytest.mark.parametrize(("old", "new"), default.MOVED.items())
+def test_each_key_that_moved_is_read_under_its_old_name(tmp_path, old, new):
+    part, name = old.split(".")
+    value = plain_values(unusual())[new]
+    (tmp_path / CONFIG).write_text(json.dumps({part: {name: value}}))
+    past = read_config(tmp_path)
+    assert past.values[new] == value
+    assert past.gone == {}
+
+
+def test_a_run_of_before_is_of_the_same_configuration(tmp_path):
+    (tmp_path / CONFIG).write_text(json.dumps(old_form(unusual())))
+    check_workdir(tmp_path, unusual())
+    other = unusual()
+    other.man.alpha = 0.25
+    with pytest.raises(WorkdirError, match=r"config\.man\.alpha is 1\.5 there and 0\.25 here"):
+        check_workdir(tmp_path, other)
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"seed": 0'])
 def test_a_damaged_configuration_is_refused_in_one_line(tmp_path, text):
     (tmp_path / CONFIG).write_text(text)
@@ -138,7 +206,7 @@ def test_a_record_of_versions_that_was_edited_counts_as_none(tmp_path, versions)
         ("augment__per_modality", 1),
         ("pretrain__epochs", True),
         ("adapt__epochs", "many"),
-        ("loss__alpha", "1"),
+        ("man__alpha", "1"),
     ],
 )
 def test_a_value_of_another_type_is_refused_by_its_key(tmp_path, key, value):
@@ -151,8 +219,8 @@ def test_a_value_of_another_type_is_refused_by_its_key(tmp_path, key, value):
 
 
 def test_a_whole_number_may_stand_for_any_number(tmp_path):
-    older(tmp_path, loss__alpha=1)
-    assert read_config(tmp_path).values["loss.alpha"] == 1
+    older(tmp_path, man__alpha=1)
+    assert read_config(tmp_path).values["man.alpha"] == 1
 
 
 def test_a_home_folder_in_a_configuration_of_an_earlier_version_is_put_in_its_place(tmp_path, monkeypatch):

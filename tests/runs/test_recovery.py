@@ -10,12 +10,13 @@ import pytest
 
 from man_jax.config import ConfigError, WorkdirError
 from man_jax.engine.optimizer import make_optimizer
+from man_jax.frame import TRAINED
 from man_jax.runs.checkpoint import (
     CHECKPOINTS,
     PRETRAINED,
     find_pretrained,
     open_checkpoints,
-    read_last,
+    read_network,
     read_pretrained,
     restore_state,
     save_pretrained,
@@ -25,7 +26,7 @@ from man_jax.runs.metrics import MetricsWriter
 from man_jax.runs.recovery import PassedOver, check_rows, move_aside, read_newest, saved_steps
 from man_jax.runs.seal import SEAL
 from man_jax.sharding import make_mesh
-from tests.engine.tiny import new_state
+from tests.engine.tiny import NUM_SOURCE, new_state
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def saved(tmp_path_factory) -> Path:
     with open_checkpoints(workdir) as checkpoints:
         for step in (4, 6):
             save_state(checkpoints, state.replace(step=np.int32(step)), {"keys": {}})
-    save_pretrained(workdir, state)
+    save_pretrained(workdir, state, num_source=NUM_SOURCE)
     return workdir
 
 
@@ -98,7 +99,7 @@ def test_the_newest_whole_checkpoint_is_read_and_the_damaged_one_named_and_kept(
     damage(workdir / CHECKPOINTS / "6")
     before = sorted(workdir.rglob("*"))
     with caplog.at_level("WARNING", logger="absl"):
-        step, _ = read_last(workdir)
+        step, _, _ = read_network(workdir, TRAINED)
     assert step == 4
     assert "the checkpoint of step 6 in " in caplog.text
     assert "the one of step 4 is used instead" in caplog.text
@@ -107,7 +108,7 @@ def test_the_newest_whole_checkpoint_is_read_and_the_damaged_one_named_and_kept(
 
 def test_a_whole_checkpoint_without_a_seal_is_read(workdir):
     unseal(workdir / CHECKPOINTS / "6")
-    assert read_last(workdir)[0] == 6
+    assert read_network(workdir, TRAINED)[0] == 6
 
 
 def test_if_none_is_whole_one_line_says_so_and_offers_the_pre_trained_weights(workdir):
@@ -116,7 +117,7 @@ def test_if_none_is_whole_one_line_says_so_and_offers_the_pre_trained_weights(wo
     with pytest.raises(
         ConfigError, match=r"none of the checkpoints in .* is whole \(step 6: .*; step 4: "
     ) as error:
-        read_last(workdir)
+        read_network(workdir, TRAINED)
     assert "\n" not in str(error.value)
     assert f"--config.pretrain.init_from={workdir}" in str(error.value)
 

@@ -12,6 +12,7 @@ import pytest
 from configs import default
 from man_jax.config import Config, ConfigError
 from man_jax.engine.optimizer import make_optimizer
+from man_jax.frame import TRAINED
 from man_jax.runs.checkpoint import (
     CHECKPOINTS,
     PRETRAINED,
@@ -51,7 +52,7 @@ def other(tmp_path_factory, state) -> Path:
     workdir, config = tmp_path_factory.mktemp("other"), default.get_config()
     about = {"keys": meaning(config)}
     with claim_workdir(workdir, config):
-        save_pretrained(workdir, state, about)
+        save_pretrained(workdir, state, about, num_source=NUM_SOURCE)
         with open_checkpoints(workdir) as checkpoints:
             save_state(checkpoints, state.replace(step=np.int32(5)), about)
         with MetricsWriter(workdir) as writer:
@@ -187,13 +188,45 @@ def test_weights_learnt_from_another_source_than_the_run_names_are_refused(tmp_p
         check_source("pretrain.init_from", tmp_path, weights, mine)
 
 
-@pytest.mark.parametrize("changes", [{"seed": 1}, {"adapt__momentum": 0.5}, {"pretrain__epochs": 3}])
+@pytest.mark.parametrize("changes", [{"seed": 1}, {"man__momentum": 0.5}, {"pretrain__epochs": 3}])
 def test_a_checkpoint_of_a_run_with_another_value_of_any_key_is_refused(tmp_path, changes):
     data = new_domain([1, 2]).data
     folder = sealed(tmp_path / "5", configured(**changes), describe_data(data, data))
     name = next(iter(changes)).replace("__", ".")
     with pytest.raises(ConfigError, match=rf"config\.{name} is .* there and .* here"):
         check_weights_of_run(tmp_path, folder, default.get_config())
+
+
+def test_of_the_methods_keys_those_of_the_run_s_own_count(tmp_path):
+    data = new_domain([1, 2]).data
+    used = describe_data(data, data)
+    folder = sealed(tmp_path / "5", configured(method="another", man__momentum=0.5), used)
+    check_weights_of_run(tmp_path, folder, configured(method="another"))
+    with pytest.raises(ConfigError, match=r"config\.method is 'another' there and 'man' here"):
+        check_weights_of_run(tmp_path, folder, default.get_config())
+
+
+def test_pre_trained_weights_of_a_run_of_another_method_are_taken(other):
+    assert find_beginning(configured(method="another", pretrain__init_from=str(other))) is not None
+
+
+def test_a_checkpoint_that_an_older_version_described_is_known_by_today_s_names(tmp_path):
+    old = {new: name for name, new in default.MOVED.items()}
+    about = describe_weights(configured(man__labels="fusion"), {})
+    about["run"] = {old.get(key, key): value for key, value in about["run"].items()} | {
+        "adapt.labels": "fusion"
+    }
+    del about["run"]["man.labels"], about["run"]["method"]
+    (tmp_path / "5").mkdir()
+    write_seal(tmp_path / "5", about)
+    check_weights_of_run(tmp_path, tmp_path / "5", configured(man__labels="fusion"))
+    for key, value in {"man.labels": "cpa", "man.momentum": 0.5}.items():
+        with pytest.raises(ConfigError, match=rf"config\.{key} is .* there and .* here"):
+            check_weights_of_run(
+                tmp_path,
+                tmp_path / "5",
+                configured(**{"man__labels": "fusion"} | {key.replace(".", "__"): value}),
+            )
 
 
 def test_a_checkpoint_of_a_run_that_was_elsewhere_or_took_less_memory_is_taken(tmp_path):
@@ -211,13 +244,13 @@ def test_a_checkpoint_of_a_run_that_was_elsewhere_or_took_less_memory_is_taken(t
 
 def test_adaptation_goes_on_from_adapted_weights_with_all_else_new(other, state):
     like = new_state(OPTIMIZER, seed=1)
-    begun = restore_adapted(other, like, make_mesh(jax.devices()[:1]))
+    begun = restore_adapted(other, TRAINED, like, make_mesh(jax.devices()[:1]), num_source=NUM_SOURCE)
     assert_same(begun.params["branches"], state.params["branches"])
     assert_same(begun.statistics, state.statistics)
     kernels = [np.asarray(each.params["heads"]["fused"]["kernel"]) for each in (begun, state, like)]
     np.testing.assert_array_equal(kernels[0][:, :NUM_SOURCE], kernels[1][:, :NUM_SOURCE])
     np.testing.assert_array_equal(kernels[0][:, NUM_SOURCE:], kernels[2][:, NUM_SOURCE:])
-    for part in ("step", "opt_state", "banks", "memory", "key"):
+    for part in ("step", "opt_state", "slots", "key"):
         assert_same(getattr(begun, part), getattr(like, part))
 
 

@@ -15,7 +15,12 @@ from man_jax.runs.workdir import CONFIG, HISTORY, LOCK, WorkdirError, check_work
 
 
 def config(**changes) -> Config:
-    values = {"seed": 0, "data": {"image_size": (256, 128)}, "loss": {"alpha": 1.0, "beta": 0.8}}
+    values = {
+        "seed": 0,
+        "method": "man",
+        "data": {"image_size": (256, 128)},
+        "man": {"alpha": 1.0, "beta": 0.8},
+    }
     made = ConfigDict(values)
     made.update_from_flattened_dict(changes)
     return made
@@ -31,7 +36,7 @@ def claimed(tmp_path):
 
 def test_a_new_work_directory_is_made_and_keeps_the_configuration(claimed):
     kept = json.loads((claimed / CONFIG).read_text())
-    assert kept == {"seed": 0, "data": {"image_size": [256, 128]}, "loss": {"alpha": 1.0, "beta": 0.8}}
+    assert kept == json.loads(json.dumps(config().to_dict()))
 
 
 def test_the_same_configuration_may_come_again(claimed):
@@ -43,10 +48,10 @@ def test_the_same_configuration_may_come_again(claimed):
 
 def test_another_configuration_is_refused_with_its_keys_and_both_values(claimed):
     with pytest.raises(WorkdirError) as refusal:
-        claim_workdir(claimed, config(**{"loss.alpha": 0.5, "data.image_size": (64, 32)}))
+        claim_workdir(claimed, config(**{"man.alpha": 0.5, "data.image_size": (64, 32)}))
     message = str(refusal.value)
     assert str(claimed) in message
-    assert "config.loss.alpha is 1.0 there and 0.5 here" in message
+    assert "config.man.alpha is 1.0 there and 0.5 here" in message
     assert "config.data.image_size is [256, 128] there and [64, 32] here" in message
     assert "beta" not in message
     assert "another --workdir" in message
@@ -54,8 +59,8 @@ def test_another_configuration_is_refused_with_its_keys_and_both_values(claimed)
 
 def test_a_key_that_only_one_of_them_has_is_a_difference(claimed):
     more = config()
-    more.loss.gamma = 2.0
-    with pytest.raises(WorkdirError, match=r"config\.loss\.gamma is None there and 2\.0 here"):
+    more.man.gamma = 2.0
+    with pytest.raises(WorkdirError, match=r"config\.man\.gamma is None there and 2\.0 here"):
         claim_workdir(claimed, more)
 
 
@@ -196,7 +201,7 @@ def test_a_place_or_an_effort_may_differ_and_is_said_with_both_values(whole, cap
     "key",
     [
         *("seed", "data.image_size", "data.source.name", "data.target.deep_range", "evaluation.modalities"),
-        *("model.dtype", "model.last_stride", "augment.std", "batch.instances", "adapt.momentum"),
+        *("model.dtype", "model.last_stride", "augment.std", "batch.instances", "man.momentum"),
     ],
 )
 def test_a_key_that_changes_the_result_may_not_differ(whole, key):
@@ -212,6 +217,18 @@ def test_a_key_that_changes_the_result_may_not_differ(whole, key):
         config.update_from_flattened_dict({key: type(value)(other)})
     with pytest.raises(WorkdirError, match=rf"config\.{key} is .* there and .* here"):
         check_workdir(whole, config)
+
+
+def test_a_key_of_a_method_that_is_not_used_may_differ(tmp_path):
+    config = default.get_config()
+    config.method = "another"
+    with claim_workdir(tmp_path, config):
+        pass
+    config.man.alpha = 0.25
+    check_workdir(tmp_path, config)
+    config.method = "man"
+    with pytest.raises(WorkdirError, match=r"config\.method is 'another' there and 'man' here"):
+        check_workdir(tmp_path, config)
 
 
 def test_more_epochs_are_refused_with_the_way_to_them(whole):

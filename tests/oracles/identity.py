@@ -1,4 +1,4 @@
-"""The ReID losses (Eq. 22) and the cross-batch memory, anchor by anchor. Takes rows that take part only."""
+"""The supervised losses (Eq. 22) and that of the cross-batch memory, row by row. Takes rows that take part only."""
 
 import math
 
@@ -7,13 +7,15 @@ import numpy as np
 from tests.oracles.geometry import Array, distance
 
 
-def smoothed_cross_entropy(logits: Array, labels, smoothing: float = 0.1) -> Array:
+def smoothed_cross_entropy(logits: Array, labels, smoothing: float = 0.1, exists=None) -> Array:
+    """Of the classes that exist, all unless told."""
     losses = []
     for row, label in zip(logits, labels, strict=True):
-        top = max(row)
-        log_sum = top + math.log(sum(math.exp(z - top) for z in row))
-        wanted = [smoothing / len(row) + (1 - smoothing) * (c == label) for c in range(len(row))]
-        losses.append(-sum(share * (z - log_sum) for share, z in zip(wanted, row, strict=True)))
+        classes = [c for c in range(len(row)) if exists is None or exists[c]]
+        top = max(row[c] for c in classes)
+        log_sum = top + math.log(sum(math.exp(row[c] - top) for c in classes))
+        wanted = {c: smoothing / len(classes) + (1 - smoothing) * (c == label) for c in classes}
+        losses.append(-sum(share * (row[c] - log_sum) for c, share in wanted.items()))
     return np.array(losses)
 
 
@@ -33,8 +35,8 @@ def batch_hard_triplet(anchors: Array, labels, form: str = "hinge", margin: floa
     return sum(terms) / len(terms) if terms else 0.0
 
 
-def memory_triplet(anchors: Array, labels, entries: list, form: str = "hinge", margin: float = 0.3) -> float:
-    """entries: the (feature, label) pairs the memory holds."""
+def queue_triplet(anchors: Array, labels, entries: list, form: str = "hinge", margin: float = 0.3) -> float:
+    """entries: the (feature, label) pairs the queue holds."""
     terms = []
     for anchor, own in zip(anchors, labels, strict=True):
         positives = [distance(anchor, feature) for feature, label in entries if label == own]

@@ -1,0 +1,275 @@
+"""The start of MAN, and the start of its epochs: labels, banks, heads, the queue."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from man_jax.engine.optimizer import make_optimizer
+from man_jax.frame import ByDomain, FeatureTable, Labels
+from man_jax.methods import man
+from man_jax.networks.heads import set_columns
+from man_jax.randomness import epoch_key
+from tests.engine.tiny import (
+    MEMORY,
+    NUM_SOURCE,
+    NUM_TARGET,
+    SPACE,
+    D,
+    M,
+    as_arrays,
+    assert_same,
+    new_frame,
+    new_state,
+)
+from tests.engine.tiny import NUM_TRIPLES as N
+from tests.oracles import prototypes as oracle
+from tests.oracles import pseudo_labels as cpa
+from tests.oracles.cases import unit_normal
+from tests.oracles.precision import SINGLE, assert_close
+
+CAMERAS = np.arange(N, dtype=np.int32) % 2
+
+
+def new_table(seed: int, num_modalities: int = M) -> FeatureTable:
+    rng = np.random.default_rng(seed)
+    modal, fused = unit_normal(rng, num_modalities, N, D), unit_normal(rng, N, num_modalities * D)
+    return FeatureTable(modal.astype(np.float32), fused.astype(np.float32))
+
+
+# --- when adaptation begins
+
+
+def test_there_is_room_for_the_k_of_k_means_however_many_triples_there_are():
+    assert man.capacity(new_frame(**{"adapt.num_clusters": 17}).config, 1000) == 17
+
+
+@pytest.mark.parametrize(("size", "entries"), [(0, 2 * N), (31, 31)])
+def test_man_begins_with_empty_banks_and_a_queue_of_all_triples_or_of_the_size_that_is_told(
+    state, size, entries
+):
+    after = man.start(new_frame(**{"man.memory_size": size}), state.replace(slots=()))
+    banks, queue, exists = after.slots
+    for bank, num_classes in zip(banks, (NUM_SOURCE, NUM_TARGET), strict=True):
+        assert (bank.modal.shape, bank.fused.shape) == ((M, num_classes, D), (num_classes, M * D))
+        np.testing.assert_array_equal(bank.valid, np.zeros(num_classes, bool))
+    np.testing.assert_array_equal(queue.labels, np.full(entries, -1))
+    assert queue.features.shape == (entries, M * D)
+    assert exists.all()
+    assert_same(after.replace(slots=()), state.replace(slots=()))
+
+
+def test_nothing_follows_the_update(state):
+    assert man.after_update(new_frame(), state) is state
+
+
+# --- labels
+
+
+CLUSTERS = np.array(
+    [
+        [0, 0, 0, 1, 1, 1, 2, 2, 2, 2],
+        [1, 1, 1, 2, 2, 2, 0, 0, 0, 1],
+        [2, 2, 2, 0, 0, 0, 1, 1, 1, 0],
+        [0, 0, 0, 1, 1, 1, 2, 2, 2, 0],
+    ],
+    np.int32,
+)
+"""Four clusterings that agree but for names, and but for the last sample: R says 2, N and F 0, T 1."""
+OUTVOTED = np.vstack([np.where(np.arange(10) == 9, CLUSTERS[:3, -2:-1], CLUSTERS[:3]), CLUSTERS[3:]])
+"""The same, but R, N and T agree on the last sample, and the fusion says another."""
+
+
+@pytest.fixture
+def settled(monkeypatch):
+    """The labels that MAN makes of clusterings."""
+
+    def settle(clusters=CLUSTERS, **changes) -> Labels:
+        monkeypatch.setattr(man, "cluster_tables", lambda *_, **__: clusters)
+        frame = new_frame(**{"adapt.num_clusters": 3} | changes)
+        return man.label(frame, (new_table(0),), CAMERAS, 0)
+
+    return settle
+
+
+def test_cpa_trusts_what_the_modalities_agree_on(settled):
+    labels = settled()
+    np.testing.assert_array_equal(labels.labels, CLUSTERS[3:].T, strict=True)
+    np.testing.assert_array_equal(labels.weight, (np.arange(10) < 9).astype(np.float32), strict=True)
+    assert labels.num_clusters == 3
+    assert not labels.continued
+
+
+def test_the_clusterings_have_the_names_of_their_modalities_and_one_numbering(settled):
+    clusterings = settled().clusterings
+    assert list(clusterings) == ["R", "N", "T", "F"]
+    for row in clusterings.values():
+        np.testing.assert_array_equal(row[:9], CLUSTERS[3, :9])
+    assert [row[9] for row in clusterings.values()] == [2, 0, 1, 0]
+
+
+def test_the_threshold_says_how_much_agreement_is_enough(settled):
+    assert (settled(**{"man.threshold": 0.1}).weight > 0).all()
+
+
+def test_the_rule_says_whose_label_wins(settled):
+    fused, majority = (settled(OUTVOTED, **{"man.rule": rule}) for rule in ("fusion_vote", "majority"))
+    assert fused.labels[-1, 0] == CLUSTERS[3, -1]
+    assert majority.labels[-1, 0] == CLUSTERS[3, -2]
+    assert [labels.weight[-1] for labels in (fused, majority)] == [0, 1]
+
+
+@pytest.mark.parametrize("rule", man.KEYS["rule"].choices)
+def test_fusion_labels_are_the_plain_clusters_of_the_fusion_and_all_reliable(settled, rule):
+    labels = settled(OUTVOTED, **{"man.labels": "fusion", "man.rule": rule})
+    np.testing.assert_array_equal(labels.labels[:, 0], CLUSTERS[3])
+    assert (labels.weight == 1).all()
+
+
+def test_k_means_is_of_every_table_by_its_keys_and_a_key_of_the_seed_and_the_epoch(monkeypatch):
+    heard: dict = {}
+
+    def listening(tables, **settings):
+        heard.update(settings, tables=tables)
+        return CLUSTERS
+
+    monkeypatch.setattr(man, "cluster_tables", listening)
+    values = {"num_clusters": 3, "kmeans_init": 4, "kmeans_iterations": 7, "kmeans_tolerance": 0.25}
+    table = new_table(7)
+    man.label(
+        new_frame(seed=11, **{f"adapt.{name}": value for name, value in values.items()}), (table,), CAMERAS, 5
+    )
+    for told, wanted in zip(heard.pop("tables"), [*table.modal, table.fused], strict=True):
+        np.testing.assert_array_equal(told, wanted)
+    np.testing.assert_array_equal(*map(jax.random.key_data, (heard.pop("key"), epoch_key(11, "kmeans", 5))))
+    assert heard == {"num_clusters": 3, "num_init": 4, "max_iterations": 7, "tolerance": 0.25}
+
+
+def test_labels_depend_on_the_seed_and_the_epoch_alone():
+    def label(seed: int, epoch: int, cameras=CAMERAS):
+        return man.label(new_frame(seed=seed), (new_table(8),), cameras, epoch).clusterings["F"]
+
+    first = label(0, 3)
+    np.testing.assert_array_equal(label(0, 3, CAMERAS[::-1]), first)
+    assert not np.array_equal(label(0, 4), first)
+    assert not np.array_equal(label(1, 3), first)
+
+
+@pytest.mark.parametrize("modalities", [("N",), ("R", "T")])
+def test_fewer_modalities_are_labelled_alike(modalities):
+    frame, table = new_frame(**{"model.modalities": modalities}), new_table(9, len(modalities))
+    labels = man.label(frame, (table,), CAMERAS, 0)
+    assert list(labels.clusterings) == [*modalities, "F"]
+    votes = zip(*labels.clusterings.values(), strict=True)
+    settled = [cpa.settle(each, "fusion_vote", 0.4) for each in votes]
+    np.testing.assert_array_equal(labels.labels[:, 0], [label for label, _ in settled])
+    np.testing.assert_array_equal(labels.weight > 0, [reliable for _, reliable in settled])
+
+
+# --- the beginning of an epoch
+
+
+TABLES = ByDomain((new_table(1),), (new_table(2),))
+IDENTITIES = (np.arange(N) % NUM_SOURCE).astype(np.int32)
+SETTLED = (np.arange(N) % NUM_TARGET).astype(np.int32)
+RELIABLE = (SETTLED != 1) & (np.arange(N) % 4 > 0)
+LABELS = ByDomain(
+    Labels(IDENTITIES[:, None], np.ones(N, np.float32), NUM_SOURCE, continued=True),
+    Labels(SETTLED[:, None], RELIABLE.astype(np.float32), NUM_TARGET),
+)
+
+
+@pytest.fixture(scope="module")
+def state():
+    """A state amid training, its moments all ones."""
+    state = new_state(make_optimizer("adam", lambda _: 0.1, weight_decay=0.0))
+    return state.replace(opt_state=jax.tree.map(jnp.ones_like, state.opt_state))
+
+
+def begun(state, *, tables=TABLES, target: Labels = LABELS.target, **changes):
+    return as_arrays(man.begin_epoch(new_frame(**changes), state, tables, LABELS._replace(target=target)))
+
+
+@pytest.fixture(scope="module")
+def after(state):
+    return begun(state)
+
+
+@pytest.mark.parametrize("weights", ["softmax", "average"])
+def test_the_target_s_prototypes_are_those_of_its_reliable_triples_and_the_source_s_of_all(state, weights):
+    kind = {"weights": weights, "temperature": 0.2}
+    banks = begun(state, **{"man.prototype_weights": weights, "man.temperature": 0.2}).slots.banks
+    rows = ((IDENTITIES, np.ones(N, bool)), (SETTLED, RELIABLE))
+    for bank, (table,), (labels, mask) in zip(banks, TABLES, rows, strict=True):
+        for actual, features in zip([*bank.modal, bank.fused], [*table.modal, table.fused], strict=True):
+            expected, valid = oracle.class_prototypes(features[mask], labels[mask], len(bank.valid), **kind)
+            assert_close(actual, expected, SINGLE)
+            np.testing.assert_array_equal(bank.valid, valid)
+    assert not banks.target.valid.all()
+
+
+@pytest.mark.parametrize("norm", ["matched", "unit"])
+def test_the_heads_get_the_target_s_prototypes_as_columns(state, norm):
+    after = begun(state, **{"man.head_norm": norm})
+    bank = after.slots.banks.target
+    expected = set_columns(
+        state.params["heads"], bank.modal, bank.fused, first=NUM_SOURCE, valid=bank.valid, norm=norm
+    )
+    assert_same(after.params["heads"], expected)
+    assert not np.array_equal(target_columns(after), target_columns(state))
+
+
+def target_columns(state) -> np.ndarray:
+    return np.asarray(state.params["heads"]["fused"]["kernel"])[..., NUM_SOURCE:]
+
+
+def test_the_moments_of_the_target_s_columns_are_forgotten_and_all_others_stay(after):
+    for path, leaf in jax.tree_util.tree_leaves_with_path(after.opt_state):
+        expected = np.ones_like(leaf)
+        if "'heads'" in jax.tree_util.keystr(path):
+            expected[..., NUM_SOURCE:] = 0
+        np.testing.assert_array_equal(leaf, expected, err_msg=jax.tree_util.keystr(path))
+
+
+def test_the_queue_forgets_clusters_and_keeps_identities(state, after):
+    old, new = state.slots.queue, after.slots.queue
+    labels = np.asarray(old.labels)
+    assert (labels >= NUM_SOURCE).any()
+    np.testing.assert_array_equal(new.labels, np.where(labels >= NUM_SOURCE, -1, labels))
+    np.testing.assert_array_equal(new.features, old.features)
+    assert len(labels) == MEMORY
+
+
+def test_the_rest_of_the_state_stays(state, after):
+    for part in ("step", "key", "statistics"):
+        assert_same(getattr(after, part), getattr(state, part))
+    assert_same(after.params["branches"], state.params["branches"])
+
+
+@pytest.mark.parametrize("number", [NUM_TARGET, NUM_TARGET - 2])
+def test_the_classes_that_exist_are_those_of_the_epoch(state, number):
+    few = LABELS.target._replace(labels=(SETTLED % number)[:, None], num_clusters=number)
+    np.testing.assert_array_equal(begun(state, target=few).slots.exists, SPACE.exists(number))
+
+
+def test_labels_that_go_on_leave_heads_moments_and_queue_as_they_were_but_the_banks_are_new(state, after):
+    later = begun(state, target=LABELS.target._replace(continued=True))
+    assert_same(later.slots.banks, after.slots.banks)
+    assert_same(later.slots.exists, after.slots.exists)
+    assert_same(later.slots.queue, state.slots.queue)
+    for part in ("params", "opt_state", "statistics"):
+        assert_same(getattr(later, part), getattr(state, part))
+
+
+def test_without_features_of_the_source_its_bank_stays_and_the_target_s_is_new(state, after):
+    alone = begun(state, tables=TABLES._replace(source=None))
+    assert_same(alone.slots.banks.source, state.slots.banks.source)
+    assert_same(alone.slots.banks.target, after.slots.banks.target)
+
+
+def test_no_reliable_triple_leaves_every_cluster_invalid_and_all_numbers_finite(state):
+    nobody = LABELS.target._replace(weight=np.zeros(N, np.float32))
+    after = begun(state, target=nobody)
+    assert not after.slots.banks.target.valid.any()
+    np.testing.assert_array_equal(target_columns(after), target_columns(state))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(after))

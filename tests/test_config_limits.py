@@ -58,3 +58,94 @@ def test_all_limits_that_are_broken_are_told_at_once_one_line_a_key():
 )
 def test_what_is_computed_from_a_broken_key_is_not_told_besides(changes, keys):
     assert [re.search(r"config\.([a-z_.]+[a-z])", line)[1] for line in refused(**changes)] == keys
+
+
+@pytest.mark.parametrize(
+    ("changes", "num_devices", "message"),
+    [
+        ({"batch__instances": 1}, 1, r"4 identities × 1 instances; a triplet needs at least 2 × 2"),
+        ({"batch__identities": 1}, 1, r"1 identities × 8 instances; a triplet needs at least 2 × 2"),
+        (
+            {"batch__identities": 15, "batch__instances": 4},
+            8,
+            r"identities × config\.batch\.instances = 60 is not divisible by 8 devices; make it 56 or 64",
+        ),
+        (
+            {"evaluation__batch_size": 20},
+            8,
+            r"config\.evaluation\.batch_size = 20 is not divisible by 8 devices; make it 16 or 24",
+        ),
+        ({"evaluation__batch_size": 5}, 8, r"5 is not divisible by 8 devices; make it 8$"),
+        ({"data__image_size": (32,)}, 1, r"config\.data\.image_size is \(32,\); give height and width"),
+        ({"data__image_size": (0, 64)}, 1, r"config\.data\.image_size is \(0, 64\).*each at least 1"),
+        ({"data__image_size": (32.5, 64)}, 1, r"config\.data\.image_size is \(32\.5, 64\).*whole pixels"),
+        (
+            {"data__image_size": (32,), "model__backbone": "vit"},
+            1,
+            r"config\.data\.image_size is \(32,\); give height and width",
+        ),
+        (
+            {"man__temperature": 0.0},
+            1,
+            r"config\.man\.temperature is 0\.0; it must be at least 1e-06 and",
+        ),
+        ({"man__alpha": math.inf}, 1, r"config\.man\.alpha is inf; it must be at least 0 and finite"),
+        ({"man__beta": math.nan}, 1, r"config\.man\.beta is nan; it must be at least 0 and finite"),
+        (
+            {"model__backbone": "vit", "model__vit__heads": 7},
+            1,
+            r"config\.model\.vit\.width is 768, which 7 heads .* do not divide",
+        ),
+        ({"model__backbone": "vit", "model__vit__stride": 17}, 1, r"patch is 16 and stride 17.*no longer"),
+        ({"model__backbone": "clip", "data__image_size": (64, 8)}, 1, r"the images are 64 × 8; a patch must"),
+        ({"model__backbone": "clip", "model__remat": "stage"}, 1, r"a clip has no stages; choose none or"),
+        (
+            {"pretrain__init_from": "runs/other", "model__pretrained": "resnet50.pth"},
+            1,
+            r"init_from is 'runs/other' and config\.model\.pretrained is 'resnet50\.pth'.*empty one of them",
+        ),
+        (
+            {"adapt__init_from": "runs/other", "pretrain__init_from": "runs/more"},
+            1,
+            r"config\.adapt\.init_from is 'runs/other' and config\.pretrain\.init_from is 'runs/more'.*empty one",
+        ),
+        ({"man__temperature": float("nan")}, 1, r"config\.man\.temperature is nan; it must be at least"),
+        (
+            {"man__threshold": float("nan")},
+            1,
+            r"config\.man\.threshold is nan; it must be between 0 and 1",
+        ),
+        (
+            {"augment__mean": (0.5, 0.5)},
+            1,
+            r"config\.augment\.mean is \(0\.5, 0\.5\); give a number for each",
+        ),
+        ({"augment__std": (0.5, 0.0, 0.5)}, 1, r"config\.augment\.std is .* colour channels, each above 0"),
+        ({"augment__std": (0.5,) * 4}, 1, r"config\.augment\.std is .* each of the three colour channels"),
+        ({"augment__erase_area": (0.5, 0.1)}, 1, r"config\.augment\.erase_area is \(0\.5, 0\.1\).*at most 1"),
+        ({"augment__erase_area": (0.1, 1.1)}, 1, r"config\.augment\.erase_area is \(0\.1, 1\.1\).*at most 1"),
+        ({"augment__erase_aspect": (0.0, 3.0)}, 1, r"config\.augment\.erase_aspect is .*both above 0$"),
+        ({"model__modalities": ()}, 1, r"config\.model\.modalities is \(\); name some of \('R', 'N', 'T'\)"),
+        ({"model__modalities": ("T", "R")}, 1, r"config\.model\.modalities .* each once and in this order"),
+        ({"model__modalities": ("R", "R")}, 1, r"config\.model\.modalities .* each once and in this order"),
+        (
+            {"model__modalities": ("R", "T"), "evaluation__modalities": ("N",)},
+            1,
+            r"config\.evaluation\.modalities is \('N',\); name some of \('R', 'T'\)",
+        ),
+        ({"pretrain__epochs": 0}, 1, r"epochs is 0 and config\.pretrain\.init_from is empty.*give either"),
+    ],
+)
+def test_what_cannot_work_is_refused_with_value_limit_and_remedy(changes, num_devices, message):
+    with pytest.raises(ConfigError, match=message):
+        check_config(changed(**changes), num_devices=num_devices)
+
+
+@pytest.mark.parametrize("modalities", [("R",), ("N", "T"), ("R", "N", "T")])
+def test_any_modalities_in_their_order_may_be_trained_on_and_any_of_these_tested_with(modalities):
+    for present in ((), modalities[:1], modalities):
+        check_config(changed(model__modalities=modalities, evaluation__modalities=present), num_devices=1)
+
+
+def test_without_pretraining_another_run_s_weights_will_do():
+    check_config(changed(pretrain__epochs=0, pretrain__init_from="runs/other"), num_devices=1)

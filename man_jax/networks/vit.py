@@ -1,7 +1,7 @@
 """Vision Transformer (Dosovitskiy et al., ICLR 2021) and the visual encoder of CLIP (Radford et al., ICML 2021)."""
 
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import flax.linen as nn
 import jax
@@ -10,6 +10,7 @@ import numpy as np
 from flax.linen.dtypes import promote_dtype
 from jaxtyping import Array, Float
 
+from man_jax.networks.backbone_traits import AUTO_ACTIVATION
 from man_jax.networks.convolution import kernel_initializer
 
 Kind = Literal["vit", "clip"]
@@ -20,6 +21,11 @@ EPSILON = {"vit": 1e-6, "clip": 1e-5}
 
 MLP_RATIO = 4
 """The hidden layer of a block has this many times the width."""
+
+NO_MAPS = (
+    "a {} has no stages whose maps could be mixed or cut into parts; use a backbone that has, config.model.backbone="
+    "resnet"
+)
 
 initializer = nn.initializers.truncated_normal(0.02)
 
@@ -130,12 +136,11 @@ class ViT(nn.Module):
         if self.kind == "clip":
             x = norm(name="pre_norm")(x)
         block = nn.remat(Block) if self.remat == "block" else Block
-        usual: Activation = "quick_gelu" if self.kind == "clip" else "gelu"
         for i in range(self.depth):
             x = block(
                 self.width,
                 self.heads,
-                usual if self.activation == "auto" else self.activation,
+                AUTO_ACTIVATION[self.kind] if self.activation == "auto" else self.activation,
                 self.epsilon or EPSILON[self.kind],
                 self.dtype,
                 name=f"block{i}",
@@ -145,6 +150,22 @@ class ViT(nn.Module):
             dense = partial(nn.Dense, use_bias=False, kernel_init=initializer, dtype=self.dtype)
             x = dense(self.projection, name="projection")(x)
         return x.astype(images.dtype)
+
+    def maps(self, *_: Any, **_keywords: Any) -> NoReturn:
+        """Refuse to give maps: a transformer's tokens are no map, since the class token has no place in one.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError(NO_MAPS.format(self.kind))
+
+    def from_stage(self, *_: Any, **_keywords: Any) -> NoReturn:
+        """Refuse to begin at a stage.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError(NO_MAPS.format(self.kind))
 
     def _tokens(self, images: Float[Array, "B H W 3"]) -> Float[Array, "B N E"]:
         """The class token and the patches' tokens, row by row, each with its position added."""

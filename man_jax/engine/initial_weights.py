@@ -8,12 +8,12 @@ import jax.numpy as jnp
 from man_jax.config import Config, ConfigError
 from man_jax.engine.build import build_backbone
 from man_jax.frame import TRAINED, ByDomain, TrainState
+from man_jax.networks.backbone_traits import traits_of
 from man_jax.networks.pretrained.errors import WeightsError
 from man_jax.networks.pretrained.files import read_arrays
 from man_jax.networks.pretrained.hub import locate
 from man_jax.networks.pretrained.matching import fit, listed
 from man_jax.networks.three_branch import Variables, with_backbone
-from man_jax.networks.vit import ViT
 from man_jax.runs.starting_weights import file_digest
 
 NAMED = 24
@@ -39,7 +39,7 @@ def read_backbone(model: Config, image_size: tuple[int, int]) -> InitialBackbone
     backbone = build_backbone(model)
     image = jax.ShapeDtypeStruct((1, *image_size, 3), jnp.float32)
     like = jax.eval_shape(lambda key, x: backbone.init(key, x, train=False), jax.random.key(0), image)
-    grid = backbone.grid(image_size) if isinstance(backbone, ViT) else None
+    grid = backbone.grid(image_size) if traits_of(model.backbone).has_positions else None
     path = None
     try:
         path = locate(model.pretrained)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from man_jax.networks.backbone_traits import traits_of
 from man_jax.networks.pretrained.array_places import Foreign, Path
 
 BLOCK = r"(layer\d|\d)\.\d+\."
@@ -43,7 +44,7 @@ def relative(
     arrays: Mapping[str, np.ndarray], prefix: str, *, family: str, translate: Callable[[Path], Foreign]
 ) -> str:
     """What is said of a network with our names that we do not build, or ""; `translate` gives the file's names."""
-    kind = "resnet" if family == "resnet" else "transformer"
+    kind = traits_of(family).architecture
     for pattern, whose, what in ADDED:
         if whose == kind and (found := next(filter(re.compile(rf"(.*\.)?{pattern}").match, arrays), None)):
             return BUILT[kind].format(f"{what} ({found})")

@@ -1,4 +1,4 @@
-"""What `model.remat` and `model.application` cost in time and memory: python -m tests.engine.application_cost.
+"""What `model.remat` and `model.application` cost in time and memory: python -m benchmarks.application_cost.
 
 Full size (three ResNet-50, 256×128) but 4 + 4 triples a step, so that it fits a small machine. One state goes through
 the steps of all the forms in turn, so that whatever else the machine does meets them all alike; the time of a form
@@ -16,12 +16,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from configs import rgbnt100_to_wmveid863
-from man_jax.engine.build import build_model, build_optimizer, build_state, build_step
-from man_jax.engine.step import Batch
+from man_jax import methods
+from man_jax.engine.build import build_frame, build_optimizer
+from man_jax.engine.state import begin_phase, create_state
+from man_jax.engine.step import make_step
+from man_jax.frame import Batch, ByDomain, Frame, LabelSpace
 from man_jax.sharding import make_mesh, put_batch, put_replicated
 
 FORMS = [(application, remat) for application in ("vmap", "scan") for remat in ("none", "block", "stage")]
-SIZES = {"num_source": 50, "num_target": 300, "num_samples": 2000}
+SPACE = LabelSpace(50, 300)
+NUM_TRIPLES = ByDomain(1000, 1000)
 BATCH = 4
 GIB, MIB = 2**30, 2**20
 
@@ -34,13 +38,14 @@ def configured(application: str, remat: str) -> Any:
     return config
 
 
-def model_of(config: Any) -> Any:
-    return build_model(config.model, num_classes=SIZES["num_source"] + SIZES["num_target"])
+def frame_of(config: Any) -> Frame:
+    """Build what a method sees of a run with this configuration."""
+    return build_frame(config, SPACE, NUM_TRIPLES)
 
 
 def kept_for_a_triple(config: Any) -> float:
     """MiB that the backward pass of the branches needs of the forward pass: what one triple more adds."""
-    model, size = model_of(config), tuple(config.data.image_size)
+    model, size = frame_of(config).model, tuple(config.data.image_size)
     variables = jax.eval_shape(lambda key: model.init(key, size), jax.random.key(0))
 
     def kept(batch: int) -> int:
@@ -59,10 +64,19 @@ def kept_for_a_triple(config: Any) -> float:
 
 
 def drawn_batch(mesh: Any, num_classes: int, image_size: tuple[int, int], seed: int) -> Batch:
+    """Draw a batch of random images, two of each of its classes."""
     rng = np.random.default_rng(seed)
     images = rng.integers(0, 256, (BATCH, 3, *image_size, 3), np.uint8)
     labels = np.repeat(rng.integers(0, num_classes, BATCH // 2), 2).astype(np.int32)
-    return Batch(*put_batch((images, labels, np.ones(BATCH, bool)), mesh))
+    batch = Batch(
+        images=images,
+        index=np.arange(BATCH, dtype=np.int32),
+        camera=np.zeros(BATCH, np.int32),
+        labels=labels[:, None],
+        weight=np.ones(BATCH, np.float32),
+        present=np.ones(images.shape[:2], bool),
+    )
+    return put_batch(batch, mesh)
 
 
 def main(forms: list[tuple[str, str]], rounds: int) -> None:
@@ -70,15 +84,14 @@ def main(forms: list[tuple[str, str]], rounds: int) -> None:
     mesh, config = make_mesh(), configured(*forms[0])
     size = tuple(config.data.image_size)
     optimizer = build_optimizer(config.adapt, iterations=config.adapt.iterations)
-    state = jax.jit(lambda: build_state(config, model_of(config), optimizer, **SIZES))()
+    method, frame = methods.find(config.method), frame_of(config)
+    state = jax.jit(lambda: begin_phase(method.start(frame, create_state(frame, optimizer)), optimizer))()
     state = put_replicated(state, mesh)
-    batches = [
-        drawn_batch(mesh, SIZES[name], size, seed) for seed, name in enumerate(("num_source", "num_target"))
-    ]
+    batches = [drawn_batch(mesh, num_classes, size, seed) for seed, num_classes in enumerate(SPACE)]
     steps, scratch = {}, {}
     for form in forms:
-        its = configured(*form)
-        steps[form] = build_step(its, model_of(its), optimizer, mesh).lower(state, *batches).compile()
+        step = make_step(method, frame_of(configured(*form)), optimizer, mesh)
+        steps[form] = step.lower(state, *batches).compile()
         scratch[form] = steps[form].memory_analysis().temp_size_in_bytes / GIB
         print(f"compiled {form}", flush=True)
     times: dict[tuple[str, str], list[float]] = {form: [] for form in forms}

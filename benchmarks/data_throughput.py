@@ -1,4 +1,4 @@
-"""How fast a data set is prepared and loaded: python -m tests.data_pipelines.throughput [--triples 768].
+"""How fast a data set is prepared and loaded: python -m benchmarks.data_throughput [--triples 768].
 
 Drawn JPEGs of 320×240 in WMVeID863's layout, prepared at 256×128; then batches of 64 by a P × K plan from each place
 the images can be in, read by threads or by loader processes. A rate is that of `--seconds`, after an epoch which is

@@ -1,4 +1,4 @@
-"""How far our networks are from the libraries' under the same weights: python -m tests.networks.pretrained.parity.
+"""How far our networks are from the libraries' under the same weights: python -m benchmarks.network_parity.
 
 Prints a table of the largest relative errors at full size. Features are those of evaluation, gradients those of a
 forward and backward pass in training mode of Σ features · random numbers, by every parameter. An array's error is
@@ -86,10 +86,12 @@ def members() -> tuple[Member, ...]:
 
 
 def features(variables, images, *, network, train=False):
+    """Compute the features of our network."""
     return network.apply(variables, images, train=train, mutable=["batch_stats"])[0]
 
 
 def slope(variables, images, weights, *, network):
+    """Compute the gradient of Σ features · weights in training mode, by every variable."""
     return jax.grad(lambda v: (features(v, images, network=network, train=True) * weights).sum())(variables)
 
 

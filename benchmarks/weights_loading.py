@@ -1,4 +1,4 @@
-"""What loading a ResNet-50 of 100 MB into three branches costs: python -m tests.networks.pretrained.loading.
+"""What loading a ResNet-50 of 100 MB into three branches costs: python -m benchmarks.weights_loading.
 
 Each format is read in a process of its own. Its peak memory (ru_maxrss) is given above that of the same process
 with the libraries imported and the three branches in place, so that what is told is the cost of loading alone.
@@ -84,7 +84,7 @@ def main(argv: list[str]) -> None:
     elif argv:
         print(measure(Path(argv[0])), flush=True)
     else:
-        again = [sys.executable, "-m", "tests.networks.pretrained.loading"]
+        again = [sys.executable, "-m", "benchmarks.weights_loading"]
         print(
             "| file | MB | read, s | in place, s | peak while reading, MB | peak in all, MB | branches, MB |"
         )

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from man_jax.networks.pretrained.matching import fit
+from man_jax.networks.pretrained.matching import match_weights
 from man_jax.networks.resnet import ResNet
 from man_jax.networks.vit import ViT
 from tests.networks.pretrained import libraries
@@ -160,7 +160,7 @@ def _in_our_places(member: Member, theirs: Any, image_size: tuple[int, int]) -> 
         arrays["head.bias"] = np.zeros(())  # its gradient, unlike itself, is not zero
     like = variable_shapes(member.ours, image_size, dtype="float64")
     grid = member.ours.grid(image_size) if isinstance(member.ours, ViT) else None
-    return dict(fit(arrays, like, family=member.family, grid=grid).variables)
+    return dict(match_weights(arrays, like, family=member.family, grid=grid).variables)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from data_pipelines.reading.records import MODALITIES
 from man_jax import methods
 from man_jax.keys import key_problem
 from man_jax.networks.backbone_traits import TRAITS
@@ -34,10 +35,6 @@ CHOICES = {
     "loss.triplet_form": ("hinge", "soft"),
     "loss.triplet_fused": ("normed", "pooled"),
 }
-
-
-MODALITIES = ("R", "N", "T")
-"""RGB, near-infrared, thermal infrared: the images of a triple, in their order."""
 
 
 class ConfigError(ValueError):

@@ -12,7 +12,7 @@ from man_jax.networks.backbone_traits import traits_of
 from man_jax.networks.pretrained.errors import WeightsError
 from man_jax.networks.pretrained.files import read_arrays
 from man_jax.networks.pretrained.hub import locate
-from man_jax.networks.pretrained.matching import fit, listed
+from man_jax.networks.pretrained.matching import list_names, match_weights
 from man_jax.networks.three_branch import Variables, with_backbone
 from man_jax.runs.starting_weights import file_digest
 
@@ -43,16 +43,17 @@ def read_backbone(model: Config, image_size: tuple[int, int]) -> InitialBackbone
     path = None
     try:
         path = locate(model.pretrained)
-        fitted = fit(read_arrays(path), like, family=model.backbone, grid=grid)
+        matched = match_weights(read_arrays(path), like, family=model.backbone, grid=grid)
     except WeightsError as error:
         about = str(error) if path is None or str(path) in str(error) else f"{path}: {error}"
         raise ConfigError(f"config.model.pretrained: {about}") from None
-    unused = f"; not used: {listed(fitted.unused, NAMED)}" if fitted.unused else ""
-    notes = "".join(f"; note: {note}" for note in fitted.notes)
-    prefix = f" behind {fitted.prefix!r}" if fitted.prefix else ""
+    unused = f"; not used: {list_names(matched.unused, NAMED)}" if matched.unused else ""
+    notes = "".join(f"; note: {note}" for note in matched.notes)
+    prefix = f" behind {matched.prefix!r}" if matched.prefix else ""
     return InitialBackbone(
-        fitted.variables,
-        f"every branch starts from {path} (sha256 {file_digest(path)}, names of {fitted.title}{prefix}){unused}{notes}",
+        matched.variables,
+        f"every branch starts from {path} (sha256 {file_digest(path)}, names of {matched.title}{prefix})"
+        f"{unused}{notes}",
     )
 
 

@@ -32,7 +32,7 @@ class RankingResult:
         return {"mAP": self.mAP, **cmc, "mINP": self.mINP}
 
 
-def squared_distances(query: ArrayLike, gallery: ArrayLike) -> NDArray[np.floating]:
+def query_gallery_distances(query: ArrayLike, gallery: ArrayLike) -> NDArray[np.floating]:
     """Squared Euclidean distances [Q, G] of features [Q, D] and [G, D], in float32 or wider.
 
         |q - g|^2 = |q|^2 + |g|^2 - 2 q.g,   not below 0

@@ -28,8 +28,8 @@ SMALLEST_BANDWIDTH = 1e-4
 
 
 def prototype_domain_loss(
-    source: Float[Array, "M B D"],
-    target: Float[Array, "M B D"],
+    source_instances: Float[Array, "M B D"],
+    target_instances: Float[Array, "M B D"],
     source_prototypes: Float[Array, "M C D"],
     target_prototypes: Float[Array, "M K D"],
     *,
@@ -50,14 +50,14 @@ def prototype_domain_loss(
     """
     source_prototypes, target_prototypes = jax.lax.stop_gradient((source_prototypes, target_prototypes))
     form: Form = {"margin": margin, "inter": inter, "kernel": kernel}
-    to_target = alignment_loss(source, target_prototypes, y_valid=target_valid, **form)
-    to_source = alignment_loss(target, source_prototypes, y_valid=source_valid, **form)
+    to_target = alignment_loss(source_instances, target_prototypes, y_valid=target_valid, **form)
+    to_source = alignment_loss(target_instances, source_prototypes, y_valid=source_valid, **form)
     return jax.tree.map(jnp.add, to_target, to_source)
 
 
 def same_kind_domain_loss(
-    source: Float[Array, "M B D"],
-    target: Float[Array, "M C D"],
+    source_rows: Float[Array, "M B D"],
+    target_rows: Float[Array, "M C D"],
     *,
     source_valid: Bool[Array, " B"] | None = None,
     target_valid: Bool[Array, " C"] | None = None,
@@ -72,7 +72,13 @@ def same_kind_domain_loss(
     Differs from the paper: it names the rows and gives no formula.
     """
     once = alignment_loss(
-        source, target, x_valid=source_valid, y_valid=target_valid, margin=margin, inter=inter, kernel=kernel
+        source_rows,
+        target_rows,
+        x_valid=source_valid,
+        y_valid=target_valid,
+        margin=margin,
+        inter=inter,
+        kernel=kernel,
     )
     return jax.tree.map(lambda half: 2.0 * half, once)
 

@@ -14,8 +14,8 @@ Pairing = Literal["different", "equal"]
 
 
 def modality_margin_loss(
-    source: Float[Array, "M B D"],
-    target: Float[Array, "M B D"],
+    source_instances: Float[Array, "M B D"],
+    target_instances: Float[Array, "M B D"],
     source_prototypes: Float[Array, "M C D"],
     target_prototypes: Float[Array, "M K D"],
     *,
@@ -45,7 +45,8 @@ def modality_margin_loss(
         across = _across(of_instances, of_prototypes, pairing=pairing, **kinds)
         return _within(of_instances, **kinds) + jnp.where(valid.any(), within_prototypes + across, 0.0)
 
-    return uma(target, source_prototypes, source_valid) + uma(source, target_prototypes, target_valid)
+    to_source = uma(target_instances, source_prototypes, source_valid)
+    return to_source + uma(source_instances, target_prototypes, target_valid)
 
 
 def modality_centres(

@@ -31,7 +31,7 @@ GIB, MIB = 2**30, 2**20
 
 
 def configured(application: str, remat: str) -> Any:
-    """The experiment with batches of 2 × 2."""
+    """Give the experiment batches of 2 × 2 and a form."""
     config = rgbnt100_to_wmveid863.get_config()
     config.model.update(application=application, remat=remat)
     config.batch.update(identities=2, instances=2)
@@ -44,7 +44,7 @@ def frame_of(config: Any) -> Frame:
 
 
 def kept_for_a_triple(config: Any) -> float:
-    """MiB that the backward pass of the branches needs of the forward pass: what one triple more adds."""
+    """Count the MiB that the backward pass of the branches keeps of the forward pass for one triple more."""
     model, size = frame_of(config).model, tuple(config.data.image_size)
     variables = jax.eval_shape(lambda key: model.init(key, size), jax.random.key(0))
 

@@ -50,7 +50,7 @@ class Member(NamedTuple):
 
 
 def resnet(name: str, make: Callable, block: Any, *stage_sizes: int, width: int = 64) -> Member:
-    """With the libraries' stride 2 in the last stage."""
+    """Make a ResNet with the libraries' stride 2 in the last stage."""
     network = ResNet(stage_sizes=stage_sizes, width=width, block=block, last_stride=2, form="taps")
     own = {"last_stride": 2} if make is libraries.torchvision else {}
     pooled = (lambda y: y) if own else (lambda y: y.pooler_output.flatten(1))
@@ -58,7 +58,7 @@ def resnet(name: str, make: Callable, block: Any, *stage_sizes: int, width: int 
 
 
 def transformer(name: str, make: Callable, kind: Any, **shape: int) -> Member:
-    """Of timm, OpenAI or Hugging Face, which alone must be told to resample its positions."""
+    """Make a transformer of timm, OpenAI or Hugging Face; the last alone must be told to resample its positions."""
     of_output: Callable = lambda y: y  # noqa: E731
     epsilon, keywords = 0.0, ()
     if make in (libraries.huggingface_vit, libraries.huggingface_clip):
@@ -70,7 +70,7 @@ def transformer(name: str, make: Callable, kind: Any, **shape: int) -> Member:
 
 
 def members() -> tuple[Member, ...]:
-    """At full size."""
+    """List the networks at full size."""
     clip = {**BASE, "projection": 512}
     return (
         resnet("ResNet-18, torchvision and timm", libraries.torchvision, "basic", 2, 2, 2, 2),
@@ -104,7 +104,7 @@ class Found(NamedTuple):
 
 
 def compare(member: Member, image_size: tuple[int, int], precision: Precision) -> Found:
-    """Our network and the library's, both computing in that precision."""
+    """Measure our network against the library's, both computing in that precision."""
     theirs = member.make().to(getattr(torch, precision.dtype))
     variables = _in_our_places(member, theirs, image_size)
     images = drawn_images(BATCH, image_size)
@@ -126,12 +126,12 @@ def compare(member: Member, image_size: tuple[int, int], precision: Precision) -
 
 
 def worst_error(actual: Any, expected: Any) -> float:
-    """The largest of the arrays' errors."""
+    """Find the largest of the arrays' errors."""
     return max(jax.tree.leaves(jax.tree.map(relative_error, actual, expected)))
 
 
 def table(chosen: tuple[Member, ...], sizes: tuple[tuple[int, int], ...] = SIZES) -> Iterator[str]:
-    """Lines of Markdown."""
+    """Yield the lines of the table in Markdown."""
     yield (
         "| network, names | image | features, float32 | float64 | gradients, float32 | float64 "
         "| the library's own float32 |"

@@ -39,7 +39,7 @@ def prototype_domain_loss(
     inter: Inter = "margin",
     kernel: Kernel = "fixed",
 ) -> dict[str, Float[Array, ""]]:
-    """The two halves of L_PDA (Eq. 16), each for both directions.
+    """Compute the two halves of L_PDA (Eq. 16), each for both directions.
 
         L_PDA = L_intra(I^s, P^t) + L_intra(P^s, I^t) + L_inter(I^s, P^t) + L_inter(P^s, I^t)
 
@@ -65,7 +65,7 @@ def same_kind_domain_loss(
     inter: Inter = "margin",
     kernel: Kernel = "fixed",
 ) -> dict[str, Float[Array, ""]]:
-    """The halves of Eq. 16 with one kind of rows on both sides: Table 5's Ins-Ins and Proto-Proto.
+    """Compute the halves of Eq. 16 with one kind of rows on both sides: Table 5's Ins-Ins and Proto-Proto.
 
     Both directions of Eq. 16 become the same, so each half counts twice, on the scale of `prototype_domain_loss`.
 
@@ -93,7 +93,7 @@ def alignment_loss(
     inter: Inter = "margin",
     kernel: Kernel = "fixed",
 ) -> dict[str, Float[Array, ""]]:
-    """L_intra and L_inter of two sets of rows in all modalities; 0 if either has no valid row.
+    """Compute L_intra and L_inter of two sets of rows in all modalities; 0 if either has no valid row.
 
         L_intra(X, Y) = Σ_M MMD(X_M, Y_M)                                      (Eq. 14)
         L_inter(X, Y) = Σ_{Mi ≠ Mj} |margin − MMD(X_Mi, Y_Mj)|, 6 ordered pairs (Eq. 15)
@@ -126,7 +126,7 @@ def maximum_mean_discrepancy(
     y_valid: Bool[Array, " C"] | None = None,
     kernel: Kernel = "fixed",
 ) -> Float[Array, ""]:
-    """Squared, biased MMD (Eq. 12, 13).
+    """Compute the squared, biased MMD (Eq. 12, 13).
 
         MMD = mean k(x, x) + mean k(y, y) − 2 mean k(x, y),   means over valid rows
 
@@ -149,7 +149,7 @@ def maximum_mean_discrepancy(
 
 
 def gaussian_kernel(d2: Float[Array, "B C"], bandwidth: Float[Array, ""] | None) -> Float[Array, "B C"]:
-    """exp(−d²/2), or, given a bandwidth b, the mean of exp(−d² / (b·2^i)) over i = −2 … 2."""
+    """Compute exp(−d²/2), or, given a bandwidth b, the mean of exp(−d² / (b·2^i)) over i = −2 … 2."""
     if bandwidth is None:
         return jnp.exp(-d2 / 2.0)
     scales = [bandwidth * 2.0 ** (i - NUM_KERNELS // 2) for i in range(NUM_KERNELS)]

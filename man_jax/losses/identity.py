@@ -40,7 +40,7 @@ def batch_hard_triplet(
     form: TripletForm = "hinge",
     margin: float = 0.3,
 ) -> Float[Array, ""]:
-    """Batch-hard triplet loss (Eq. 22, second line): mean over anchors of max(0, d_p − d_n + margin).
+    """Compute the batch-hard triplet loss (Eq. 22, second line): mean over anchors of max(0, d_p − d_n + margin).
 
     d_p is the Euclidean distance to the farthest other row of the same label, d_n to the nearest row of
     another. `soft` is softplus(d_p − d_n). Rows masked out take no part; anchors without a positive or a
@@ -67,7 +67,7 @@ def hardest_triplets(
     form: TripletForm,
     margin: float,
 ) -> Float[Array, ""]:
-    """The triplet loss of anchors against any set of rows of which `candidates` may be chosen."""
+    """Compute the triplet loss of anchors against any set of rows of which `candidates` may be chosen."""
     # The clamp keeps the gradient of the root finite where an anchor equals a row.
     distance = jnp.sqrt(jnp.maximum(squared_distances(anchors, rows), 1e-12))
     same = labels[:, None] == row_labels[None, :]

@@ -10,7 +10,7 @@ Activation = Literal["gelu", "quick_gelu"]
 
 
 class BackboneTraits(NamedTuple):
-    """What is to be known of a backbone before it is built."""
+    """The facts about a backbone that are needed before it is built."""
 
     architecture: Architecture
     keys: tuple[str, ...]

@@ -25,7 +25,7 @@ class BatchNorm(nn.BatchNorm):
 
 
 class Bottleneck(nn.Module):
-    """1×1 reduce, 3×3, 1×1 expand, each normalised, added to the (projected) input."""
+    """Three convolutions (1×1 reduce, 3×3, 1×1 expand), each normalised, added to the (projected) input."""
 
     features: int
     stride: int
@@ -49,7 +49,7 @@ class Bottleneck(nn.Module):
 
 
 class Basic(nn.Module):
-    """Two 3×3, each normalised, added to the (projected) input: the block of ResNet-18 and -34."""
+    """Two 3×3 convolutions, each normalised, added to the (projected) input: the block of ResNet-18 and -34."""
 
     features: int
     stride: int
@@ -94,7 +94,7 @@ class Stage(nn.Module):
 
 
 class ResNet(nn.Module):
-    """A normalised image to D = 8 · width · 4 (`basic`: 8 · width) features: stem, four stages, global average pool.
+    """A network from a normalised image to D = 8 · width · 4 (`basic`: 8 · width) features: stem, stages, average pool.
 
     `last_stride` 1 keeps the last stage at the resolution of the one before, as is customary in ReID. `remat`
     trades time for memory: what is recomputed in the backward pass is each block's inside, or each stage's.

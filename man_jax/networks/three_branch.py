@@ -25,7 +25,7 @@ HEAD_SCALE = 1e-3
 
 
 class Features(NamedTuple):
-    """What the branches say of a batch. `pooled` is g, before the neck; `normed` is f, after it."""
+    """The features of a batch from all branches. `pooled` is g, before the neck; `normed` is f, after it."""
 
     pooled: Float[Array, "M B D"]
     normed: Float[Array, "M B D"]
@@ -60,7 +60,7 @@ class Outputs(NamedTuple):
 
 
 def concatenate_modalities(x: Float[Array, "M B D"]) -> Float[Array, "B F"]:
-    """Cat over modalities: [M, B, D] → [B, M·D]."""
+    """Concatenate over the modalities: [M, B, D] → [B, M·D]."""
     return jnp.moveaxis(x, 0, 1).reshape(x.shape[1], -1)
 
 
@@ -94,7 +94,7 @@ class Branch(nn.Module):
 
 
 def with_backbone(variables: Variables, backbone: Variables) -> Variables:
-    """The variables of a three-branch network in which every branch's backbone is {params, batch_stats} `backbone`."""
+    """Put {params, batch_stats} `backbone` into every branch of a network's variables."""
 
     def replaced(name: str) -> Variables:
         collection = variables[name]
@@ -112,7 +112,7 @@ def with_backbone(variables: Variables, backbone: Variables) -> Variables:
 
 
 def backbone_of(variables: Variables, modality: int) -> Variables:
-    """The backbone {params, batch_stats} of one modality, without the modality axis."""
+    """Take the backbone {params, batch_stats} of one modality, without the modality axis."""
     branches = {name: variables[name]["branches"] for name in ("params", "batch_stats")}
     return {
         name: jax.tree.map(lambda leaf: leaf[modality], branch["backbone"])
@@ -122,7 +122,7 @@ def backbone_of(variables: Variables, modality: int) -> Variables:
 
 
 def only_branches(variables: Variables, kept: Sequence[int]) -> Variables:
-    """The variables of some branches, by their place, without the heads: enough for `ThreeBranch.features`."""
+    """Keep the variables of some branches, by their place, without the heads: enough for `ThreeBranch.features`."""
     places = list(kept)
     branches = {name: variables[name]["branches"] for name in ("params", "batch_stats")}
     return {
@@ -155,7 +155,7 @@ class ThreeBranch:
         return self.branch.backbone.dim
 
     def init(self, key: PRNGKeyArray, image_size: tuple[int, int]) -> Variables:
-        """New variables {params: {branches, heads}, batch_stats: {branches}} for images of (H, W)."""
+        """Draw new variables {params: {branches, heads}, batch_stats: {branches}} for images of (H, W)."""
         *branch_keys, modal_key, fused_key = jax.random.split(key, self.num_modalities + 2)
         image = jnp.zeros((1, *image_size, 3))
         branches = jax.vmap(lambda k: self.branch.init(k, image, train=False))(jnp.stack(branch_keys))

@@ -41,7 +41,7 @@ Panel = Callable[[Axes], None]
 
 
 class Levels(NamedTuple):
-    """Retrieval before adaptation, and what to call it."""
+    """The figures of retrieval before adaptation, and their name."""
 
     name: str
     figures: Mapping[str, Series]

@@ -26,7 +26,7 @@ def begin_panel(place: Axes, title: str, broken: Iterable[int]) -> None:
 
 
 def told(epochs: Sequence[int], most: int = 6) -> str:
-    """The first few epochs, and how many more there are."""
+    """List the first few epochs, and count the rest."""
     rest = len(epochs) - most
     return ", ".join(map(str, epochs[:most])) + (f" and {rest} more" if rest > 0 else "")
 

@@ -10,7 +10,7 @@ LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "runnin
 
 
 class LibraryPlace(NamedTuple):
-    """Where an array of ours is: under one name, or in several that follow one another along their first axis."""
+    """The place of an array of ours in a library's file: one name, or several to join along their first axis."""
 
     names: tuple[str, ...]
     layout: Layout = "same"
@@ -21,6 +21,6 @@ class LibraryPlace(NamedTuple):
 
 
 def module_place(name: str, leaf: str, *, convolution: bool = False) -> LibraryPlace:
-    """An array of the module `name`, where a kernel is that of a convolution or of a linear map."""
+    """Name the place of an array in the module `name`, whose kernel is that of a convolution or of a linear map."""
     kernel: Layout = "convolution" if convolution else "linear"
     return LibraryPlace((f"{name}.{LEAVES[leaf]}",), kernel if leaf == "kernel" else "same")

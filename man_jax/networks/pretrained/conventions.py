@@ -119,7 +119,7 @@ CONVENTIONS = (
 
 
 def detect(names: Iterable[str]) -> list[tuple[Convention, str]]:
-    """Every (convention, prefix) that the names of a file fit."""
+    """Find every (convention, prefix) that the names of a file fit."""
     names = set(names)
     return [
         (convention, prefix)

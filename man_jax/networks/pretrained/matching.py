@@ -93,7 +93,7 @@ def match_weights(
 
 
 def to_library_arrays(variables: Any, *, title: str, family: Family) -> Arrays:
-    """A backbone's variables {params, batch_stats}, without the modality axis, under another library's names.
+    """Give a backbone's variables {params, batch_stats}, without the modality axis, another library's names.
 
     Raises:
         ValueError: there is no convention of that title and family.
@@ -113,7 +113,7 @@ def to_library_arrays(variables: Any, *, title: str, family: Family) -> Arrays:
 
 
 def list_names(names: Iterable[str], shown: int = SHOWN) -> str:
-    """The first few names, and how many more there are; counters of batches, which every norm has, come last."""
+    """List the first few names, and count the rest; counters of batches, which every norm has, come last."""
     names = sorted(names, key=lambda name: name.endswith(COUNTER))
     rest = len(names) - shown
     return ", ".join(names[:shown]) + (f" and {rest} more" if rest > 0 else "")

@@ -6,7 +6,7 @@ from man_jax.networks.pretrained.array_places import LibraryPlace, Path, module_
 
 
 def torchvision_resnet(path: Path) -> LibraryPlace:
-    """`layer1.0.conv1.weight`, `layer1.0.downsample.0.weight`; timm names them alike."""
+    """Give torchvision's and timm's name, as `layer1.0.conv1.weight`, `layer1.0.downsample.0.weight`."""
     *modules, leaf = path
     names = {"downsample_conv": "downsample.0", "downsample_bn": "downsample.1"}
     theirs = [names.get(name, name.removeprefix("block")) for name in modules]
@@ -14,7 +14,7 @@ def torchvision_resnet(path: Path) -> LibraryPlace:
 
 
 def sequential_resnet(path: Path, *, first_stage: int) -> LibraryPlace:
-    """`0.weight`, `1.bias`, `4.0.conv1.weight`: torchvision's modules in an nn.Sequential, named by their positions.
+    """Give the name that torchvision's modules have in an nn.Sequential, as `0.weight`, `1.bias`, `4.0.conv1.weight`.
 
     `first_stage`: the position of layer1, which tells how many modules without parameters are before it.
     """
@@ -27,7 +27,7 @@ def sequential_resnet(path: Path, *, first_stage: int) -> LibraryPlace:
 
 
 def huggingface_resnet(path: Path) -> LibraryPlace:
-    """`encoder.stages.0.layers.0.layer.0.convolution.weight`, `...shortcut.normalization.bias`."""
+    """Give the name as `encoder.stages.0.layers.0.layer.0.convolution.weight`, `...shortcut.normalization.bias`."""
     *modules, leaf = path
     kind = "normalization" if re.search("bn[0-9]?$", modules[-1]) else "convolution"
     if len(modules) == 1:

@@ -9,7 +9,7 @@ Names = Mapping[str, str | tuple[str, ...]]
 
 
 def timm_vit(path: Path) -> LibraryPlace:
-    """`blocks.0.attn.qkv.weight`; CLIP's encoder has a `norm_pre` besides, and its projection is `head`.
+    """Give the name as `blocks.0.attn.qkv.weight`; CLIP's encoder has `norm_pre` too, and its projection is `head`.
 
     timm's head has a bias, which for OpenAI's projection is zero (`_convert_openai_clip` in its vision_transformer.py).
     """
@@ -33,7 +33,7 @@ def timm_vit(path: Path) -> LibraryPlace:
 
 
 def huggingface_vit(path: Path) -> LibraryPlace:
-    """`encoder.layer.0.attention.attention.query.weight`."""
+    """Give the name as `encoder.layer.0.attention.attention.query.weight`."""
     names = {
         "class_token": "embeddings.cls_token",
         "position": "embeddings.position_embeddings",
@@ -52,7 +52,7 @@ def huggingface_vit(path: Path) -> LibraryPlace:
 
 
 def huggingface_clip(path: Path) -> LibraryPlace:
-    """`vision_model.encoder.layers.0.self_attn.q_proj.weight`; `pre_layrnorm` is spelt so there."""
+    """Give the name as `vision_model.encoder.layers.0.self_attn.q_proj.weight`; `pre_layrnorm` is spelt so there."""
     names = {
         "class_token": "vision_model.embeddings.class_embedding",
         "position": "vision_model.embeddings.position_embedding.weight",
@@ -72,7 +72,7 @@ def huggingface_clip(path: Path) -> LibraryPlace:
 
 
 def openai_clip(path: Path) -> LibraryPlace:
-    """`transformer.resblocks.0.attn.in_proj_weight`; `proj` is applied from the right, as ours is."""
+    """Give the name as `transformer.resblocks.0.attn.in_proj_weight`; `proj` is applied from the right, as ours is."""
     if path == ("projection", "kernel"):
         return LibraryPlace(("proj",))
     names = {

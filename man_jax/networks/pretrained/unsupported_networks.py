@@ -43,7 +43,7 @@ BUILT = {
 def describe_unsupported(
     arrays: Mapping[str, np.ndarray], prefix: str, *, family: str, translate: Callable[[Path], LibraryPlace]
 ) -> str:
-    """What is said of a network with our names that we do not build, or ""; `translate` gives the file's names."""
+    """Describe a network that has our names but is not built here, or give ""; `translate` gives the file's names."""
     kind = traits_of(family).architecture
     for pattern, whose, what in UNSUPPORTED_PARTS:
         if whose == kind and (found := next(filter(re.compile(rf"(.*\.)?{pattern}").match, arrays), None)):

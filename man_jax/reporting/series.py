@@ -57,7 +57,7 @@ def merge_equal(curves: Mapping[str, Series]) -> dict[tuple[str, ...], Series]:
     return merged
 
 
-def touch(one: Series, other: Series, distance: float, share: float = 0.25) -> bool:
+def lie_close(one: Series, other: Series, distance: float, share: float = 0.25) -> bool:
     """Tell whether two series are nearer than `distance` in such a share of the epochs that both have."""
     values = dict(zip(*other, strict=True))
     gaps = [abs(value - values[epoch]) for epoch, value in zip(*one, strict=True) if epoch in values]

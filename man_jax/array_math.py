@@ -6,7 +6,7 @@ from jaxtyping import Array, Float
 
 
 def unit(x: Float[Array, "... D"]) -> Float[Array, "... D"]:
-    """Unit(x) = x / max(‖x‖₂, 1e-12) over the last axis; a zero vector stays zero, with zero gradient."""
+    """Compute Unit(x) = x / max(‖x‖₂, 1e-12) over the last axis; a zero vector stays zero, with zero gradient."""
     squared = jnp.sum(x * x, axis=-1, keepdims=True)
     # Under the clamp x is scaled by 1e12, and the gradient of a zero vector would be as well.
     x = jnp.where(squared > 0.0, x, 0.0)
@@ -15,14 +15,14 @@ def unit(x: Float[Array, "... D"]) -> Float[Array, "... D"]:
 
 
 def squared_distances(x: Float[Array, "... B D"], y: Float[Array, "... C D"]) -> Float[Array, "... B C"]:
-    """‖x_i − y_j‖² ≥ 0 of all pairs of rows, by one matrix product."""
+    """Compute ‖x_i − y_j‖² ≥ 0 of all pairs of rows, by one matrix product."""
     x_squared = jnp.sum(x * x, axis=-1)[..., :, None]
     y_squared = jnp.sum(y * y, axis=-1)[..., None, :]
     return jnp.maximum(x_squared + y_squared - 2.0 * (x @ jnp.swapaxes(y, -1, -2)), 0.0)
 
 
 def masked_mean(x: Float[Array, "..."], mask) -> Float[Array, ""]:
-    """Mean of the entries where `mask` holds; 0 if there are none."""
+    """Compute the mean of the entries where `mask` holds; 0 if there are none."""
     weights = jnp.broadcast_to(mask, x.shape).astype(x.dtype)
     # where, not only a product: what is masked out may be infinite.
     total = jnp.sum(jnp.where(weights > 0, x, 0.0))

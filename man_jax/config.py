@@ -5,8 +5,10 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from data_pipelines.reading.records import MODALITIES
 from man_jax import methods
 from man_jax.keys import key_problem
+from man_jax.networks.backbone_traits import TRAITS
 
 Config = Any
 """An ml_collections.ConfigDict or a part of one; what it holds is known at run time only."""
@@ -14,7 +16,7 @@ Config = Any
 CHOICES = {
     "data.storage": ("auto", "memory", "mapped", "shards"),
     "data.train_filter": ("bilinear", "bicubic"),
-    "model.backbone": ("resnet", "vit", "clip"),
+    "model.backbone": tuple(TRAITS),
     "model.block": ("bottleneck", "basic"),
     "model.fusion_neck": ("shared", "own"),
     "model.convolution": ("auto", "lax", "taps"),
@@ -33,10 +35,6 @@ CHOICES = {
     "loss.triplet_form": ("hinge", "soft"),
     "loss.triplet_fused": ("normed", "pooled"),
 }
-
-
-MODALITIES = ("R", "N", "T")
-"""RGB, near-infrared, thermal infrared: the images of a triple, in their order."""
 
 
 class ConfigError(ValueError):
@@ -127,7 +125,7 @@ def check_config(config: Config, *, num_devices: int) -> None:
         _modality_problems(config),
         _weight_problems(config),
         # These compute with what the others judge.
-        _transformer_problems(config, broken),
+        _backbone_problems(config, broken),
         _batch_problems(config, broken, num_devices),
     ):
         for key, message in problems:
@@ -207,9 +205,17 @@ def _modality_problems(config: Config) -> Iterator[Problem]:
         yield "evaluation.modalities", _name_some("config.evaluation.modalities", tested, allowed)
 
 
-def _transformer_problems(config: Config, broken: Mapping[str, str]) -> Iterator[Problem]:
+def _backbone_problems(config: Config, broken: Mapping[str, str]) -> Iterator[Problem]:
     vit, size = config.model.vit, tuple(config.data.image_size)
-    if config.model.backbone == "resnet" or "model.backbone" in broken:
+    if "model.backbone" in broken:
+        return
+    traits = TRAITS[config.model.backbone]
+    if config.model.remat == "stage" and not traits.has_stages:
+        yield (
+            "model.remat",
+            f"config.model.remat is 'stage', and a {config.model.backbone} has no stages; choose none or block",
+        )
+    if traits.architecture != "transformer":
         return
     if broken.keys().isdisjoint(("model.vit.width", "model.vit.heads")) and vit.width % vit.heads:
         yield (
@@ -223,11 +229,6 @@ def _transformer_problems(config: Config, broken: Mapping[str, str]) -> Iterator
             "model.vit.patch",
             f"config.model.vit.patch is {vit.patch} and stride {vit.stride}, the images are {size[0]} × {size[1]}; a "
             f"patch must fit an image, and the stride be no longer than a patch",
-        )
-    if config.model.remat == "stage":
-        yield (
-            "model.remat",
-            f"config.model.remat is 'stage', and a {config.model.backbone} has no stages; choose none or block",
         )
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from absl import flags
-from man_jax.objectives.total import Objective
 from ml_collections import ConfigDict, config_flags
 
 import configs

@@ -40,7 +40,7 @@ def align_pseudo_labels(
 def contingency_table(
     fused_labels: Integer[np.ndarray, " N"], labels: Integer[np.ndarray, " N"], *, num_clusters: int
 ) -> Int64[np.ndarray, "K K"]:
-    """Entry (i, j) = |F_i ∩ M_j|: samples in fusion cluster i and modality cluster j, in O(N + K²)."""
+    """Count the samples |F_i ∩ M_j| in fusion cluster i and modality cluster j, in O(N + K²)."""
     cells = np.asarray(fused_labels, np.int64) * num_clusters + np.asarray(labels, np.int64)
     return np.bincount(cells, minlength=num_clusters**2).reshape(num_clusters, num_clusters)
 
@@ -63,7 +63,7 @@ def align_labels(
 
 
 def consistency_scores(aligned: Integer[np.ndarray, "L N"]) -> Float64[np.ndarray, " N"]:
-    """Share of the 6 pairs of {R, N, T, F} whose aligned labels agree (Eq. 5): 0, 1/6, 2/6, 3/6 or 1.
+    """Compute the share of the 6 pairs of {R, N, T, F} whose aligned labels agree (Eq. 5): 0, 1/6, 2/6, 3/6 or 1.
 
     With fewer modalities there are 3 pairs (0, 1/3 or 1) or 1 (0 or 1).
     """
@@ -74,7 +74,7 @@ def consistency_scores(aligned: Integer[np.ndarray, "L N"]) -> Float64[np.ndarra
 def settle_labels(
     aligned: Integer[np.ndarray, "L N"], *, rule: Rule, threshold: float
 ) -> tuple[Int32[np.ndarray, " N"], Bool[np.ndarray, " N"]]:
-    """One label a sample, and whether it is reliable: score > threshold (Eq. 6), under one of three rules.
+    """Choose one label a sample, and whether it is reliable: score > threshold (Eq. 6), under one of three rules.
 
     - `fusion_vote`: the fusion's label; where all modalities agree, the fusion must agree with them.
     - `majority`: the most frequent label; ties go to the fusion's, then to the first modality's.
@@ -101,7 +101,7 @@ def settle_labels(
 
 
 def clustering_accuracy(labels: Integer[np.ndarray, " N"], pids: Integer[np.ndarray, " N"]) -> float:
-    """Share of samples whose cluster is their identity's under the best one-to-one matching (Fig. 3, 6).
+    """Compute the share of samples whose cluster is their identity's under the best one-to-one matching (Fig. 3, 6).
 
     A diagnostic: it reads the true identities, which training never does. 0.0 for no samples.
     """

@@ -4,13 +4,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from man_jax.config import Config
+from man_jax.config import Config, flat
 from man_jax.engine.augment import Augmentation, Normalization, augment
 from man_jax.engine.optimizer import make_optimizer, warmup_cosine
 from man_jax.frame import ByDomain, Frame, LabelSpace
-from man_jax.networks.resnet import ResNet
+from man_jax.networks import backbones
+from man_jax.networks.backbone_traits import traits_of
 from man_jax.networks.three_branch import Backbone, Branch, ThreeBranch
-from man_jax.networks.vit import ViT
 
 
 def build_model(model: Config, *, num_classes: int) -> ThreeBranch:
@@ -27,22 +27,18 @@ def build_model(model: Config, *, num_classes: int) -> ThreeBranch:
 
 
 def build_backbone(model: Config) -> Backbone:
-    """What turns an image into a feature, the same in every branch."""
+    """Build what turns an image into a feature, the same in every branch.
+
+    Raises:
+        ValueError: there is no backbone of that name.
+    """
     # None and not float32: the tests compute in float64.
     dtype = jnp.bfloat16 if model.dtype == "bfloat16" else None
-    if model.backbone != "resnet":
-        return ViT(kind=model.backbone, **model.vit, remat=model.remat, dtype=dtype)
-    on_cpu = jax.default_backend() == "cpu"
-    form = ("taps" if on_cpu else "lax") if model.convolution == "auto" else model.convolution
-    return ResNet(
-        stage_sizes=tuple(model.stage_sizes),
-        width=model.width,
-        last_stride=model.last_stride,
-        form=form,
-        remat=model.remat,
-        block=model.block,
-        dtype=dtype,
-    )
+    values = flat({"model": model})
+    keywords = {key.split(".")[-1]: values[key] for key in traits_of(model.backbone).keys}
+    if keywords.get("convolution") == "auto":
+        keywords["convolution"] = "taps" if jax.default_backend() == "cpu" else "lax"
+    return backbones.build_backbone(model.backbone, **keywords, remat=model.remat, dtype=dtype)
 
 
 def build_optimizer(phase: Config, *, iterations: int) -> optax.GradientTransformation:

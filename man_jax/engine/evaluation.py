@@ -13,7 +13,7 @@ from man_jax.array_math import unit
 from man_jax.engine.extract import Extract, extract_table
 from man_jax.frame import FeatureTable
 from man_jax.networks.three_branch import Variables, concatenate_modalities
-from man_jax.retrieval.ranking import RankingResult, evaluate_ranking, squared_distances
+from man_jax.retrieval.ranking import RankingResult, evaluate_ranking, query_gallery_distances
 
 
 class QueryGallery(NamedTuple):
@@ -47,7 +47,7 @@ def retrieval_distances(
             return table.fused
         return np.asarray(unit(concatenate_modalities(jnp.asarray(table.modal[list(present)]))))
 
-    return squared_distances(fused(features.query), fused(features.gallery))
+    return query_gallery_distances(fused(features.query), fused(features.gallery))
 
 
 def rank(distances: Float[np.ndarray, "Q G"], data: PreparedDataset) -> RankingResult:

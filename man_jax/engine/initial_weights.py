@@ -8,12 +8,12 @@ import jax.numpy as jnp
 from man_jax.config import Config, ConfigError
 from man_jax.engine.build import build_backbone
 from man_jax.frame import TRAINED, ByDomain, TrainState
+from man_jax.networks.backbone_traits import traits_of
 from man_jax.networks.pretrained.errors import WeightsError
 from man_jax.networks.pretrained.files import read_arrays
 from man_jax.networks.pretrained.hub import locate
-from man_jax.networks.pretrained.matching import fit, listed
+from man_jax.networks.pretrained.matching import list_names, match_weights
 from man_jax.networks.three_branch import Variables, with_backbone
-from man_jax.networks.vit import ViT
 from man_jax.runs.starting_weights import file_digest
 
 NAMED = 24
@@ -39,20 +39,21 @@ def read_backbone(model: Config, image_size: tuple[int, int]) -> InitialBackbone
     backbone = build_backbone(model)
     image = jax.ShapeDtypeStruct((1, *image_size, 3), jnp.float32)
     like = jax.eval_shape(lambda key, x: backbone.init(key, x, train=False), jax.random.key(0), image)
-    grid = backbone.grid(image_size) if isinstance(backbone, ViT) else None
+    grid = backbone.grid(image_size) if traits_of(model.backbone).has_positions else None
     path = None
     try:
         path = locate(model.pretrained)
-        fitted = fit(read_arrays(path), like, family=model.backbone, grid=grid)
+        matched = match_weights(read_arrays(path), like, family=model.backbone, grid=grid)
     except WeightsError as error:
         about = str(error) if path is None or str(path) in str(error) else f"{path}: {error}"
         raise ConfigError(f"config.model.pretrained: {about}") from None
-    unused = f"; not used: {listed(fitted.unused, NAMED)}" if fitted.unused else ""
-    notes = "".join(f"; note: {note}" for note in fitted.notes)
-    prefix = f" behind {fitted.prefix!r}" if fitted.prefix else ""
+    unused = f"; not used: {list_names(matched.unused, NAMED)}" if matched.unused else ""
+    notes = "".join(f"; note: {note}" for note in matched.notes)
+    prefix = f" behind {matched.prefix!r}" if matched.prefix else ""
     return InitialBackbone(
-        fitted.variables,
-        f"every branch starts from {path} (sha256 {file_digest(path)}, names of {fitted.title}{prefix}){unused}{notes}",
+        matched.variables,
+        f"every branch starts from {path} (sha256 {file_digest(path)}, names of {matched.title}{prefix})"
+        f"{unused}{notes}",
     )
 
 

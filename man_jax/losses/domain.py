@@ -28,8 +28,8 @@ SMALLEST_BANDWIDTH = 1e-4
 
 
 def prototype_domain_loss(
-    source: Float[Array, "M B D"],
-    target: Float[Array, "M B D"],
+    source_instances: Float[Array, "M B D"],
+    target_instances: Float[Array, "M B D"],
     source_prototypes: Float[Array, "M C D"],
     target_prototypes: Float[Array, "M K D"],
     *,
@@ -39,7 +39,7 @@ def prototype_domain_loss(
     inter: Inter = "margin",
     kernel: Kernel = "fixed",
 ) -> dict[str, Float[Array, ""]]:
-    """The two halves of L_PDA (Eq. 16), each for both directions.
+    """Compute the two halves of L_PDA (Eq. 16), each for both directions.
 
         L_PDA = L_intra(I^s, P^t) + L_intra(P^s, I^t) + L_inter(I^s, P^t) + L_inter(P^s, I^t)
 
@@ -50,14 +50,14 @@ def prototype_domain_loss(
     """
     source_prototypes, target_prototypes = jax.lax.stop_gradient((source_prototypes, target_prototypes))
     form: Form = {"margin": margin, "inter": inter, "kernel": kernel}
-    to_target = alignment_loss(source, target_prototypes, y_valid=target_valid, **form)
-    to_source = alignment_loss(target, source_prototypes, y_valid=source_valid, **form)
+    to_target = alignment_loss(source_instances, target_prototypes, y_valid=target_valid, **form)
+    to_source = alignment_loss(target_instances, source_prototypes, y_valid=source_valid, **form)
     return jax.tree.map(jnp.add, to_target, to_source)
 
 
 def same_kind_domain_loss(
-    source: Float[Array, "M B D"],
-    target: Float[Array, "M C D"],
+    source_rows: Float[Array, "M B D"],
+    target_rows: Float[Array, "M C D"],
     *,
     source_valid: Bool[Array, " B"] | None = None,
     target_valid: Bool[Array, " C"] | None = None,
@@ -65,14 +65,20 @@ def same_kind_domain_loss(
     inter: Inter = "margin",
     kernel: Kernel = "fixed",
 ) -> dict[str, Float[Array, ""]]:
-    """The halves of Eq. 16 with one kind of rows on both sides: Table 5's Ins-Ins and Proto-Proto.
+    """Compute the halves of Eq. 16 with one kind of rows on both sides: Table 5's Ins-Ins and Proto-Proto.
 
     Both directions of Eq. 16 become the same, so each half counts twice, on the scale of `prototype_domain_loss`.
 
     Differs from the paper: it names the rows and gives no formula.
     """
     once = alignment_loss(
-        source, target, x_valid=source_valid, y_valid=target_valid, margin=margin, inter=inter, kernel=kernel
+        source_rows,
+        target_rows,
+        x_valid=source_valid,
+        y_valid=target_valid,
+        margin=margin,
+        inter=inter,
+        kernel=kernel,
     )
     return jax.tree.map(lambda half: 2.0 * half, once)
 
@@ -87,7 +93,7 @@ def alignment_loss(
     inter: Inter = "margin",
     kernel: Kernel = "fixed",
 ) -> dict[str, Float[Array, ""]]:
-    """L_intra and L_inter of two sets of rows in all modalities; 0 if either has no valid row.
+    """Compute L_intra and L_inter of two sets of rows in all modalities; 0 if either has no valid row.
 
         L_intra(X, Y) = Σ_M MMD(X_M, Y_M)                                      (Eq. 14)
         L_inter(X, Y) = Σ_{Mi ≠ Mj} |margin − MMD(X_Mi, Y_Mj)|, 6 ordered pairs (Eq. 15)
@@ -120,7 +126,7 @@ def maximum_mean_discrepancy(
     y_valid: Bool[Array, " C"] | None = None,
     kernel: Kernel = "fixed",
 ) -> Float[Array, ""]:
-    """Squared, biased MMD (Eq. 12, 13).
+    """Compute the squared, biased MMD (Eq. 12, 13).
 
         MMD = mean k(x, x) + mean k(y, y) − 2 mean k(x, y),   means over valid rows
 
@@ -143,7 +149,7 @@ def maximum_mean_discrepancy(
 
 
 def gaussian_kernel(d2: Float[Array, "B C"], bandwidth: Float[Array, ""] | None) -> Float[Array, "B C"]:
-    """exp(−d²/2), or, given a bandwidth b, the mean of exp(−d² / (b·2^i)) over i = −2 … 2."""
+    """Compute exp(−d²/2), or, given a bandwidth b, the mean of exp(−d² / (b·2^i)) over i = −2 … 2."""
     if bandwidth is None:
         return jnp.exp(-d2 / 2.0)
     scales = [bandwidth * 2.0 ** (i - NUM_KERNELS // 2) for i in range(NUM_KERNELS)]

@@ -26,11 +26,13 @@ def smoothed_cross_entropy(
 
     Differs from the paper: it leaves out the minus sign.
     """
-    exists = jnp.ones(logits.shape[1], bool) if exists is None else exists
-    log_probability = jax.nn.log_softmax(logits, where=exists)
+    if exists is None:
+        log_probability = jax.nn.log_softmax(logits)
+        mean = jnp.mean(log_probability, axis=1)
+    else:
+        log_probability = jax.nn.log_softmax(logits, where=exists)
+        mean = jnp.mean(log_probability, axis=1, where=exists)
     own = jnp.take_along_axis(log_probability, labels[:, None], axis=1)[:, 0]
-    # The product, not the quotient: it is how XLA divides by the constant of a mean over all classes, to the bit.
-    mean = jnp.sum(log_probability, axis=1, where=exists) * (1.0 / exists.sum())
     return -((1.0 - smoothing) * own + smoothing * mean)
 
 
@@ -42,7 +44,7 @@ def batch_hard_triplet(
     form: TripletForm = "hinge",
     margin: float = 0.3,
 ) -> Float[Array, ""]:
-    """Batch-hard triplet loss (Eq. 22, second line): mean over anchors of max(0, d_p − d_n + margin).
+    """Compute the batch-hard triplet loss (Eq. 22, second line): mean over anchors of max(0, d_p − d_n + margin).
 
     d_p is the Euclidean distance to the farthest other row of the same label, d_n to the nearest row of
     another. `soft` is softplus(d_p − d_n). Rows masked out take no part; anchors without a positive or a
@@ -69,7 +71,7 @@ def hardest_triplets(
     form: TripletForm,
     margin: float,
 ) -> Float[Array, ""]:
-    """The triplet loss of anchors against any set of rows of which `candidates` may be chosen."""
+    """Compute the triplet loss of anchors against any set of rows of which `candidates` may be chosen."""
     # The clamp keeps the gradient of the root finite where an anchor equals a row.
     distance = jnp.sqrt(jnp.maximum(squared_distances(anchors, rows), 1e-12))
     same = labels[:, None] == row_labels[None, :]

@@ -14,8 +14,8 @@ Pairing = Literal["different", "equal"]
 
 
 def modality_margin_loss(
-    source: Float[Array, "M B D"],
-    target: Float[Array, "M B D"],
+    source_instances: Float[Array, "M B D"],
+    target_instances: Float[Array, "M B D"],
     source_prototypes: Float[Array, "M C D"],
     target_prototypes: Float[Array, "M K D"],
     *,
@@ -26,7 +26,7 @@ def modality_margin_loss(
     reduction: Reduction = "sum",
     pairing: Pairing = "different",
 ) -> Float[Array, ""]:
-    """L_MMA = L_uma(t, s) + L_uma(s, t), with L_uma(t, s) = Dist(I^t, I^t) + Dist(P^s, P^s) + Dist(I^t, P^s).
+    """Compute L_MMA = L_uma(t, s) + L_uma(s, t); L_uma(t, s) = Dist(I^t, I^t) + Dist(P^s, P^s) + Dist(I^t, P^s).
 
     Dist(X, X) is over the 3 unordered pairs of modalities, Dist(X, Y) over the 6 ordered ones, of
     |margin − d(C_X,Mi, C_Y,Mj)| (Eq. 17–20). Prototypes are constants, so Dist(P, P) has no gradient: it is
@@ -45,13 +45,14 @@ def modality_margin_loss(
         across = _across(of_instances, of_prototypes, pairing=pairing, **kinds)
         return _within(of_instances, **kinds) + jnp.where(valid.any(), within_prototypes + across, 0.0)
 
-    return uma(target, source_prototypes, source_valid) + uma(source, target_prototypes, target_valid)
+    to_source = uma(target_instances, source_prototypes, source_valid)
+    return to_source + uma(source_instances, target_prototypes, target_valid)
 
 
 def modality_centres(
     rows: Float[Array, "M N D"], *, valid: Bool[Array, " N"] | None = None
 ) -> Float[Array, "M D"]:
-    """Mean of each modality's valid rows (Eq. 17); zero if there are none."""
+    """Compute the mean of each modality's valid rows (Eq. 17); zero if there are none."""
     valid = jnp.ones(rows.shape[1], bool) if valid is None else valid
     return jnp.sum(rows, axis=1, where=valid[None, :, None]) / jnp.maximum(valid.sum(), 1)
 

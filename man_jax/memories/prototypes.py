@@ -23,7 +23,7 @@ class Bank(NamedTuple):
 
 
 def empty_bank(*, num_classes: int, num_modalities: int, dim: int) -> Bank:
-    """A bank in which no class is valid yet."""
+    """Create a bank in which no class is valid yet."""
     return Bank(
         modal=jnp.zeros((num_modalities, num_classes, dim)),
         fused=jnp.zeros((num_classes, num_modalities * dim)),
@@ -40,7 +40,7 @@ def class_prototypes(
     weights: Weights = "softmax",
     temperature: float = 1.0,
 ) -> tuple[Float[Array, "C D"], Bool[Array, " C"]]:
-    """Weighted class centres (Eq. 7, 8).
+    """Compute the weighted class centres (Eq. 7, 8).
 
         w_j = softmax over the class of cos(f_j, centre) / τ,   P = Unit(Σ_j w_j f_j)
 

@@ -326,8 +326,8 @@ def cross_batch_loss(batches: list[Learnt], queue: CrossBatch, config: Config) -
 
 
 def domain_loss(
-    source: Float[Array, "M B D"],
-    target: Float[Array, "M B D"],
+    source_instances: Float[Array, "M B D"],
+    target_instances: Float[Array, "M B D"],
     *,
     banks: ByDomain[Bank],
     moved_banks: ByDomain[Bank],
@@ -341,19 +341,25 @@ def domain_loss(
     form: Any = {"margin": man.domain_margin, "inter": man.domain_inter, "kernel": man.domain_kernel}
     valid = {"source_valid": banks.source.valid, "target_valid": banks.target.valid}
     if man.domain_pairs == "ins_proto":
-        return prototype_domain_loss(source, target, *(bank.modal for bank in banks), **valid, **form)
+        return prototype_domain_loss(
+            source_instances, target_instances, *(bank.modal for bank in banks), **valid, **form
+        )
     if man.domain_pairs == "ins_ins":
-        return same_kind_domain_loss(source, target, **form)
+        return same_kind_domain_loss(source_instances, target_instances, **form)
     return same_kind_domain_loss(*(bank.modal for bank in moved_banks), **valid, **form)
 
 
 def modality_loss(
-    source: Float[Array, "M B D"], target: Float[Array, "M B D"], *, banks: ByDomain[Bank], man: Config
+    source_instances: Float[Array, "M B D"],
+    target_instances: Float[Array, "M B D"],
+    *,
+    banks: ByDomain[Bank],
+    man: Config,
 ) -> Float[Array, ""]:
     """Compute L_MMA (Eq. 17–20) of Unit features and the banks of both domains."""
     return modality_margin_loss(
-        source,
-        target,
+        source_instances,
+        target_instances,
         *(bank.modal for bank in banks),
         source_valid=banks.source.valid,
         target_valid=banks.target.valid,

@@ -45,7 +45,7 @@ class Convolution(nn.Module):
 def convolve_lax(
     x: Float[Array, "B H W C"], kernel: Float[Array, "S S C E"], *, stride: int
 ) -> Float[Array, "B h w E"]:
-    """The convolution as one XLA operation."""
+    """Convolve by one operation of XLA."""
     padding = (kernel.shape[0] - 1) // 2
     return jax.lax.conv_general_dilated(
         x,
@@ -59,7 +59,7 @@ def convolve_lax(
 def convolve_taps(
     x: Float[Array, "B H W C"], kernel: Float[Array, "S S C E"], *, stride: int
 ) -> Float[Array, "B h w E"]:
-    """The convolution as Σ over taps (i, j) of shifted x times kernel[i, j]."""
+    """Convolve by summing, over the taps (i, j), shifted x times kernel[i, j]."""
     size, _, channels, features = kernel.shape
     padding = (size - 1) // 2
     height, width = (1 + (n - 1) // stride for n in x.shape[1:3])

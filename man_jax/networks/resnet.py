@@ -25,7 +25,7 @@ class BatchNorm(nn.BatchNorm):
 
 
 class Bottleneck(nn.Module):
-    """1×1 reduce, 3×3, 1×1 expand, each normalised, added to the (projected) input."""
+    """Three convolutions (1×1 reduce, 3×3, 1×1 expand), each normalised, added to the (projected) input."""
 
     features: int
     stride: int
@@ -49,7 +49,7 @@ class Bottleneck(nn.Module):
 
 
 class Basic(nn.Module):
-    """Two 3×3, each normalised, added to the (projected) input: the block of ResNet-18 and -34."""
+    """Two 3×3 convolutions, each normalised, added to the (projected) input: the block of ResNet-18 and -34."""
 
     features: int
     stride: int
@@ -94,10 +94,13 @@ class Stage(nn.Module):
 
 
 class ResNet(nn.Module):
-    """A normalised image to D = 8 · width · 4 (`basic`: 8 · width) features: stem, four stages, global average pool.
+    """A network from a normalised image to D = 8 · width · 4 (`basic`: 8 · width) features: stem, stages, average pool.
 
     `last_stride` 1 keeps the last stage at the resolution of the one before, as is customary in ReID. `remat`
     trades time for memory: what is recomputed in the backward pass is each block's inside, or each stage's.
+
+    Maps are numbered by what made them: those of stage 0 are the stem's, those of stage s are what `layer{s}` makes
+    of them, and `num_stages` is the last one, whose mean over the places is the feature.
     """
 
     stage_sizes: Sequence[int] = (3, 4, 6, 3)
@@ -112,28 +115,84 @@ class ResNet(nn.Module):
     @property
     def dim(self) -> int:
         """Length D of the feature vector."""
-        return self.width * 2 ** (len(self.stage_sizes) - 1) * EXPANSION[self.block]
+        return self.width * 2 ** (self.num_stages - 1) * EXPANSION[self.block]
+
+    @property
+    def num_stages(self) -> int:
+        """S, the number of the last stage; the stem is stage 0."""
+        return len(self.stage_sizes)
+
+    def __call__(self, images: Float[Array, "B H W 3"], *, train: bool) -> Float[Array, "B D"]:
+        """Compute the features of a batch of images."""
+        *_, x = self._run_stages(images, first=0, last=self.num_stages, train=train)
+        return pool_maps(x.astype(images.dtype))
+
+    def maps(
+        self, images: Float[Array, "B H W 3"], *, train: bool, last: int | None = None
+    ) -> tuple[Float[Array, "B h w C"], ...]:
+        """Compute the maps of the stages 0 … `last` (None: of all), in the type of the images.
+
+        Raises:
+            ValueError: there is no such stage.
+        """
+        last = check_stage(self, self.num_stages if last is None else last)
+        maps = self._run_stages(images, first=0, last=last, train=train)
+        return tuple(x.astype(images.dtype) for x in maps)
+
+    def from_stage(self, maps: Float[Array, "B h w C"], *, stage: int, train: bool) -> Float[Array, "B D"]:
+        """Compute the features from the maps of a stage: what is behind that stage, and the pool.
+
+        Raises:
+            ValueError: there is no such stage.
+        """
+        x = maps if self.dtype is None else maps.astype(self.dtype)
+        *_, x = self._run_stages(x, first=check_stage(self, stage) + 1, last=self.num_stages, train=train)
+        return pool_maps(x.astype(maps.dtype))
 
     @nn.compact
-    def __call__(self, images: Float[Array, "B H W 3"], *, train: bool) -> Float[Array, "B D"]:
-        """Features of a batch of images."""
+    def _run_stages(self, x: Float[Array, "B H W C"], *, first: int, last: int, train: bool) -> list[Array]:
+        """The maps of the stages `first` … `last`, or `x` alone if there is none; before stage 0, `x` is the images."""
+        maps = []
+        for stage in range(first, last + 1):
+            x = self._stem(x, train=train) if stage == 0 else self._stage(stage, train=train)(x)
+            maps.append(x)
+        return maps or [x]
+
+    def _stem(self, images: Float[Array, "B H W 3"], *, train: bool) -> Float[Array, "B h w C"]:
         x = Convolution(self.width, 7, 2, form=self.form, dtype=self.dtype, name="conv1")(images)
         x = nn.relu(BatchNorm(use_running_average=not train, dtype=self.dtype, name="bn1")(x))
         padding: Any = [(1, 1), (1, 1)]  # which flax takes, though it declares str
-        x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=padding)
-        stage = nn.remat(Stage) if self.remat == "stage" else Stage
-        last = len(self.stage_sizes) - 1
-        for i, num_blocks in enumerate(self.stage_sizes):
-            stride = {0: 1, last: self.last_stride}.get(i, 2)
-            x = stage(
-                self.width * 2**i,
-                num_blocks,
-                stride,
-                self.form,
-                train,
-                self.remat == "block",
-                self.block,
-                self.dtype,
-                name=f"layer{i + 1}",
-            )(x)
-        return jnp.mean(x.astype(images.dtype), axis=(1, 2))
+        return nn.max_pool(x, (3, 3), strides=(2, 2), padding=padding)
+
+    def _stage(self, stage: int, *, train: bool) -> nn.Module:
+        stride = {1: 1, self.num_stages: self.last_stride}.get(stage, 2)
+        return (nn.remat(Stage) if self.remat == "stage" else Stage)(
+            self.width * 2 ** (stage - 1),
+            self.stage_sizes[stage - 1],
+            stride,
+            self.form,
+            train,
+            self.remat == "block",
+            self.block,
+            self.dtype,
+            name=f"layer{stage}",
+        )
+
+
+def pool_maps(maps: Float[Array, "... h w C"]) -> Float[Array, "... C"]:
+    """Compute the mean over the places of maps."""
+    return jnp.mean(maps, axis=(-3, -2))
+
+
+def check_stage(network: ResNet, stage: int) -> int:
+    """Refuse a stage that the network does not have.
+
+    Raises:
+        ValueError: it is below 0 or above `num_stages`.
+    """
+    if not 0 <= stage <= network.num_stages:
+        raise ValueError(
+            f"stage is {stage}, but the resnet has the stages 0 (the stem) to {network.num_stages} "
+            f"(config.model.stage_sizes); choose one of them"
+        )
+    return stage

@@ -1,6 +1,6 @@
 """The network: one branch a modality, BNNecks, fusion by concatenation, four hybrid heads."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -17,13 +17,15 @@ Application = Literal["vmap", "loop", "scan"]
 FusionNeck = Literal["shared", "own"]
 Variables = dict[str, Any]
 Backbone = ResNet | ViT
+BranchFeatures = tuple[Float[Array, "B D"], Float[Array, "B D"]]
+"""(g, f) of one modality: before the neck, and after it."""
 
 HEAD_SCALE = 1e-3
 """Standard deviation of a new head's weights, as is customary in ReID."""
 
 
 class Features(NamedTuple):
-    """What the branches say of a batch. `pooled` is g, before the neck; `normed` is f, after it."""
+    """The features of a batch from all branches. `pooled` is g, before the neck; `normed` is f, after it."""
 
     pooled: Float[Array, "M B D"]
     normed: Float[Array, "M B D"]
@@ -58,7 +60,7 @@ class Outputs(NamedTuple):
 
 
 def concatenate_modalities(x: Float[Array, "M B D"]) -> Float[Array, "B F"]:
-    """Cat over modalities: [M, B, D] → [B, M·D]."""
+    """Concatenate over the modalities: [M, B, D] → [B, M·D]."""
     return jnp.moveaxis(x, 0, 1).reshape(x.shape[1], -1)
 
 
@@ -72,15 +74,27 @@ class Branch(nn.Module):
 
     backbone: Backbone
 
+    def __call__(self, images: Float[Array, "B H W 3"], *, train: bool) -> BranchFeatures:
+        """Compute the features before and after the neck."""
+        return self._norm(self.backbone(images, train=train), train=train)
+
+    def maps(
+        self, images: Float[Array, "B H W 3"], *, train: bool, last: int | None = None
+    ) -> tuple[Float[Array, "B h w C"], ...]:
+        """Compute the backbone's maps of the stages 0 … `last` (None: of all)."""
+        return self.backbone.maps(images, train=train, last=last)
+
+    def from_stage(self, maps: Float[Array, "B h w C"], *, stage: int, train: bool) -> BranchFeatures:
+        """Compute the features before and after the neck from the maps of a stage."""
+        return self._norm(self.backbone.from_stage(maps, stage=stage, train=train), train=train)
+
     @nn.compact
-    def __call__(self, images: Float[Array, "B H W 3"], *, train: bool):
-        """Features before and after the neck, [B, D] each."""
-        pooled = self.backbone(images, train=train)
+    def _norm(self, pooled: Float[Array, "B D"], *, train: bool) -> BranchFeatures:
         return pooled, _neck(train=train, name="neck")(pooled)
 
 
 def with_backbone(variables: Variables, backbone: Variables) -> Variables:
-    """The variables of a three-branch network in which every branch's backbone is {params, batch_stats} `backbone`."""
+    """Put {params, batch_stats} `backbone` into every branch of a network's variables."""
 
     def replaced(name: str) -> Variables:
         collection = variables[name]
@@ -98,7 +112,7 @@ def with_backbone(variables: Variables, backbone: Variables) -> Variables:
 
 
 def backbone_of(variables: Variables, modality: int) -> Variables:
-    """The backbone {params, batch_stats} of one modality, without the modality axis."""
+    """Take the backbone {params, batch_stats} of one modality, without the modality axis."""
     branches = {name: variables[name]["branches"] for name in ("params", "batch_stats")}
     return {
         name: jax.tree.map(lambda leaf: leaf[modality], branch["backbone"])
@@ -108,7 +122,7 @@ def backbone_of(variables: Variables, modality: int) -> Variables:
 
 
 def only_branches(variables: Variables, kept: Sequence[int]) -> Variables:
-    """The variables of some branches, by their place, without the heads: enough for `ThreeBranch.features`."""
+    """Keep the variables of some branches, by their place, without the heads: enough for `ThreeBranch.features`."""
     places = list(kept)
     branches = {name: variables[name]["branches"] for name in ("params", "batch_stats")}
     return {
@@ -141,7 +155,7 @@ class ThreeBranch:
         return self.branch.backbone.dim
 
     def init(self, key: PRNGKeyArray, image_size: tuple[int, int]) -> Variables:
-        """New variables {params: {branches, heads}, batch_stats: {branches}} for images of (H, W)."""
+        """Draw new variables {params: {branches, heads}, batch_stats: {branches}} for images of (H, W)."""
         *branch_keys, modal_key, fused_key = jax.random.split(key, self.num_modalities + 2)
         image = jnp.zeros((1, *image_size, 3))
         branches = jax.vmap(lambda k: self.branch.init(k, image, train=False))(jnp.stack(branch_keys))
@@ -161,35 +175,78 @@ class ThreeBranch:
     def features(
         self, variables: Variables, images: Float[Array, "B M H W 3"], *, train: bool
     ) -> tuple[Features, Variables]:
-        """Features of normalised images, and the batch statistics, updated if `train`."""
-        stacked = {name: variables[name]["branches"] for name in ("params", "batch_stats")}
-        images = jnp.moveaxis(images, 1, 0)
+        """Compute the features of normalised images, and the batch statistics, updated if `train`."""
+        (pooled, normed), batch_stats = self._apply_branches(
+            Branch.__call__, variables, jnp.moveaxis(images, 1, 0), train=train
+        )
+        return Features(pooled, normed), batch_stats
 
-        def apply(variables, images):
-            return self.branch.apply(variables, images, train=train, mutable=["batch_stats"])
+    def maps(
+        self, variables: Variables, images: Float[Array, "B M H W 3"], *, train: bool, last: int | None = None
+    ) -> tuple[tuple[Float[Array, "M B h w C"], ...], Variables]:
+        """Compute the maps of the stages 0 … `last` (None: of all), and the batch statistics, updated if `train`.
+
+        Stage 0 is the stem. Only the statistics of these stages move, and `features_from` moves those behind its stage:
+        `maps` to a stage and `features_from` that stage, with the statistics that `maps` left, is `features`.
+
+        Raises:
+            ValueError: the backbone has no such stage, or none at all.
+        """
+        return self._apply_branches(
+            Branch.maps, variables, jnp.moveaxis(images, 1, 0), train=train, last=last
+        )
+
+    def features_from(
+        self, variables: Variables, maps: Float[Array, "M B h w C"], *, stage: int, train: bool
+    ) -> tuple[Features, Variables]:
+        """Compute the features from the maps of a stage, and the batch statistics, updated if `train`.
+
+        Raises:
+            ValueError: the backbone has no such stage, or none at all.
+        """
+        (pooled, normed), batch_stats = self._apply_branches(
+            Branch.from_stage, variables, maps, stage=stage, train=train
+        )
+        return Features(pooled, normed), batch_stats
+
+    def _apply_branches(
+        self, method: Callable, variables: Variables, x: Float[Array, "M B ..."], **keywords: Any
+    ) -> tuple[Any, Variables]:
+        """A method of every branch, each on its part of `x`, and their batch statistics afterwards."""
+        stacked = {name: variables[name]["branches"] for name in ("params", "batch_stats")}
+
+        def apply(variables, x):
+            return self.branch.apply(variables, x, **keywords, method=method, mutable=["batch_stats"])
 
         if self.application == "vmap":
-            (pooled, normed), updated = jax.vmap(apply)(stacked, images)
+            result, updated = jax.vmap(apply)(stacked, x)
         elif self.application == "scan":
             recomputed = jax.checkpoint(apply, prevent_cse=False)  # nothing can be merged across a loop
-            _, ((pooled, normed), updated) = jax.lax.scan(
-                lambda carry, branch: (carry, recomputed(*branch)), None, (stacked, images)
+            _, (result, updated) = jax.lax.scan(
+                lambda carry, branch: (carry, recomputed(*branch)), None, (stacked, x)
             )
         else:
             one_by_one = [
-                apply(jax.tree.map(lambda leaf, m=m: leaf[m], stacked), images[m])
+                apply(jax.tree.map(lambda leaf, m=m: leaf[m], stacked), x[m])
                 for m in range(self.num_modalities)
             ]
-            (pooled, normed), updated = jax.tree.map(lambda *leaves: jnp.stack(leaves), *one_by_one)
-        return Features(pooled, normed), {"branches": updated["batch_stats"]}
+            result, updated = jax.tree.map(lambda *leaves: jnp.stack(leaves), *one_by_one)
+        return result, {"branches": updated["batch_stats"]}
 
     def __call__(
         self, variables: Variables, images: Float[Array, "B M H W 3"], *, train: bool
     ) -> tuple[Outputs, Variables]:
-        """Features and logits of normalised images, and the batch statistics, updated if `train`."""
-        features, batch_stats = self.features(variables, images, train=train)
+        """Compute features and logits of normalised images, and the batch statistics, updated if `train`."""
+        features, of_branches = self.features(variables, images, train=train)
+        outputs, of_fusion = self.outputs_from(variables, features, train=train)
+        return outputs, of_branches | of_fusion
+
+    def outputs_from(
+        self, variables: Variables, features: Features, *, train: bool
+    ) -> tuple[Outputs, Variables]:
+        """Compute the logits of features, and the batch statistics of the neck of the fusion, if it has its own."""
         heads = variables["params"]["heads"]
-        fused_normed = features.fused_normed
+        fused_normed, batch_stats = features.fused_normed, {}
         if self.fusion_neck == "own":
             own = {name: variables[name]["fusion_neck"] for name in ("params", "batch_stats")}
             neck = _neck(train=train)

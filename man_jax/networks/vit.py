@@ -1,7 +1,7 @@
 """Vision Transformer (Dosovitskiy et al., ICLR 2021) and the visual encoder of CLIP (Radford et al., ICML 2021)."""
 
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import flax.linen as nn
 import jax
@@ -10,6 +10,7 @@ import numpy as np
 from flax.linen.dtypes import promote_dtype
 from jaxtyping import Array, Float
 
+from man_jax.networks.backbone_traits import AUTO_ACTIVATION
 from man_jax.networks.convolution import kernel_initializer
 
 Kind = Literal["vit", "clip"]
@@ -21,23 +22,28 @@ EPSILON = {"vit": 1e-6, "clip": 1e-5}
 MLP_RATIO = 4
 """The hidden layer of a block has this many times the width."""
 
+NO_MAPS = (
+    "a {} has no stages whose maps could be mixed or cut into parts; use a backbone that has, config.model.backbone="
+    "resnet"
+)
+
 initializer = nn.initializers.truncated_normal(0.02)
 
 
 def quick_gelu(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """CLIP's approximation of GELU: x · sigmoid(1.702 x)."""
+    """Compute CLIP's approximation of GELU: x · sigmoid(1.702 x)."""
     return x * jax.nn.sigmoid(1.702 * x)
 
 
 def exact_gelu(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """GELU by the error function, as PyTorch's default."""
+    """Compute GELU by the error function, as PyTorch's default."""
     return jax.nn.gelu(x, approximate=False)
 
 
 def attention(
     q: Float[Array, "B N h d"], k: Float[Array, "B N h d"], v: Float[Array, "B N h d"]
 ) -> Float[Array, "B N h d"]:
-    """softmax(q kᵀ / √d) v of every head, the softmax in single precision at least.
+    """Compute softmax(q kᵀ / √d) v of every head, the softmax in single precision at least.
 
     (`jax.nn.dot_product_attention` would round a double's softmax to single.)
     """
@@ -50,7 +56,7 @@ def attention(
 def extract_patches(
     images: Float[Array, "B H W C"], *, size: int, stride: int
 ) -> Float[Array, "B h S w S C"]:
-    """Squares of size × size pixels, `stride` apart; what is left at the right and below is not seen."""
+    """Cut squares of size × size pixels, `stride` apart; what is left at the right and below is not seen."""
     rows, columns = (
         np.arange(1 + (length - size) // stride)[:, None] * stride + np.arange(size)
         for length in images.shape[1:3]
@@ -89,7 +95,7 @@ class LayerNorm(nn.LayerNorm):
 
 
 class ViT(nn.Module):
-    """A normalised image to the final class token, D = `width`, or D = `projection` if that is not 0.
+    """A network from a normalised image to the final class token, D = `width`, or `projection` if that is not 0.
 
     `stride` below `patch` lets the patches overlap (He et al., ICCV 2021). `clip` differs from `vit` by a norm
     before the blocks, no bias of the patches, and its GELU. There is no batch normalisation, and `train` changes
@@ -117,25 +123,24 @@ class ViT(nn.Module):
         return self.projection or self.width
 
     def grid(self, image_size: tuple[int, int]) -> tuple[int, int]:
-        """Patches below and beside one another in an image of (H, W)."""
+        """Count the patches below and beside one another in an image of (H, W)."""
         height, width = (1 + (length - self.patch) // self.stride for length in image_size)
         return height, width
 
     @nn.compact
     def __call__(self, images: Float[Array, "B H W 3"], *, train: bool) -> Float[Array, "B D"]:
-        """Features of a batch of images, in the parameters' type."""
+        """Compute the features of a batch of images, in the images' type."""
         del train
         norm = partial(LayerNorm, epsilon=self.epsilon or EPSILON[self.kind], dtype=self.dtype)
         x = self._tokens(images)
         if self.kind == "clip":
             x = norm(name="pre_norm")(x)
         block = nn.remat(Block) if self.remat == "block" else Block
-        usual: Activation = "quick_gelu" if self.kind == "clip" else "gelu"
         for i in range(self.depth):
             x = block(
                 self.width,
                 self.heads,
-                usual if self.activation == "auto" else self.activation,
+                AUTO_ACTIVATION[self.kind] if self.activation == "auto" else self.activation,
                 self.epsilon or EPSILON[self.kind],
                 self.dtype,
                 name=f"block{i}",
@@ -145,6 +150,22 @@ class ViT(nn.Module):
             dense = partial(nn.Dense, use_bias=False, kernel_init=initializer, dtype=self.dtype)
             x = dense(self.projection, name="projection")(x)
         return x.astype(images.dtype)
+
+    def maps(self, *_: Any, **_keywords: Any) -> NoReturn:
+        """Refuse to give maps: the class token has no place in one.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError(NO_MAPS.format(self.kind))
+
+    def from_stage(self, *_: Any, **_keywords: Any) -> NoReturn:
+        """Refuse to begin at a stage, for there are none.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError(NO_MAPS.format(self.kind))
 
     def _tokens(self, images: Float[Array, "B H W 3"]) -> Float[Array, "B N E"]:
         """The class token and the patches' tokens, row by row, each with its position added."""
@@ -166,7 +187,7 @@ class PatchEmbedding(nn.Module):
 
     @nn.compact
     def __call__(self, patches: Float[Array, "B h S w S C"]) -> Float[Array, "B N E"]:
-        """Tokens of the patches, row by row."""
+        """Compute the tokens of the patches, row by row."""
         batch, rows, size, columns, _, channels = patches.shape
         kernel = self.param("kernel", kernel_initializer, (size, size, channels, self.width))
         patches, kernel = promote_dtype(patches, kernel, dtype=self.dtype)

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 
 from man_jax.reporting.loss_shares import draw_losses, has_losses
 from man_jax.reporting.panels import add_legend, begin_panel
-from man_jax.reporting.save_figure import DPI, drawable, save_figure, wrap
+from man_jax.reporting.save_figure import DPI, replace_missing_glyphs, save_figure, wrap
 from man_jax.reporting.scales import percent_limits, set_epochs, set_heights
-from man_jax.reporting.series import Row, Series, merge_equal, named_series, touch
+from man_jax.reporting.series import Row, Series, lie_close, merge_equal, named_series
 
 LABELS = {
     "labels/accuracy_R": "RGB",
@@ -41,7 +41,7 @@ Panel = Callable[[Axes], None]
 
 
 class Levels(NamedTuple):
-    """Retrieval before adaptation, and what to call it."""
+    """The figures of retrieval before adaptation, and their name."""
 
     name: str
     figures: Mapping[str, Series]
@@ -112,7 +112,7 @@ def draw_curves(
 
 def _write_heading(figure: Figure, title: str, outcome: str) -> None:
     width = figure.get_figwidth() - 0.4
-    lines = [wrap(drawable(text), inches=width, size=11) for text in (title, outcome) if text]
+    lines = [wrap(replace_missing_glyphs(text), inches=width, size=11) for text in (title, outcome) if text]
     if lines:
         figure.suptitle("\n".join(lines), fontsize=11, x=0.015, ha="left", linespacing=1.4)
 
@@ -179,7 +179,7 @@ def _draw_lines(
     drawn = list(lines.values())
     for number, (names, series) in enumerate(lines.items()):
         look = order.index(names[0])
-        covering = sum(touch(series, later, NEAR / 100) for later in drawn[number + 1 :])
+        covering = sum(lie_close(series, later, NEAR / 100) for later in drawn[number + 1 :])
         place.plot(
             series.epochs,
             series.scaled(100).values,

@@ -26,7 +26,7 @@ EDGE, MOST_PARTED = "white", 30
 
 
 def has_losses(rows: Sequence[Row]) -> bool:
-    """Whether any term of the loss, or the total, has a value."""
+    """Tell whether any term of the loss, or the total, has a value."""
     keys = {key for row in rows for key in row if key.startswith("loss/")}
     return any(series_of(rows, key).finite for key in keys)
 
@@ -75,7 +75,7 @@ def draw_losses(
 
 
 def weighted_terms(rows: Sequence[Row], weights: Mapping[str, float]) -> dict[str, Series]:
-    """Each term of the loss times its weight, in the order of `TERMS`, then those of other names."""
+    """Multiply each term of the loss by its weight, in the order of `TERMS`, then those of other names."""
     names = dict.fromkeys(key.removeprefix("loss/") for row in rows for key in row if key.startswith("loss/"))
     ordered = [*(name for name in TERMS if name in names), *(name for name in names if name not in TERMS)]
     found = {name: series_of(rows, f"loss/{name}") for name in ordered if name != "total"}

@@ -13,7 +13,7 @@ def begin_panel(place: Axes, title: str, broken: Iterable[int]) -> None:
         place.text(
             0,
             1.03,
-            f"not finite: epoch {told(epochs)}",
+            f"not finite: epoch {list_epochs(epochs)}",
             transform=place.transAxes,
             fontsize=8,
             color="#b00000",
@@ -25,8 +25,8 @@ def begin_panel(place: Axes, title: str, broken: Iterable[int]) -> None:
     place.spines[["top", "right"]].set_visible(False)
 
 
-def told(epochs: Sequence[int], most: int = 6) -> str:
-    """The first few epochs, and how many more there are."""
+def list_epochs(epochs: Sequence[int], most: int = 6) -> str:
+    """List the first few epochs, and count the rest."""
     rest = len(epochs) - most
     return ", ".join(map(str, epochs[:most])) + (f" and {rest} more" if rest > 0 else "")
 

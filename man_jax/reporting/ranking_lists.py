@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from man_jax.reporting.save_figure import DPI, drawable, save_figure, width_of, wrap
+from man_jax.reporting.save_figure import DPI, replace_missing_glyphs, save_figure, width_of, wrap
 
 RIGHT, WRONG = "#1b7837", "#c51b1b"
 DASHES = (0, (2.2, 1.4))
@@ -122,7 +122,10 @@ def _check_lists(lists: Sequence[RankingList], num_modalities: int) -> None:
 def _lay_out(lists: Sequence[RankingList], num_modalities: int, title: str) -> _Layout:
     height, width = lists[0].query.shape[1:3]
     captions = [lines for each in lists for lines in [each.query_lines, *each.match_lines]]
-    written = max((width_of(drawable(line), CAPTION_SIZE) for lines in captions for line in lines), default=0)
+    written = max(
+        (width_of(replace_missing_glyphs(line), CAPTION_SIZE) for lines in captions for line in lines),
+        default=0,
+    )
     aspect = num_modalities * height / width
     strip_width = max(min(WIDEST_STRIP, HIGHEST_STRIP / aspect), written)
     most = max(1, *(len(each.matches) for each in lists))
@@ -152,11 +155,15 @@ def _height_of(text: str, size: float) -> float:
 def _titles(title: str, width: float) -> list[tuple[str, float]]:
     """The title and the explanation, broken into lines, and their sizes in points."""
     texts = [(title, TITLE_SIZE), (EXPLANATION, HEADING_SIZE)]
-    return [(wrap(drawable(text), inches=width - 0.2, size=size), size) for text, size in texts if text]
+    return [
+        (wrap(replace_missing_glyphs(text), inches=width - 0.2, size=size), size)
+        for text, size in texts
+        if text
+    ]
 
 
 def _heading(each: RankingList, list_width: float) -> str:
-    return wrap(drawable(each.heading), inches=list_width - 0.1, size=BOLD * HEADING_SIZE)
+    return wrap(replace_missing_glyphs(each.heading), inches=list_width - 0.1, size=BOLD * HEADING_SIZE)
 
 
 def _balanced_columns(num_panels: int, aspect: float) -> int:
@@ -203,7 +210,9 @@ def _draw_triple(place: Axes, images: NDArray[np.uint8], lines: Sequence[str]) -
     place.imshow(np.concatenate(images, axis=0), interpolation="antialiased", aspect="auto")
     place.set_xticks([])
     place.set_yticks([])
-    place.set_xlabel("\n".join(map(drawable, lines)), fontsize=CAPTION_SIZE, labelpad=3, linespacing=1.15)
+    place.set_xlabel(
+        "\n".join(map(replace_missing_glyphs, lines)), fontsize=CAPTION_SIZE, labelpad=3, linespacing=1.15
+    )
 
 
 def _judge(place: Axes, rank: int, *, right: bool) -> None:

@@ -16,7 +16,7 @@ SEED_COLUMNS = ("mAP", "R1")
 
 
 def results_table(rows: Mapping[str, Mapping[str, float]]) -> str:
-    """One run as aligned plain text, in percent; `rows` maps source_only, adapted, ... to its fractions.
+    """Write one run as aligned plain text, in percent; `rows` maps source_only, adapted, ... to its fractions.
 
     A figure that is missing or None shows as a dash. The row `best_on_test` gets a foot note: its epoch was
     chosen with the test labels, so it is no honest result.
@@ -33,7 +33,7 @@ def results_table(rows: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def seeds_table(results: Sequence[Mapping[str, Any]]) -> str:
-    """Several seeds as a Markdown table, in percent, with mean ± sample standard deviation below.
+    """Write several seeds as a Markdown table, in percent, with mean ± sample standard deviation below.
 
         gap closed = (adapted - source_only) / (oracle - source_only)
 
@@ -73,7 +73,7 @@ def seeds_table(results: Sequence[Mapping[str, Any]]) -> str:
 
 
 def rows_table(results: Sequence[Mapping[str, Any]]) -> str:
-    """What each other reading gains or costs, as Markdown: mean ± sample standard deviation over seeds, in percent.
+    """Write what each other reading gains or costs, as Markdown: mean ± sample deviation over seeds, in percent.
 
     The difference is taken seed by seed, from the same pre-trained weights, so its deviation is that of the change
     and not of the weights.

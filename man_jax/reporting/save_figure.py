@@ -32,7 +32,7 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
         raise
 
 
-def drawable(text: str) -> str:
+def replace_missing_glyphs(text: str) -> str:
     """Replace what the font has no glyph for, Chinese for one, by its code, as in \\u8f66, and end no line.
 
     A dollar sign is escaped: two of them would begin mathematics.

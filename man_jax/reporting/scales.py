@@ -13,7 +13,7 @@ FEWEST_EPOCHS, MOST_EPOCHS_NAMED = 4, 9
 
 
 def percent_limits(values: Sequence[float]) -> tuple[float, float]:
-    """Limits within 0 and 100, multiples of 5 that are 20 points or more apart, around all `values`."""
+    """Choose limits within 0 and 100, multiples of 5 that are 20 points or more apart, around all `values`."""
     low, high = max(0.0, min(values)), min(100.0, max(values))
     low = max(0.0, STEP * math.floor((low - 1) / STEP))
     high = min(100.0, STEP * math.ceil((high + 1) / STEP))
@@ -23,7 +23,7 @@ def percent_limits(values: Sequence[float]) -> tuple[float, float]:
 
 
 def loss_limits(lows: Sequence[float], highs: Sequence[float]) -> tuple[float, float]:
-    """Limits from 0, or from the lowest sum if terms are negative, to a little above the highest."""
+    """Choose limits from 0, or from the lowest sum if terms are negative, to a little above the highest."""
     low, high = min(0.0, *lows), max(0.0, *highs)
     if low == high:
         return 0.0, 1.0
@@ -32,7 +32,7 @@ def loss_limits(lows: Sequence[float], highs: Sequence[float]) -> tuple[float, f
 
 
 def whole_epochs(first: int, last: int) -> list[int]:
-    """Whole epochs to name on an axis: all, or multiples of 2, 5, 10, ... so that they are few."""
+    """Choose the whole epochs to name on an axis: all, or multiples of 2, 5, 10, ... so that they are few."""
     count = last - first + 1
     exponent = 0
     while True:

@@ -8,7 +8,7 @@ Row = Mapping[str, Any]
 
 
 class Series(NamedTuple):
-    """The epochs in which a figure was taken, in order, and its values; NaN where it was not finite."""
+    """A figure over the epochs in which it was taken, in order; NaN where it was not finite."""
 
     epochs: list[int]
     values: list[float]
@@ -24,12 +24,12 @@ class Series(NamedTuple):
         return [epoch for epoch, value in zip(*self, strict=True) if not math.isfinite(value)]
 
     def scaled(self, factor: float) -> "Series":
-        """The same series times a factor."""
+        """Multiply the values by a factor."""
         return Series(self.epochs, [factor * value for value in self.values])
 
 
 def series_of(rows: Iterable[Row], key: str) -> Series:
-    """Epochs and values of one key; the last row of an epoch counts.
+    """Collect the epochs and values of one key; the last row of an epoch counts.
 
     A value that is null, as `metrics.jsonl` writes what is not finite, is NaN here. An epoch whose row lacks the key
     is left out: the figure was not taken then.
@@ -40,13 +40,13 @@ def series_of(rows: Iterable[Row], key: str) -> Series:
 
 
 def named_series(rows: Sequence[Row], names: Mapping[str, str]) -> dict[str, Series]:
-    """The series of each key of `names` that has a value, by its name for people."""
+    """Collect the series of each key of `names` that has a value, by its name for people."""
     found = {label: series_of(rows, key) for key, label in names.items()}
     return {label: series for label, series in found.items() if series.finite}
 
 
 def merge_equal(curves: Mapping[str, Series]) -> dict[tuple[str, ...], Series]:
-    """One series where several are the same in every epoch, under all their names, in the place of the first one."""
+    """Merge series that are the same in every epoch into one, under all their names, in the place of the first."""
     merged: dict[tuple[str, ...], Series] = {}
     for label, series in curves.items():
         names = next((names for names, other in merged.items() if _same(series, other)), None)
@@ -57,8 +57,8 @@ def merge_equal(curves: Mapping[str, Series]) -> dict[tuple[str, ...], Series]:
     return merged
 
 
-def touch(one: Series, other: Series, distance: float, share: float = 0.25) -> bool:
-    """Whether two series are nearer than `distance` in such a share of the epochs that both have."""
+def lie_close(one: Series, other: Series, distance: float, share: float = 0.25) -> bool:
+    """Tell whether two series are nearer than `distance` in such a share of the epochs that both have."""
     values = dict(zip(*other, strict=True))
     gaps = [abs(value - values[epoch]) for epoch, value in zip(*one, strict=True) if epoch in values]
     return bool(gaps) and sum(gap < distance for gap in gaps) >= share * len(gaps)

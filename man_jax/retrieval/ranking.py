@@ -18,7 +18,7 @@ BLOCK_ENTRIES = 2_000_000
 
 @dataclass(frozen=True)
 class RankingResult:
-    """What a ranking is worth, in fractions of 1, averaged over the valid queries."""
+    """The figures of a ranking, in fractions of 1, averaged over the valid queries."""
 
     mAP: float  # noqa: N815  (the field's own spelling)
     cmc: Mapping[int, float]
@@ -27,13 +27,13 @@ class RankingResult:
     num_skipped: int
 
     def as_dict(self) -> dict[str, float]:
-        """The figures by the names people report: mAP, R1, R5, ..., mINP."""
+        """Give the figures by the names people report: mAP, R1, R5, ..., mINP."""
         cmc = {f"R{rank}": value for rank, value in self.cmc.items()}
         return {"mAP": self.mAP, **cmc, "mINP": self.mINP}
 
 
-def squared_distances(query: ArrayLike, gallery: ArrayLike) -> NDArray[np.floating]:
-    """Squared Euclidean distances [Q, G] of features [Q, D] and [G, D], in float32 or wider.
+def query_gallery_distances(query: ArrayLike, gallery: ArrayLike) -> NDArray[np.floating]:
+    """Compute the squared Euclidean distances [Q, G] of features [Q, D] and [G, D], in float32 or wider.
 
         |q - g|^2 = |q|^2 + |g|^2 - 2 q.g,   not below 0
 
@@ -57,7 +57,7 @@ def squared_distances(query: ArrayLike, gallery: ArrayLike) -> NDArray[np.floati
 
 
 def rank_gallery(distances: ArrayLike) -> NDArray[np.intp]:
-    """Gallery indices [Q, G], nearest first; entries at equal distance keep the order of the gallery.
+    """Sort gallery indices [Q, G], nearest first; entries at equal distance keep the order of the gallery.
 
     Raises:
         ValueError: a distance is not finite, since NaN has no place in an order.
@@ -128,7 +128,7 @@ def average_precisions(
     query_groups: ArrayLike,
     gallery_groups: ArrayLike,
 ) -> NDArray[np.floating]:
-    """AP of each query [Q] as `evaluate_ranking` means it, in fractions of 1; NaN where no match is left."""
+    """Compute the AP of each query [Q], in fractions of 1, as `evaluate_ranking` does; NaN where no match is left."""
     labels = _Labels.checked(distances, query_pids, gallery_pids, query_groups, gallery_groups)
     values = np.full(len(labels.query_pids), np.nan)
     for block in _ranked_blocks(np.asarray(distances), labels, None):
@@ -147,7 +147,7 @@ def top_matches(
     gallery_groups: ArrayLike,
     k: int = 10,
 ) -> NDArray[np.intp]:
-    """Gallery indices [Q, k] of each query's best entries after removal; -1 where the list is shorter."""
+    """Find the gallery indices [Q, k] of each query's best entries after removal; -1 where the list is shorter."""
     labels = _Labels.checked(distances, query_pids, gallery_pids, query_groups, gallery_groups)
     top = np.full((len(labels.query_pids), k), -1, dtype=np.intp)
     for block in _ranked_blocks(np.asarray(distances), labels, None):

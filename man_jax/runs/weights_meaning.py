@@ -12,12 +12,13 @@ from absl import logging
 
 from configs import default
 from man_jax.config import Config, ConfigError
+from man_jax.networks.backbone_traits import AUTO_ACTIVATION, TRAITS
 from man_jax.runs.past_config import DATA, is_of_other_method, plain_values, read_config
 from man_jax.runs.seal import read_seal
 from man_jax.runs.used_data import UsedData, read_data, same_identities
 from man_jax.runs.versions import versions
 
-RESNET_ONLY = ("model.block", "model.stage_sizes", "model.width", "model.last_stride")
+OF_SOME_BACKBONES = {key for traits in TRAITS.values() for key in traits.keys}
 FREE = (*default.PLACES, *default.WEIGHTS, *default.EFFORT)
 NOT_MEANT = (*FREE, "model.dtype")
 
@@ -33,22 +34,22 @@ def meaning(config: Config) -> dict[str, Any]:
     `config`: a configuration, or its values by full key.
     """
     values = plain_values(config)
-    is_resnet = values.get("model.backbone") == "resnet"
+    traits = TRAITS.get(
+        values.get("model.backbone", "resnet")
+    )  # which was the only one in the first versions
 
     def counts(key: str) -> bool:
         if key in NOT_MEANT or key.startswith(("data.source.", "data.target.")):
             return key == "data.source.deep_range"
-        if key.startswith("model.vit."):
-            return not is_resnet
-        if key in RESNET_ONLY:
-            return is_resnet
-        if key == "data.image_size":  # a ViT's positions are those of one grid; convolutions know no size
-            return not is_resnet
+        if key in OF_SOME_BACKBONES:
+            return traits is not None and key in traits.keys
+        if key == "data.image_size":
+            return traits is not None and traits.has_positions
         return key.startswith(("model.", "data.")) or key in ("augment.mean", "augment.std")
 
     found = {key: value for key, value in values.items() if counts(key)}
     if found.get("model.vit.activation") == "auto":
-        found["model.vit.activation"] = "quick_gelu" if values["model.backbone"] == "clip" else "gelu"
+        found["model.vit.activation"] = AUTO_ACTIVATION[values["model.backbone"]]
     return found
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from man_jax.networks.pretrained.files import read_arrays
-from man_jax.networks.pretrained.matching import fit
+from man_jax.networks.pretrained.matching import match_weights
 
 
 def numpy_state(network: nn.Module) -> dict[str, np.ndarray]:
@@ -28,7 +28,7 @@ def ours(arrays: dict[str, np.ndarray], backbone: Any, image_size: tuple[int, in
     """Our variables with the weights of theirs, in double precision."""
     like = variable_shapes(backbone, image_size, dtype="float64")
     grid = backbone.grid(image_size) if hasattr(backbone, "grid") else None
-    return fit(arrays, like, family=family, grid=grid).variables
+    return match_weights(arrays, like, family=family, grid=grid).variables
 
 
 def saved_state(network: Any, folder: Path) -> dict[str, np.ndarray]:

@@ -4,7 +4,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from man_jax.reporting.save_figure import drawable, shorten, width_of, wrap
+from man_jax.reporting.save_figure import replace_missing_glyphs, shorten, width_of, wrap
 
 
 def measured(text: str, size: float) -> float:
@@ -34,7 +34,7 @@ def test_no_line_is_wider_than_it_may_be_and_no_letter_is_lost(text):
     [("α → ✓", "α → ✓"), ("车1", r"\u8f661"), ("a\nb", r"a\nb"), ("\udc80", r"\udc80"), ("$x$", r"\$x\$")],
 )
 def test_what_the_font_cannot_show_is_written_as_its_code(text, shown):
-    assert drawable(text) == shown
+    assert replace_missing_glyphs(text) == shown
 
 
 @pytest.mark.parametrize(

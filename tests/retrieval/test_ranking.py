@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from man_jax.retrieval.ranking import (
     average_precisions,
     evaluate_ranking,
+    query_gallery_distances,
     rank_gallery,
-    squared_distances,
     top_matches,
 )
 
@@ -108,7 +108,7 @@ def test_permuting_the_gallery_changes_nothing_without_ties(seed):
 def test_features_that_equal_their_identity_are_perfect(seed, num_pids):
     gallery_pids = np.random.default_rng(seed).permutation(np.repeat(np.arange(num_pids), 3))
     result = evaluate_ranking(
-        squared_distances(np.eye(num_pids), np.eye(num_pids)[gallery_pids]),
+        query_gallery_distances(np.eye(num_pids), np.eye(num_pids)[gallery_pids]),
         query_pids=np.arange(num_pids),
         gallery_pids=gallery_pids,
         query_groups=np.zeros(num_pids),
@@ -204,13 +204,13 @@ def test_squared_distances_equal_the_sum_of_squared_differences():
     rng = np.random.default_rng(0)
     query, gallery = rng.normal(size=(4, 5)), rng.normal(size=(6, 5))
     expected = [[math.fsum((q - g) ** 2) for g in gallery] for q in query]
-    np.testing.assert_allclose(squared_distances(query, gallery), expected, atol=1e-12)
+    np.testing.assert_allclose(query_gallery_distances(query, gallery), expected, atol=1e-12)
 
 
 def test_float32_distances_of_equal_unit_features_are_never_negative():
     features = np.random.default_rng(0).normal(size=(50, 33)).astype(np.float32)
     features /= np.linalg.norm(features, axis=1, keepdims=True)
-    distances = squared_distances(features, features)
+    distances = query_gallery_distances(features, features)
     assert distances.dtype == np.float32
     assert distances.min() >= 0
 
@@ -220,12 +220,12 @@ def test_a_feature_that_is_not_finite_is_refused_with_its_row(value):
     gallery = np.ones((4, 2))
     gallery[2, 1] = value
     with pytest.raises(ValueError, match=r"1 of 4 gallery features .* row 2"):
-        squared_distances(np.ones((1, 2)), gallery)
+        query_gallery_distances(np.ones((1, 2)), gallery)
 
 
 def test_features_of_different_widths_are_refused():
     with pytest.raises(ValueError, match=r"\(1, 2\) and \(1, 3\)"):
-        squared_distances(np.ones((1, 2)), np.ones((1, 3)))
+        query_gallery_distances(np.ones((1, 2)), np.ones((1, 3)))
 
 
 def test_a_distance_that_is_not_finite_is_refused():

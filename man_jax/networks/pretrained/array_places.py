@@ -9,8 +9,8 @@ Path = tuple[str, ...]
 LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
 
 
-class Foreign(NamedTuple):
-    """Where an array of ours is: under one name, or in several that follow one another along their first axis."""
+class LibraryPlace(NamedTuple):
+    """The place of an array of ours in a library's file: one name, or several to join along their first axis."""
 
     names: tuple[str, ...]
     layout: Layout = "same"
@@ -20,7 +20,7 @@ class Foreign(NamedTuple):
     """Of a map that has a bias in their network and none in ours, so that it must be zero there."""
 
 
-def plain(name: str, leaf: str, *, convolution: bool = False) -> Foreign:
-    """An array of the module `name`, where a kernel is that of a convolution or of a linear map."""
+def module_place(name: str, leaf: str, *, convolution: bool = False) -> LibraryPlace:
+    """Name the place of an array in the module `name`, whose kernel is that of a convolution or of a linear map."""
     kernel: Layout = "convolution" if convolution else "linear"
-    return Foreign((f"{name}.{LEAVES[leaf]}",), kernel if leaf == "kernel" else "same")
+    return LibraryPlace((f"{name}.{LEAVES[leaf]}",), kernel if leaf == "kernel" else "same")

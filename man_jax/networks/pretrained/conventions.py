@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Literal, NamedTuple
 
-from man_jax.networks.pretrained.array_places import Foreign, Path
+from man_jax.networks.pretrained.array_places import LibraryPlace, Path
 from man_jax.networks.pretrained.resnet_names import (
     huggingface_resnet,
     sequential_resnet,
@@ -31,7 +31,7 @@ class Convention(NamedTuple):
     family: Family
     anchor: str
     """A name that every such file has, perhaps behind a prefix such as `module.`."""
-    translate: Callable[[Path], Foreign]
+    translate: Callable[[Path], LibraryPlace]
     unneeded: tuple[str, ...]
     """How names begin, in the network, that belong to the library's and not to ours: its classifier."""
     unless: str = ""
@@ -119,7 +119,7 @@ CONVENTIONS = (
 
 
 def detect(names: Iterable[str]) -> list[tuple[Convention, str]]:
-    """Every (convention, prefix) that the names of a file fit."""
+    """Find every (convention, prefix) that the names of a file fit."""
     names = set(names)
     return [
         (convention, prefix)

@@ -26,7 +26,7 @@ LARGEST_RATIO, SMALL = 20, 2**30
 
 
 def read_arrays(path: Path) -> Arrays:
-    """Every array of a .safetensors, .pth, .pt, .bin or .npz file, or of the shards of an index, by its name.
+    """Read every array of a .safetensors, .pth, .pt, .bin or .npz file, or of the shards of an index, by its name.
 
     No pickled code is run, and PyTorch is not needed.
 

@@ -13,7 +13,7 @@ FILES = ("model.safetensors", "pytorch_model.bin")
 
 
 def locate(name: str) -> Path:
-    """The path of `name`: itself, or, for `hf:OWNER/NAME@COMMIT[#FILE]`, the file in the hub's cache.
+    """Find the path of `name`: itself, or, for `hf:OWNER/NAME@COMMIT[#FILE]`, the file in the hub's cache.
 
     What is not in the cache is downloaded, unless HF_HUB_OFFLINE=1. A commit must be named in full (40 hexadecimal
     digits): branches and tags can be moved, and a run would not be the same tomorrow.

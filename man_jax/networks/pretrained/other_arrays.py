@@ -30,7 +30,7 @@ MOMENTUM_COPIES = {
 
 
 def own_name(name: str, prefix: str) -> str:
-    """The name without the parts that it shares with the backbone's prefix.
+    """Strip a name of the parts that it shares with the backbone's prefix.
 
     Behind the prefix `model.backbone.`, `model.heads.weight` is `heads.weight`, `model.backbone.fc.bias` is `fc.bias`.
     """
@@ -43,7 +43,7 @@ def own_name(name: str, prefix: str) -> str:
 
 
 def is_known(name: str, array: np.ndarray, prefix: str) -> bool:
-    """Whether what is left over is of a head or of a trainer, and not a part that the backbone needs.
+    """Tell whether an array left over is of a head or of a trainer, and not one that the backbone needs.
 
     A kernel wider than 1×1 looks at a neighbourhood, which no head of vectors does: it is not known, whatever its name.
     """
@@ -54,7 +54,7 @@ def is_known(name: str, array: np.ndarray, prefix: str) -> bool:
 
 
 def momentum_copy(prefixes: list[str]) -> tuple[str, str] | None:
-    """(the prefix that is meant, that of its running average), if two prefixes differ by such a pair of names."""
+    """Tell a network from its running average, if two prefixes differ by such a pair of names: (network, average)."""
     for kept, copy in MOMENTUM_COPIES.items():
         for prefix in prefixes:
             other = ".".join(copy if part == kept else part for part in prefix.split("."))

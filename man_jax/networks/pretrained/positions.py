@@ -14,7 +14,7 @@ SHARPNESS = -0.75
 def resample_positions(
     positions: Float[np.ndarray, "N D"], grid: tuple[int, int]
 ) -> Float[np.ndarray, "1+h*w D"]:
-    """Embeddings of the class token and a square grid of patches → of the class token and `grid` (h, w).
+    """Resample embeddings of the class token and a square grid of patches to the class token and `grid` (h, w).
 
     Bicubic, without smoothing, as torch.nn.functional.interpolate(mode="bicubic", align_corners=False) and Hugging
     Face do it. (TransReID interpolates linearly, timm smooths where the grid shrinks.) A number of patches that is

@@ -18,7 +18,7 @@ LARGEST_EXPANSION = 2**24
 
 
 def read_torch_zip(path: Path) -> dict[str, np.ndarray]:
-    """Every tensor of a file of `torch.save` (PyTorch 1.6 or newer) or `torch.jit.save`, by its dotted name."""
+    """Read every tensor of a file of `torch.save` (PyTorch 1.6 or newer) or `torch.jit.save`, by its dotted name."""
     with zipfile.ZipFile(path) as archive:
         root = next(name for name in archive.namelist() if name.endswith("data.pkl"))[: -len("data.pkl")]
         names = set(archive.namelist())
@@ -36,7 +36,7 @@ def read_torch_zip(path: Path) -> dict[str, np.ndarray]:
 
 
 def read_torch_legacy(path: Path) -> dict[str, np.ndarray]:
-    """Every tensor of a file of PyTorch before 1.6: four pickles, a list of storages, their bytes."""
+    """Read every tensor of a file of PyTorch before 1.6: four pickles, a list of storages, their bytes."""
     with path.open("rb") as stream:
         if unpickle(stream, path) != LEGACY_MAGIC:
             raise WeightsError(f"{path} is a pickle, but none that torch.save wrote; save a state_dict")

@@ -39,7 +39,7 @@ UNREAD = {
 
 
 class Tensor(NamedTuple):
-    """Where a tensor lies: sizes and strides count elements, as PyTorch's do."""
+    """The place of a tensor in its storage; sizes and strides count elements, as PyTorch's do."""
 
     key: str
     dtype: np.dtype
@@ -49,7 +49,7 @@ class Tensor(NamedTuple):
 
 
 class Inert:
-    """Stands for an object that is no state dictionary: a scripted module, a training script's arguments."""
+    """A stand-in for an object that is no state dictionary: a scripted module, a training script's arguments."""
 
     def __new__(cls, *_args: Any, **_keywords: Any) -> "Inert":
         """Take whatever the pickle gives."""
@@ -64,7 +64,7 @@ class Inert:
 
 
 def unpickle(stream: IO[bytes], path: Path) -> Any:
-    """What the next pickle of a stream holds.
+    """Read the next pickle of a stream.
 
     Raises:
         WeightsError: it is damaged, or asks for a name that is not known.
@@ -81,7 +81,7 @@ def unpickle(stream: IO[bytes], path: Path) -> Any:
 
 
 def tensors_in(content: Any) -> Iterator[tuple[str, Tensor]]:
-    """(dotted name, tensor) of all that nested dictionaries and scripted modules hold.
+    """Yield (dotted name, tensor) of all that nested dictionaries and scripted modules hold.
 
     A dictionary that is in several places, or in itself, is gone through once.
     """

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 
-from man_jax.networks.pretrained.array_places import LEAVES, Foreign, Path, plain
+from man_jax.networks.pretrained.array_places import LEAVES, LibraryPlace, Path, module_place
 
 Names = Mapping[str, str | tuple[str, ...]]
 """From our module to theirs, or to three of theirs for q, k and v."""
 
 
-def timm_vit(path: Path) -> Foreign:
-    """`blocks.0.attn.qkv.weight`; CLIP's encoder has a `norm_pre` besides, and its projection is `head`.
+def timm_vit(path: Path) -> LibraryPlace:
+    """Give the name as `blocks.0.attn.qkv.weight`; CLIP's encoder has `norm_pre` too, and its projection is `head`.
 
     timm's head has a bias, which for OpenAI's projection is zero (`_convert_openai_clip` in its vision_transformer.py).
     """
@@ -28,12 +28,12 @@ def timm_vit(path: Path) -> Foreign:
         "norm": "norm",
         "projection": "head",
     }
-    foreign = _transformer(path, names, leading=True)
-    return foreign._replace(zero_bias="head.bias") if path == ("projection", "kernel") else foreign
+    place = _transformer(path, names, leading=True)
+    return place._replace(zero_bias="head.bias") if path == ("projection", "kernel") else place
 
 
-def huggingface_vit(path: Path) -> Foreign:
-    """`encoder.layer.0.attention.attention.query.weight`."""
+def huggingface_vit(path: Path) -> LibraryPlace:
+    """Give the name as `encoder.layer.0.attention.attention.query.weight`."""
     names = {
         "class_token": "embeddings.cls_token",
         "position": "embeddings.position_embeddings",
@@ -51,8 +51,8 @@ def huggingface_vit(path: Path) -> Foreign:
     return _transformer(path, names, leading=True)
 
 
-def huggingface_clip(path: Path) -> Foreign:
-    """`vision_model.encoder.layers.0.self_attn.q_proj.weight`; `pre_layrnorm` is spelt so there."""
+def huggingface_clip(path: Path) -> LibraryPlace:
+    """Give the name as `vision_model.encoder.layers.0.self_attn.q_proj.weight`; `pre_layrnorm` is spelt so there."""
     names = {
         "class_token": "vision_model.embeddings.class_embedding",
         "position": "vision_model.embeddings.position_embedding.weight",
@@ -71,10 +71,10 @@ def huggingface_clip(path: Path) -> Foreign:
     return _transformer(path, names, leading=False)
 
 
-def openai_clip(path: Path) -> Foreign:
-    """`transformer.resblocks.0.attn.in_proj_weight`; `proj` is applied from the right, as ours is."""
+def openai_clip(path: Path) -> LibraryPlace:
+    """Give the name as `transformer.resblocks.0.attn.in_proj_weight`; `proj` is applied from the right, as ours is."""
     if path == ("projection", "kernel"):
-        return Foreign(("proj",))
+        return LibraryPlace(("proj",))
     names = {
         "class_token": "class_embedding",
         "position": "positional_embedding",
@@ -89,22 +89,24 @@ def openai_clip(path: Path) -> Foreign:
         "fc2": "mlp.c_proj",
         "norm": "ln_post",
     }
-    foreign = _transformer(path, names, leading=False)
+    place = _transformer(path, names, leading=False)
     # Parameters of PyTorch's attention itself, not of a module in it.
-    return foreign._replace(names=tuple(name.replace("in_proj.", "in_proj_") for name in foreign.names))
+    return place._replace(names=tuple(name.replace("in_proj.", "in_proj_") for name in place.names))
 
 
-def _transformer(path: Path, names: Names, *, leading: bool) -> Foreign:
+def _transformer(path: Path, names: Names, *, leading: bool) -> LibraryPlace:
     """`leading`: the tokens have axes of length 1 before ours."""
     *modules, leaf = path
     if not modules:
         name = str(names[leaf])
         if leaf == "position":
-            return Foreign((name,), "positions", leading=1 if leading else 0)
-        return Foreign((name,), leading=2 if leading else 0)
+            return LibraryPlace((name,), "positions", leading=1 if leading else 0)
+        return LibraryPlace((name,), leading=2 if leading else 0)
     if len(modules) == 1:
-        return plain(str(names[modules[0]]), leaf, convolution=modules[0] == "patch")
+        return module_place(str(names[modules[0]]), leaf, convolution=modules[0] == "patch")
     block, module = modules
     place, inner = f"{names['block']}.{block.removeprefix('block')}", names[module]
     parts = (inner,) if isinstance(inner, str) else inner
-    return Foreign(tuple(f"{place}.{part}.{LEAVES[leaf]}" for part in parts), plain("", leaf).layout)
+    return LibraryPlace(
+        tuple(f"{place}.{part}.{LEAVES[leaf]}" for part in parts), module_place("", leaf).layout
+    )

@@ -5,12 +5,13 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from man_jax.networks.pretrained.array_places import Foreign, Path
+from man_jax.networks.backbone_traits import traits_of
+from man_jax.networks.pretrained.array_places import LibraryPlace, Path
 
 BLOCK = r"(layer\d|\d)\.\d+\."
 """A block of a stage, by its name or by its position."""
 
-RELATIVES = (
+UNSUPPORTED_RESNETS = (
     (r"attnpool\.", "it pools by attention: the ResNet of CLIP"),
     (r"(conv1|0)\.\d", "its stem is of several convolutions: a ResNet-C, -D, -S or -T"),
     (BLOCK + r"(se|se_module|se_layer)\.", "its blocks weigh their channels: an SE- or ECA-ResNet"),
@@ -21,7 +22,7 @@ RELATIVES = (
 )
 """Names of timm's, torchvision's, OpenAI's and fast-reid's relatives, behind the prefix."""
 
-ADDED = (
+UNSUPPORTED_PARTS = (
     (r"NL_\d", "resnet", "non-local blocks are between its stages, as in AGW"),
     (r"(sie_embed|cv_embed)\b", "transformer", "it adds an embedding of the camera to every patch (SIE)"),
     (
@@ -39,23 +40,23 @@ BUILT = {
 }
 
 
-def relative(
-    arrays: Mapping[str, np.ndarray], prefix: str, *, family: str, translate: Callable[[Path], Foreign]
+def describe_unsupported(
+    arrays: Mapping[str, np.ndarray], prefix: str, *, family: str, translate: Callable[[Path], LibraryPlace]
 ) -> str:
-    """What is said of a network with our names that we do not build, or ""; `translate` gives the file's names."""
-    kind = "resnet" if family == "resnet" else "transformer"
-    for pattern, whose, what in ADDED:
+    """Describe a network that has our names but is not built here, or give ""; `translate` gives the file's names."""
+    kind = traits_of(family).architecture
+    for pattern, whose, what in UNSUPPORTED_PARTS:
         if whose == kind and (found := next(filter(re.compile(rf"(.*\.)?{pattern}").match, arrays), None)):
             return BUILT[kind].format(f"{what} ({found})")
-    what = _relative_resnet(arrays, prefix, translate) if kind == "resnet" else ""
+    what = _describe_resnet(arrays, prefix, translate) if kind == "resnet" else ""
     return BUILT[kind].format(what) if what else ""
 
 
-def _relative_resnet(
-    arrays: Mapping[str, np.ndarray], prefix: str, translate: Callable[[Path], Foreign]
+def _describe_resnet(
+    arrays: Mapping[str, np.ndarray], prefix: str, translate: Callable[[Path], LibraryPlace]
 ) -> str:
     names = [name.removeprefix(prefix) for name in arrays if name.startswith(prefix)]
-    for pattern, what in RELATIVES:
+    for pattern, what in UNSUPPORTED_RESNETS:
         if found := next(filter(re.compile(pattern).match, names), None):
             return f"{what} ({prefix}{found})"
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from man_jax.networks.pretrained.errors import WeightsError
-from man_jax.networks.pretrained.matching import fit, listed, to_foreign
+from man_jax.networks.pretrained.matching import list_names, match_weights, to_library_arrays
 from man_jax.networks.resnet import ResNet
 from man_jax.networks.vit import ViT
 from tests.oracles.torch_networks import Bottleneck, OpenAIVisual, TimmClip, TimmViT, TorchvisionResNet, stir
@@ -27,14 +27,14 @@ def kernels(variables) -> np.ndarray:
 
 
 def test_every_variable_is_filled_in_its_own_shape_and_type(arrays):
-    fitted = fit(arrays, LIKE, family="resnet")
+    fitted = match_weights(arrays, LIKE, family="resnet")
     assert jax.tree.structure(fitted.variables) == jax.tree.structure(LIKE)
     for found, wanted in zip(jax.tree.leaves(fitted.variables), jax.tree.leaves(LIKE), strict=True):
         assert (found.shape, found.dtype) == (wanted.shape, wanted.dtype)
 
 
 def test_a_kernel_is_turned_from_oihw_to_hwio(arrays):
-    kernel = kernels(fit(arrays, LIKE, family="resnet").variables)
+    kernel = kernels(match_weights(arrays, LIKE, family="resnet").variables)
     for row, column in ((0, 0), (2, 5)):
         np.testing.assert_array_equal(
             kernel[row, column], arrays["conv1.weight"][:, :, row, column].T.astype("f4")
@@ -42,7 +42,7 @@ def test_a_kernel_is_turned_from_oihw_to_hwio(arrays):
 
 
 def test_the_classifier_and_the_counters_are_reported_as_unused(arrays):
-    unused = fit(arrays, LIKE, family="resnet").unused
+    unused = match_weights(arrays, LIKE, family="resnet").unused
     assert {"fc.weight", "fc.bias", "bn1.num_batches_tracked"} <= set(unused)
     assert all(name.startswith("fc.") or name.endswith("num_batches_tracked") for name in unused)
 
@@ -50,17 +50,17 @@ def test_the_classifier_and_the_counters_are_reported_as_unused(arrays):
 @pytest.mark.parametrize("prefix", ["module.", "state_dict.module.", "backbone."])
 def test_a_wrapper_s_prefix_is_found(arrays, prefix):
     wrapped = {prefix + name: array for name, array in arrays.items()} | {"head.weight": np.zeros(3)}
-    fitted = fit(wrapped, LIKE, family="resnet")
+    fitted = match_weights(wrapped, LIKE, family="resnet")
     assert fitted.prefix == prefix
     assert "head.weight" in fitted.unused
     np.testing.assert_array_equal(
-        kernels(fitted.variables), kernels(fit(arrays, LIKE, family="resnet").variables)
+        kernels(fitted.variables), kernels(match_weights(arrays, LIKE, family="resnet").variables)
     )
 
 
 def test_a_stem_of_one_channel_sees_the_mean_of_three(arrays):
     grey = arrays["conv1.weight"][:, :1]
-    kernel = kernels(fit(arrays | {"conv1.weight": grey}, LIKE, family="resnet").variables)
+    kernel = kernels(match_weights(arrays | {"conv1.weight": grey}, LIKE, family="resnet").variables)
     image = np.random.default_rng(0).normal(size=(7, 7, 3))
     ours = np.einsum("hwc,hwco->o", image, kernel)
     np.testing.assert_allclose(
@@ -70,7 +70,7 @@ def test_a_stem_of_one_channel_sees_the_mean_of_three(arrays):
 
 def refusal(arrays, *, family="resnet") -> str:
     with pytest.raises(WeightsError) as refused:
-        fit(arrays, LIKE, family=family)
+        match_weights(arrays, LIKE, family=family)
     return str(refused.value)
 
 
@@ -131,22 +131,22 @@ def test_a_file_that_holds_the_network_twice_is_refused(arrays):
 
 def test_weights_in_half_the_width_are_widened(arrays):
     half = {name: array.astype(jnp.bfloat16) for name, array in arrays.items()}
-    kernel = kernels(fit(half, LIKE, family="resnet").variables)
+    kernel = kernels(match_weights(half, LIKE, family="resnet").variables)
     assert kernel.dtype == np.float32
     np.testing.assert_array_equal(kernel[0, 0], half["conv1.weight"][:, :, 0, 0].T.astype("f4"))
 
 
 def test_only_a_few_of_many_names_are_listed_and_counters_last():
     names = ["a.num_batches_tracked", *(f"x{i}" for i in range(9))]
-    assert listed(names) == "x0, x1, x2, x3, x4, x5 and 4 more"
-    assert listed(names[:3]) == "x0, x1, a.num_batches_tracked"
+    assert list_names(names) == "x0, x1, x2, x3, x4, x5 and 4 more"
+    assert list_names(names[:3]) == "x0, x1, a.num_batches_tracked"
 
 
 def test_an_unknown_library_is_refused_with_the_known_ones():
     with pytest.raises(
         ValueError, match=r"no convention 'keras' of 'resnet'; choose one of \[\('torchvision or"
     ):
-        to_foreign({}, title="keras", family="resnet")
+        to_library_arrays({}, title="keras", family="resnet")
 
 
 def _without(arrays, ending):
@@ -189,7 +189,7 @@ def test_a_relative_of_the_resnet_is_refused_by_what_it_has(arrays, kind, prefix
     make, message = RELATIVES[kind]
     other = {prefix + name: array for name, array in make(arrays).items()}
     with pytest.raises(WeightsError, match=message):
-        fit(other, LIKE, family="resnet")
+        match_weights(other, LIKE, family="resnet")
 
 
 def test_the_backbone_of_a_relative_is_not_proposed(arrays):
@@ -205,7 +205,7 @@ TINY = {"width": 8, "depth": 1, "heads": 2}
 def refusal_of_vit(arrays, *, kind="vit", grid=(14, 14)) -> str:
     like = variable_shapes(ViT(kind=kind, **TINY), (224, 224))
     with pytest.raises(WeightsError) as refused:
-        fit(arrays, like, family=kind, grid=grid)
+        match_weights(arrays, like, family=kind, grid=grid)
     return str(refused.value)
 
 
@@ -231,8 +231,8 @@ def test_positions_without_a_class_token_are_refused(vit):
 
 def test_query_key_and_value_of_different_shapes_are_mis_shaped(vit):
     like = variable_shapes(ViT(**TINY), (224, 224))
-    variables = fit(vit, like, family="vit", grid=(14, 14)).variables
-    theirs = to_foreign(variables, title="Hugging Face", family="vit")
+    variables = match_weights(vit, like, family="vit", grid=(14, 14)).variables
+    theirs = to_library_arrays(variables, title="Hugging Face", family="vit")
     name = "encoder.layer.0.attention.attention.key.weight"
     theirs[name] = theirs[name][:, :4]
     assert "key.weight and " in refusal_of_vit(theirs)
@@ -262,11 +262,11 @@ def test_timm_s_clip_is_not_taken_for_its_vit(timm_clip):
 @pytest.mark.parametrize(("projection", "unused"), [(0, {"head.weight", "head.bias"}), (4, {"head.bias"})])
 def test_the_projection_of_timm_s_clip_is_its_head(timm_clip, projection, unused):
     like = variable_shapes(ViT(kind="clip", projection=projection, **TINY), (224, 224))
-    fitted = fit(timm_clip, like, family="clip", grid=(14, 14))
+    fitted = match_weights(timm_clip, like, family="clip", grid=(14, 14))
     assert (fitted.title, set(fitted.unused)) == ("timm", unused)
 
 
 def test_a_classifier_is_not_taken_for_the_projection_of_timm_s_clip(timm_clip):
     like = variable_shapes(ViT(kind="clip", projection=4, **TINY), (224, 224))
     with pytest.raises(WeightsError, match=r"head\.bias is not zero: a classifier's, not a projection's"):
-        fit(timm_clip | {"head.bias": np.ones(4)}, like, family="clip", grid=(14, 14))
+        match_weights(timm_clip | {"head.bias": np.ones(4)}, like, family="clip", grid=(14, 14))

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from benchmarks.network_parity import compare, resnet, table, transformer
 from tests.networks.pretrained import libraries
-from tests.networks.pretrained.parity import compare, resnet, table, transformer
 from tests.oracles.precision import DOUBLE
 
 NARROW = {"width": 24, "depth": 1, "heads": 3}

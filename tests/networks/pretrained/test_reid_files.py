@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from man_jax.networks.pretrained.errors import WeightsError
-from man_jax.networks.pretrained.matching import Fitted, fit, to_foreign
+from man_jax.networks.pretrained.matching import MatchedWeights, match_weights, to_library_arrays
 from man_jax.networks.resnet import ResNet
 from man_jax.networks.vit import ViT
 
@@ -31,7 +31,7 @@ def drawn(like, *, title: str, family: str) -> Arrays:
     rng = np.random.default_rng(0)
     # Uniform: a variance is not below 0.
     variables = jax.tree.map(lambda leaf: rng.uniform(size=leaf.shape).astype("f4"), like)
-    return to_foreign(variables, title=title, family=family)
+    return to_library_arrays(variables, title=title, family=family)
 
 
 @pytest.fixture
@@ -99,38 +99,38 @@ CODE_BASES = {
 @pytest.mark.parametrize("name", CODE_BASES)
 def test_a_code_base_s_backbone_is_found_and_its_heads_are_named_as_unused(arrays, name):
     prefix, rest = CODE_BASES[name]
-    fitted = fit(behind(prefix, arrays) | rest, LIKE, family="resnet")
+    fitted = match_weights(behind(prefix, arrays) | rest, LIKE, family="resnet")
     assert fitted.prefix == prefix
     assert set(fitted.unused) == set(rest)
-    same_variables(fitted, fit(arrays, LIKE, family="resnet"))
+    same_variables(fitted, match_weights(arrays, LIKE, family="resnet"))
 
 
-def same_variables(one: Fitted, other: Fitted) -> None:
+def same_variables(one: MatchedWeights, other: MatchedWeights) -> None:
     jax.tree.map(np.testing.assert_array_equal, one.variables, other.variables)
 
 
 @pytest.mark.parametrize("prefix", ["", "base.", "module.base.", "state_dict.module.backbone.0."])
 @pytest.mark.parametrize("places", [WITH_RELU, WITHOUT_RELU], ids=["with ReLU", "without ReLU"])
 def test_a_sequential_s_modules_are_known_by_their_positions(arrays, prefix, places):
-    fitted = fit(behind(prefix, by_position(arrays, places)), LIKE, family="resnet")
+    fitted = match_weights(behind(prefix, by_position(arrays, places)), LIKE, family="resnet")
     assert fitted.prefix == prefix
-    same_variables(fitted, fit(arrays, LIKE, family="resnet"))
+    same_variables(fitted, match_weights(arrays, LIKE, family="resnet"))
 
 
 def test_a_sequential_without_the_stem_s_relu_is_told_from_ours(arrays):
-    assert fit(by_position(arrays, WITH_RELU), LIKE, family="resnet").notes == ()
-    (note,) = fit(by_position(arrays, WITHOUT_RELU), LIKE, family="resnet").notes
+    assert match_weights(by_position(arrays, WITH_RELU), LIKE, family="resnet").notes == ()
+    (note,) = match_weights(by_position(arrays, WITHOUT_RELU), LIKE, family="resnet").notes
     assert "have no ReLU there" in note
 
 
 def test_a_whole_network_in_a_sequential_has_its_classifier_left_over(arrays):
-    fitted = fit(by_position(arrays, WITH_RELU) | {"9.weight": MATRIX}, LIKE, family="resnet")
+    fitted = match_weights(by_position(arrays, WITH_RELU) | {"9.weight": MATRIX}, LIKE, family="resnet")
     assert fitted.unused == ("9.weight",)
 
 
 def refusal(arrays: Arrays, *, like=LIKE, family="resnet") -> str:
     with pytest.raises(WeightsError) as refused:
-        fit(arrays, like, family=family, grid=(2, 2) if family == "vit" else None)
+        match_weights(arrays, like, family=family, grid=(2, 2) if family == "vit" else None)
     return str(refused.value)
 
 
@@ -206,11 +206,11 @@ def test_of_a_network_and_its_running_average_the_network_is_taken(arrays, kept,
     other = {name: array + 1 for name, array in arrays.items()}
     queue = kept.replace(kept.split(".")[-2] + ".", "queue")
     rest = {queue: MATRIX, f"{kept}fc.0.weight": MATRIX, f"{copy}fc.0.weight": MATRIX}
-    fitted = fit(behind(copy, other) | behind(kept, arrays) | rest, LIKE, family="resnet")
+    fitted = match_weights(behind(copy, other) | behind(kept, arrays) | rest, LIKE, family="resnet")
     assert fitted.prefix == kept
     assert set(fitted.unused) == {queue, f"{kept}fc.0.weight"}
     assert fitted.notes == (f"{copy!r} is its running average and is left out",)
-    same_variables(fitted, fit(arrays, LIKE, family="resnet"))
+    same_variables(fitted, match_weights(arrays, LIKE, family="resnet"))
 
 
 @pytest.mark.parametrize(
@@ -231,9 +231,9 @@ def test_of_several_networks_none_is_guessed(arrays, prefixes):
 
 def test_a_transreid_s_backbone_is_found_and_its_heads_are_left_over(vit):
     rest = heads("classifier.weight", "base.fc.weight", "base.fc.bias") | BNNECK
-    fitted = fit(behind("base.", vit) | rest, LIKE_VIT, family="vit", grid=(2, 2))
+    fitted = match_weights(behind("base.", vit) | rest, LIKE_VIT, family="vit", grid=(2, 2))
     assert (fitted.title, fitted.prefix, set(fitted.unused)) == ("timm", "base.", set(rest))
-    same_variables(fitted, fit(vit, LIKE_VIT, family="vit", grid=(2, 2)))
+    same_variables(fitted, match_weights(vit, LIKE_VIT, family="vit", grid=(2, 2)))
 
 
 @pytest.mark.parametrize(
@@ -261,7 +261,7 @@ def test_a_clip_reid_s_text_half_is_left_over_and_its_camera_embedding_is_not():
         "prompt_learner.cls_ctx": MATRIX,
         "classifier_proj.weight": MATRIX,
     }
-    assert set(fit(theirs | rest, like, family="clip", grid=(2, 2)).unused) == set(rest)
+    assert set(match_weights(theirs | rest, like, family="clip", grid=(2, 2)).unused) == set(rest)
     assert "the camera" in refusal(theirs | rest | {"cv_embed": MATRIX}, like=like, family="clip")
 
 
@@ -278,6 +278,6 @@ def test_a_whole_clip_s_text_half_is_left_over_wherever_it_is(prefix):
     arrays = behind(
         prefix, theirs | {name: np.ones(8) for name in (*text, "ln_final.bias", "text_projection")}
     )
-    assert len(fit(arrays, like, family="clip", grid=(2, 2)).unused) == 6
+    assert len(match_weights(arrays, like, family="clip", grid=(2, 2)).unused) == 6
     message = refusal(arrays | {f"{prefix}adapter.weight": MATRIX}, like=like, family="clip")
     assert f"1 left over: {prefix}adapter.weight" in message

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from man_jax.networks.pretrained.matching import to_foreign
+from man_jax.networks.pretrained.matching import to_library_arrays
 from man_jax.networks.resnet import EXPANSION, ResNet
 from tests.networks.pretrained.libraries import BLOCKS, huggingface_resnet, torchvision
 from tests.oracles.precision import DOUBLE, SINGLE, evaluate
@@ -86,7 +86,7 @@ def test_training_gives_torchvision_s_gradients(block):
     loss = (theirs(as_torch(images)) * torch.from_numpy(weights)).sum()
     loss.backward()
     assert value == pytest.approx(loss.item(), rel=1e-9)
-    named = to_foreign({"params": gradient["params"]}, title="torchvision or timm", family="resnet")
+    named = to_library_arrays({"params": gradient["params"]}, title="torchvision or timm", family="resnet")
     for name, parameter in theirs.named_parameters():
         if not name.startswith("fc."):
             assert relative_error(named[name], parameter.grad.numpy()) < 1e-9, name
@@ -100,7 +100,7 @@ def test_what_is_exported_is_what_was_imported_and_loads_strictly(block, library
     theirs, other = (make(block, **shape).double() for _ in range(2))
     stir(other, seed=1)
     variables = ours(numpy_state(theirs.double()), ResNet(block=block, **shape), (32, 32), family="resnet")
-    exported = to_foreign(variables, title=library, family="resnet")
+    exported = to_library_arrays(variables, title=library, family="resnet")
     other.fc = theirs.fc = torch.nn.Identity()
     other.load_state_dict({name: torch.from_numpy(array) for name, array in exported.items()}, strict=True)
     for name, array in numpy_state(theirs).items():

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from man_jax.networks.pretrained.matching import to_foreign
+from man_jax.networks.pretrained.matching import to_library_arrays
 from man_jax.networks.vit import ViT
 from tests.networks.pretrained.libraries import (
     huggingface_clip,
@@ -157,7 +157,7 @@ def test_gradients_are_those_of_the_library(kind, title, make):
     loss = (theirs(as_torch(images)) * torch.from_numpy(weights)).sum()
     loss.backward()
     assert value == pytest.approx(loss.item(), rel=1e-9)
-    named = to_foreign(gradient, title=title, family=kind)
+    named = to_library_arrays(gradient, title=title, family=kind)
     for name, parameter in theirs.named_parameters():
         if name != "head.bias" and (kind, name) != ("vit", "head.weight"):
             assert relative_error(named[name], parameter.grad.numpy()) < 1e-9, name
@@ -172,7 +172,7 @@ def test_what_is_exported_loads_strictly(kind, title, make):
     if kind == "vit":
         theirs.head = other.head = torch.nn.Identity()
     network = ViT(kind=kind, projection=16 if kind == "clip" else 0, **NARROW)
-    exported = to_foreign(
+    exported = to_library_arrays(
         ours(numpy_state(theirs), network, (224, 224), family=kind), title=title, family=kind
     )
     other.load_state_dict({name: torch.from_numpy(array) for name, array in exported.items()}, strict=True)
@@ -186,7 +186,7 @@ def test_what_is_exported_for_hugging_face_is_read_there_whole(tmp_path, kind, m
     theirs = make(**NARROW)
     network = ViT(kind=kind, projection=16 if kind == "clip" else 0, **NARROW)
     variables = ours(saved_state(theirs, tmp_path), network, (224, 224), family=kind)
-    exported = to_foreign(variables, title="Hugging Face", family=kind)
+    exported = to_library_arrays(variables, title="Hugging Face", family=kind)
     tensors = {name: torch.from_numpy(array.astype("f4")) for name, array in exported.items()}
     save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
     load = partial(type(theirs).from_pretrained, tmp_path, output_loading_info=True)

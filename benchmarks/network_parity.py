@@ -1,4 +1,4 @@
-"""How far our networks are from the libraries' under the same weights: python -m tests.networks.pretrained.parity.
+"""How far our networks are from the libraries' under the same weights: python -m benchmarks.network_parity.
 
 Prints a table of the largest relative errors at full size. Features are those of evaluation, gradients those of a
 forward and backward pass in training mode of Σ features · random numbers, by every parameter. An array's error is
@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from man_jax.networks.pretrained.matching import fit
+from man_jax.networks.pretrained.matching import match_weights
 from man_jax.networks.resnet import ResNet
 from man_jax.networks.vit import ViT
 from tests.networks.pretrained import libraries
@@ -50,7 +50,7 @@ class Member(NamedTuple):
 
 
 def resnet(name: str, make: Callable, block: Any, *stage_sizes: int, width: int = 64) -> Member:
-    """With the libraries' stride 2 in the last stage."""
+    """Make a ResNet with the libraries' stride 2 in the last stage."""
     network = ResNet(stage_sizes=stage_sizes, width=width, block=block, last_stride=2, form="taps")
     own = {"last_stride": 2} if make is libraries.torchvision else {}
     pooled = (lambda y: y) if own else (lambda y: y.pooler_output.flatten(1))
@@ -58,7 +58,7 @@ def resnet(name: str, make: Callable, block: Any, *stage_sizes: int, width: int 
 
 
 def transformer(name: str, make: Callable, kind: Any, **shape: int) -> Member:
-    """Of timm, OpenAI or Hugging Face, which alone must be told to resample its positions."""
+    """Make a transformer of timm, OpenAI or Hugging Face; the last alone must be told to resample its positions."""
     of_output: Callable = lambda y: y  # noqa: E731
     epsilon, keywords = 0.0, ()
     if make in (libraries.huggingface_vit, libraries.huggingface_clip):
@@ -70,7 +70,7 @@ def transformer(name: str, make: Callable, kind: Any, **shape: int) -> Member:
 
 
 def members() -> tuple[Member, ...]:
-    """At full size."""
+    """List the networks at full size."""
     clip = {**BASE, "projection": 512}
     return (
         resnet("ResNet-18, torchvision and timm", libraries.torchvision, "basic", 2, 2, 2, 2),
@@ -86,10 +86,12 @@ def members() -> tuple[Member, ...]:
 
 
 def features(variables, images, *, network, train=False):
+    """Compute the features of our network."""
     return network.apply(variables, images, train=train, mutable=["batch_stats"])[0]
 
 
 def slope(variables, images, weights, *, network):
+    """Compute the gradient of Σ features · weights in training mode, by every variable."""
     return jax.grad(lambda v: (features(v, images, network=network, train=True) * weights).sum())(variables)
 
 
@@ -102,7 +104,7 @@ class Found(NamedTuple):
 
 
 def compare(member: Member, image_size: tuple[int, int], precision: Precision) -> Found:
-    """Our network and the library's, both computing in that precision."""
+    """Measure our network against the library's, both computing in that precision."""
     theirs = member.make().to(getattr(torch, precision.dtype))
     variables = _in_our_places(member, theirs, image_size)
     images = drawn_images(BATCH, image_size)
@@ -124,12 +126,12 @@ def compare(member: Member, image_size: tuple[int, int], precision: Precision) -
 
 
 def worst_error(actual: Any, expected: Any) -> float:
-    """The largest of the arrays' errors."""
+    """Find the largest of the arrays' errors."""
     return max(jax.tree.leaves(jax.tree.map(relative_error, actual, expected)))
 
 
 def table(chosen: tuple[Member, ...], sizes: tuple[tuple[int, int], ...] = SIZES) -> Iterator[str]:
-    """Lines of Markdown."""
+    """Yield the lines of the table in Markdown."""
     yield (
         "| network, names | image | features, float32 | float64 | gradients, float32 | float64 "
         "| the library's own float32 |"
@@ -158,7 +160,7 @@ def _in_our_places(member: Member, theirs: Any, image_size: tuple[int, int]) -> 
         arrays["head.bias"] = np.zeros(())  # its gradient, unlike itself, is not zero
     like = variable_shapes(member.ours, image_size, dtype="float64")
     grid = member.ours.grid(image_size) if isinstance(member.ours, ViT) else None
-    return dict(fit(arrays, like, family=member.family, grid=grid).variables)
+    return dict(match_weights(arrays, like, family=member.family, grid=grid).variables)
 
 
 if __name__ == "__main__":

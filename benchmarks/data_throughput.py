@@ -1,4 +1,4 @@
-"""How fast a data set is prepared and loaded: python -m tests.data_pipelines.throughput [--triples 768].
+"""How fast a data set is prepared and loaded: python -m benchmarks.data_throughput [--triples 768].
 
 Drawn JPEGs of 320×240 in WMVeID863's layout, prepared at 256×128; then batches of 64 by a P × K plan from each place
 the images can be in, read by threads or by loader processes. A rate is that of `--seconds`, after an epoch which is
@@ -37,7 +37,7 @@ REPEATS = 5000
 
 
 def write_tree(root: Path, num_triples: int) -> Path:
-    """So many training triples and a few of the test, of smooth noise: of about the bytes of a photograph."""
+    """Draw so many training triples and a few of the test, of smooth noise: of about the bytes of a photograph."""
     rng = np.random.default_rng(0)
     for split, count in (("train", num_triples), ("query", 16), ("test", 16)):
         for i in range(count):
@@ -51,7 +51,7 @@ def write_tree(root: Path, num_triples: int) -> Path:
 
 
 def prepare(root: Path, out: Path) -> tuple[PreparedDataset, str]:
-    """The prepared set, and the table of what its two passes took."""
+    """Make the prepared set, and the table of what its two passes took."""
     dataset = wmveid863.read(root)
     num_triples = sum(map(len, dataset.splits.values()))
     start = time.monotonic()
@@ -65,7 +65,7 @@ def prepare(root: Path, out: Path) -> tuple[PreparedDataset, str]:
 
 
 def measure(split: PreparedSplit, workers: int, *, seconds: float) -> tuple[float, float]:
-    """Seconds until the first batch; triples a second during `seconds` that follow an epoch of warming up."""
+    """Measure the seconds until the first batch, and triples a second during `seconds` after an epoch of warming up."""
     epoch = max(2, len(split) // (BATCH["identities"] * BATCH["instances"]))
     plan = identity_plan(split.pids, num_steps=epoch, seed=0, epoch=0, stream="measure", **BATCH)
     start = time.monotonic()
@@ -84,7 +84,7 @@ def measure(split: PreparedSplit, workers: int, *, seconds: float) -> tuple[floa
 
 
 def compare(data: PreparedDataset, *, seconds: float, rounds: int) -> Iterator[str]:
-    """A line for each place and way to read: all are measured in each round, so that a busy minute meets them all."""
+    """Write a line for each place and way to read: each round measures all, so that a busy minute meets them all."""
     splits = {place: storage.store(data.train, place) for place in PLACES}
     found = collections.defaultdict(list)
     for _, place, workers in itertools.product(range(rounds), PLACES, WORKERS):

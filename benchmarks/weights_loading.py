@@ -1,4 +1,4 @@
-"""What loading a ResNet-50 of 100 MB into three branches costs: python -m tests.networks.pretrained.loading.
+"""What loading a ResNet-50 of 100 MB into three branches costs: python -m benchmarks.weights_loading.
 
 Each format is read in a process of its own. Its peak memory (ru_maxrss) is given above that of the same process
 with the libraries imported and the three branches in place, so that what is told is the cost of loading alone.
@@ -26,20 +26,20 @@ FORMATS = ("weights.safetensors", "weights.pth", "before_1_6.pth", "one_storage.
 
 
 def peak() -> float:
-    """The largest resident memory of this process so far, in MB."""
+    """Read the largest resident memory of this process so far, in MB."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / MB
 
 
 def blank_branches(config) -> Variables:
-    """Three branches full of zeros: a network drawn at random would need more memory while it is drawn."""
+    """Make three branches full of zeros: a network drawn at random would need more memory while it is drawn."""
     model = build_model(config.model, num_classes=1)
     shapes = jax.eval_shape(lambda key: model.init(key, IMAGE_SIZE), jax.random.key(0))
     return jax.block_until_ready(jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes))
 
 
 def measure(path: Path) -> str:
-    """A line of the table, for a process that has done nothing else."""
+    """Measure a line of the table, in a process that has done nothing else."""
     config = default.get_config()
     config.model.pretrained = str(path)
     branches = blank_branches(config)
@@ -58,7 +58,7 @@ def measure(path: Path) -> str:
 
 
 def write(folder: Path) -> None:
-    """A ResNet-50 of torchvision, with its classifier of 1000, in every format."""
+    """Write a ResNet-50 of torchvision, with its classifier of 1000, in every format."""
     import numpy as np
     import torch
     from safetensors.torch import save_file
@@ -84,7 +84,7 @@ def main(argv: list[str]) -> None:
     elif argv:
         print(measure(Path(argv[0])), flush=True)
     else:
-        again = [sys.executable, "-m", "tests.networks.pretrained.loading"]
+        again = [sys.executable, "-m", "benchmarks.weights_loading"]
         print(
             "| file | MB | read, s | in place, s | peak while reading, MB | peak in all, MB | branches, MB |"
         )

@@ -22,25 +22,19 @@ def smoothed_cross_entropy(
 
         −Σ_c y_c log softmax(logits)_c,   y = (1 − ε) onehot(label) + ε / C
 
-    Classes that do not exist take no part: their probability is 0, and C counts the others.
+    Classes that do not exist take no part: their probability is 0, and C counts the others. None: all exist. (A mask
+    that leaves none out rounds otherwise than no mask.)
 
     Differs from the paper: it leaves out the minus sign.
     """
-
-    def over_all(logits):
-        log_probability = jax.nn.log_softmax(logits)
-        own = jnp.take_along_axis(log_probability, labels[:, None], axis=1)[:, 0]
-        return -((1.0 - smoothing) * own + smoothing * jnp.mean(log_probability, axis=1))
-
-    def over_existing(logits):
-        log_probability = jax.nn.log_softmax(logits, where=exists)
-        own = jnp.take_along_axis(log_probability, labels[:, None], axis=1)[:, 0]
-        return -((1.0 - smoothing) * own + smoothing * jnp.mean(log_probability, axis=1, where=exists))
-
     if exists is None:
-        return over_all(logits)
-    # Two programs: a sum under a mask rounds otherwise, and where all classes exist the mask is to change no bit.
-    return jax.lax.cond(exists.all(), over_all, over_existing, logits)
+        log_probability = jax.nn.log_softmax(logits)
+        mean = jnp.mean(log_probability, axis=1)
+    else:
+        log_probability = jax.nn.log_softmax(logits, where=exists)
+        mean = jnp.mean(log_probability, axis=1, where=exists)
+    own = jnp.take_along_axis(log_probability, labels[:, None], axis=1)[:, 0]
+    return -((1.0 - smoothing) * own + smoothing * mean)
 
 
 def batch_hard_triplet(

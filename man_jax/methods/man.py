@@ -85,8 +85,8 @@ class Slots(NamedTuple):
     banks: ByDomain[Bank]
     queue: CrossBatch
     """XBM: past fused features with their classes."""
-    exists: Bool[Array, " C"]
-    """Classes that the softmax knows."""
+    exists: Bool[Array, " C"] | None = None
+    """Classes that the softmax knows; None: all, since K-means makes as many clusters as there is room for."""
 
 
 def capacity(config: Config, num_triples: int) -> int:
@@ -104,7 +104,7 @@ def start(frame: Frame, state: TrainState) -> TrainState:
         empty_bank(num_classes=space.num_source, **sizes), empty_bank(num_classes=space.capacity, **sizes)
     )
     queue = empty_queue(capacity=entries, dim=model.num_modalities * model.dim)
-    return state.replace(slots=Slots(banks, queue, space.exists(space.capacity)))
+    return state.replace(slots=Slots(banks, queue))
 
 
 # --- the start of an epoch: features → clusters → labels → prototypes
@@ -167,9 +167,9 @@ def begin_epoch(
     if features.source is not None:
         source = bank_of(features.source, labels.source, space.num_source)
     target = bank_of(features.target, labels.target, space.capacity)
-    slots = state.slots._replace(
-        banks=ByDomain(source, target), exists=space.exists(labels.target.num_clusters)
-    )
+    slots = state.slots._replace(banks=ByDomain(source, target))
+    if slots.exists is not None:
+        slots = slots._replace(exists=space.exists(labels.target.num_clusters))
     if labels.target.continued:
         return state.replace(slots=slots)
     first = space.num_source

@@ -1,7 +1,7 @@
 """Every key of an experiment is born here, with its unit and its source, but for those of a method, which stand in
 its file, man_jax/methods/NAME.py. Experiments override, nothing else.
 
-"Released" is the authors' code; "ours" is a reading where the paper is silent, with its reason in docs/DECISIONS.md.
+"Released" is the authors' code; "ours" is a reading where the paper is silent, with its reason in docs/READINGS.md.
 """
 
 from typing import Any

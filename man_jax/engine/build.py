@@ -14,7 +14,7 @@ from man_jax.networks.three_branch import Backbone, Branch, ThreeBranch
 
 
 def build_model(model: Config, *, num_classes: int) -> ThreeBranch:
-    """The network; `auto` forms are those DECISIONS.md found best for the platform."""
+    """Build the network; `auto` forms are those that docs/MEASUREMENTS.md found best for the platform."""
     on_cpu = jax.default_backend() == "cpu"
     application = ("vmap" if on_cpu else "loop") if model.application == "auto" else model.application
     return ThreeBranch(

@@ -1,4 +1,4 @@
-"""From the configuration to the parts of a run. Leaves take arrays and plain values, never the config."""
+"""Build the parts of a run from the configuration, so that formulas take arrays and plain values only."""
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +27,7 @@ def build_model(model: Config, *, num_classes: int) -> ThreeBranch:
 
 
 def build_backbone(model: Config) -> Backbone:
-    """Build what turns an image into a feature, the same in every branch.
+    """Build the backbone, which turns an image into a feature and is the same in every branch.
 
     Raises:
         ValueError: there is no backbone of that name.
@@ -42,7 +42,7 @@ def build_backbone(model: Config) -> Backbone:
 
 
 def build_optimizer(phase: Config, *, iterations: int) -> optax.GradientTransformation:
-    """The optimiser of a phase (`config.pretrain` or `config.adapt`) of `iterations` an epoch."""
+    """Build the optimiser of a phase (`config.pretrain` or `config.adapt`) with `iterations` steps an epoch."""
     schedule = warmup_cosine(
         phase.learning_rate,
         warmup_steps=min(phase.warmup_epochs, phase.epochs) * iterations,
@@ -58,12 +58,12 @@ def build_optimizer(phase: Config, *, iterations: int) -> optax.GradientTransfor
 
 
 def build_normalization(config: Config) -> Normalization:
-    """Mean and deviation of the images."""
+    """Build the normalisation of images: mean and standard deviation."""
     return Normalization(tuple(config.augment.mean), tuple(config.augment.std))
 
 
 def build_frame(config: Config, space: LabelSpace, num_triples: ByDomain[int]) -> Frame:
-    """Put together what a method sees of a run; `num_triples` are the training triples of each domain."""
+    """Build what a method sees of a run; `num_triples` are the numbers of training triples of both domains."""
     augmentation = Augmentation(**{name: config.augment[name] for name in Augmentation._fields})
     normalization = build_normalization(config)
 

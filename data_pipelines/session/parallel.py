@@ -1,4 +1,4 @@
-"""Work on files in threads: Pillow and hashing release the interpreter."""
+"""Work on files in threads, which run in parallel because Pillow and hashing release the interpreter's lock."""
 
 import collections
 import itertools
@@ -12,9 +12,10 @@ Result = TypeVar("Result")
 
 
 def map_in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """`function` of each item, in their order, by as many threads as there are CPUs; few results wait at a time.
+    """Map a function over items in as many threads as there are CPUs; yield the results in order.
 
-    An error is raised where its result would stand; what was not begun by then never is.
+    Only a few results wait at a time. An error is raised in the place of its result; items that are not begun by then
+    are left out.
     """
     num_threads = os.cpu_count() or 1
     todo = iter(items)

@@ -104,7 +104,7 @@ def main(argv: list[str]) -> None:
         what = (DATASET.value, str(SOURCE.value))
         how = (size, deep_range, TRAIN_FILTER.value)
         if CHECK_ONLY.value:
-            # A place that nobody named is not held against the data.
+            # The check does not fail for a default folder, which the user did not choose.
             run(*what, None, *how, later_out=out if flags.FLAGS["out"].present else None)
         else:
             run(*what, out, *how)

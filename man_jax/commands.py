@@ -51,7 +51,7 @@ def parse_command(argv: list[str]) -> list[str]:
         expand_paths(config)
         check_config(
             config, num_devices=1
-        )  # what the devices limit is told by the command, which asks JAX for them
+        )  # limits of the devices are checked by the command, which asks JAX for them
     except ConfigError as error:
         refuse(str(error).splitlines())
     return rest
@@ -81,5 +81,5 @@ def _show_own_notices_only() -> None:
         record.msg, record.args = prefixed(record.getMessage()), ()
         return True
 
-    # On the handler: a filter of a logger does not see what other loggers hand up to it.
+    # The handler gets the filter, because a logger's filter does not see records of other loggers.
     logging.get_absl_handler().addFilter(passes)

@@ -87,7 +87,7 @@ POSITIVE = (
 
 ENDLESS = sys.float_info.max
 RANGES = {
-    "seed": (0, 2**32 - 1),  # JAX takes the last 32 bits of more without a word
+    "seed": (0, 2**32 - 1),  # of a larger number JAX silently takes the last 32 bits
     "data.workers": (0, ENDLESS),
     "augment.erase": (0, 1),
     "augment.flip": (0, 1),
@@ -124,7 +124,7 @@ def check_config(config: Config, *, num_devices: int) -> None:
         _tuple_problems(config),
         _modality_problems(config),
         _weight_problems(config),
-        # These compute with what the others judge.
+        # These compute with values that the others check.
         _backbone_problems(config, broken),
         _batch_problems(config, broken, num_devices),
     ):

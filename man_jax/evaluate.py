@@ -67,7 +67,7 @@ def main() -> None:
     data = prepare_read(
         dataset,
         config.data.prepared,
-        # With the filter of train too, so that what training prepared is found.
+        # The settings include the filter of train, so that the set which training prepared is found.
         ImageSettings(tuple(config.data.image_size), deep_range, config.data.train_filter),
         modalities=present,
         deep_range_option="--deep_range",

@@ -51,7 +51,7 @@ def put_replicated(tree, mesh: Mesh):
 
 @cache
 def _copier(mesh: Mesh) -> Callable[[Any], Any]:
-    # Kept: a function jitted anew at each call is compiled anew at each call.
+    # Cached, because jitting the function again at each call would compile it again at each call.
     return jax.jit(lambda tree: jax.tree.map(lambda leaf: leaf.copy(), tree), out_shardings=replicated(mesh))
 
 

@@ -12,6 +12,7 @@ ROOMS = (
     "man_jax",
     "data_pipelines",
     "benchmarks",
+    "configs",
 )
 """Files and folders whose docstrings are read."""
 

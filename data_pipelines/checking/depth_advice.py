@@ -76,7 +76,7 @@ def blank_files(quantiles: np.ndarray) -> np.ndarray:
     if not len(contrast):
         return np.zeros(0, bool)
     blank = contrast <= BLANK * np.median(contrast)
-    # So many are no accident but another range: then only those of one value are blank.
+    # So many files are no accident but have another range; then only files of one value are blank.
     return blank if 3 * blank.sum() < len(blank) else contrast == 0
 
 
@@ -92,7 +92,7 @@ def odd_groups(
         for group, files in quantiles.items()
         if (found := advised_range(np.array(files))) is not None
     }
-    # Of two groups each is odd beside the other: the smaller one is named.
+    # If there are two groups, each is odd beside the other, and the smaller one is named.
     named = [min(ranges, key=lambda group: len(quantiles[group]))] if len(ranges) == 2 else list(ranges)
     odd = []
     for group in named:

@@ -121,7 +121,7 @@ def _deep_images(
 
 
 def _quantiles(report: FileReport) -> Sequence[int]:
-    # A report that somebody made without them is taken for one of evenly spread values.
+    # A report without quantiles is treated as one of evenly spread values.
     return report.deep_quantiles or [int(v) for v in np.interp(SHARES, (0, 1), report.deep_values or (0, 0))]
 
 
@@ -132,7 +132,7 @@ def _percent(share: float) -> str:
 
 
 def _blank_deep_files(dataset: Dataset, deep: Sequence[FileReport], quantiles: np.ndarray) -> tuple[str, ...]:
-    # Those of one single value are counted among the blank files of any depth.
+    # Files of a single value are counted among the blank files of any depth.
     blank = [
         short_name(dataset, report.path)
         for report, is_blank in zip(deep, blank_files(quantiles), strict=True)
@@ -199,7 +199,7 @@ def _first_of_digest(
 
 
 def _across_identities(dataset: Dataset, digests: Mapping[Path, str]) -> list[Pair]:
-    # Of an unlabelled triple nobody can say that it shows another identity.
+    # An unlabelled triple may show the same identity.
     first = _first_of_digest(dataset, SPLITS, digests, labelled_only=True)
     pairs = {
         (original, image.path)

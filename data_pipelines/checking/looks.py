@@ -47,7 +47,7 @@ def look(image: Image.Image, raw: np.ndarray | None = None) -> np.ndarray | None
     lowest, highest = grey.getextrema()
     if lowest == highest:
         return None
-    # As fractions, because rounding would be much of a faint picture's contrast.
+    # Kept as fractions, because rounding would be a large part of a faint picture's contrast.
     pixels = np.asarray(grey.convert("F").resize((_SIDE, _SIDE), Image.Resampling.BOX))
     waves = np.asarray(dctn(pixels))[:16, :16].ravel()
     bits = waves > np.partition(waves, 127)[127]
@@ -80,7 +80,7 @@ def limits_among(looks: np.ndarray, pids: Sequence[int] | np.ndarray) -> Limits:
     unbiased = len(first) / (len(first) - 1)
     hash_spread, grid_spread = (unbiased * (1 - float((p.mean(axis=0) ** 2).mean())) for p in (signs, grids))
     return Limits(
-        # Of bits that go with one another, fewer are left to differ than their spread says; hence its square.
+        # Bits that depend on each other leave fewer free bits than their spread says; hence the square.
         bits=HASH_LIMIT * min(1.0, hash_spread / USUAL_HASH_SPREAD) ** 2,
         contrast=GRID_LIMIT * min(1.0, max(0.0, grid_spread) / USUAL_GRID_SPREAD) ** 0.5,
     )

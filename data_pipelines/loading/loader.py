@@ -55,7 +55,7 @@ def evaluation_batches(split: PreparedSplit, batch_size: int, *, workers: int = 
 
 
 def _read_ahead(num_batches: int, batch: Callable[[int], Batch], workers: int) -> Iterator[Batch]:
-    # One element is one whole batch: workers share out batches and cannot tear one apart.
+    # One element is one whole batch, so workers take whole batches.
     dataset = (
         grain.MapDataset.source(range(num_batches))
         .map(batch)

@@ -79,7 +79,7 @@ def _turns(count: int, size: int, rng: np.random.Generator) -> Iterator[np.ndarr
     while True:
         if len(queue) < size:
             fresh = rng.permutation(count)
-            # What is still queued goes to the end of the new round, so that no row has a number twice.
+            # Numbers still in the queue go to the end of the new round, so that no row has a number twice.
             again = np.isin(fresh, queue)
             queue = np.concatenate([queue, fresh[~again], fresh[again]])
         yield queue[:size]

@@ -74,7 +74,7 @@ def choose_place(num_bytes: int, *, workers: int, memory: int, disk: int) -> Pla
 
 
 def _mapped_file(images: StoredImages) -> Path:
-    # In the folder of the shards, so that it goes when they do. One a choice of modalities.
+    # The file is in the folder of the shards, so it is removed with them. Each choice of modalities has its own.
     chosen = "" if images.columns is None else "_" + "".join(map(str, images.columns))
     return images.directory / f"{images.split}{chosen}.npy"
 
@@ -110,7 +110,7 @@ def _write_array(path: Path, split: PreparedSplit) -> None:
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(split), *split[0].shape)}
     indices = track(range(len(split)), total=len(split), description=f"mapping {path.stem}", unit="triple")
     digest = hashlib.sha256()
-    # Written, not mapped: a full disk under a mapping would end the process with a signal instead of an error.
+    # Written and not mapped: a full disk under a mapping would end the process by a signal and not by an error.
     with partial.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
         for i in indices:
@@ -132,7 +132,7 @@ def _is_mapped(path: Path, split: PreparedSplit) -> bool:
     if array is not None and (array.dtype, array.shape) == (np.uint8, (len(split), *split[0].shape)):
         if sealed == _seal(path, split, sealed.get("digest")):
             return True
-        # Copied with other times, or written over: its content says which.
+        # It was copied with other times, or overwritten; its content shows which.
         if sealed.get("fingerprints") == split.fingerprints and sealed.get("digest") == _digest_of(array):
             return True
     logging.warning("%s does not hold the images of the shards beside it; writing it anew", path)

@@ -125,7 +125,7 @@ def _parquet_rows(
     except ImportError as error:
         raise DataError(f"{path}: reading Parquet needs pyarrow; pip install pyarrow") from error
     try:
-        # Not read_table, which adds a column for each folder of the path that is named like `split=train`.
+        # read_table would add a column for each folder of the path that is named like `split=train`.
         with pyarrow.parquet.ParquetFile(path) as file:
             table = file.read()
     except pyarrow.lib.ArrowException as error:

@@ -28,7 +28,7 @@ def paired_images(base: Path, modality_folders: Sequence[str]) -> tuple[list[Ima
     `modality_folders` are in the order R, N, T. The modalities may have different suffixes. Raises DataError if a
     folder holds two files of one stem, unless all folders hold the same two names.
     """
-    # By stem: pairing the i-th entries of three listings mixes triples from the first orphan on.
+    # Paired by stem: pairing the i-th entries of three listings would mix triples after the first missing file.
     by_stem = [_by_stem(first_folder(base, name)) for name in modality_folders]
     complete = set.intersection(*(set(files) for files in by_stem))
     triples: list[Images] = []

@@ -29,7 +29,7 @@ def passed_over_warnings(dataset: Dataset) -> tuple[str, ...]:
         for image in record.images
         if image.path.is_relative_to(dataset.root)
     }
-    # The folder of a split, not only those of its images: an identity may have nothing but such files.
+    # The whole folder of a split is searched, because an identity may have only such files.
     tops = sorted({dataset.root / path.relative_to(dataset.root).parts[0] for path in read_folders})
     files = sorted(itertools.chain.from_iterable(map(_files, tops)))
     unread, deeper = list(filter(_has_unread_suffix, files)), list(_deeper(files, read_folders))

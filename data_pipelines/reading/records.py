@@ -48,7 +48,7 @@ class Record:
     @property
     def name(self) -> str:
         """The file name of the first image, which names the triple in messages."""
-        # From its bytes: where the locale is not UTF-8, Python has decoded a good name wrongly.
+        # Read from its bytes, because Python decodes a good name wrongly if the locale is not UTF-8.
         return os.fsencode(self.images[0].path.name).decode("utf-8", "surrogateescape")
 
     def group(self, removal: Removal) -> int:

@@ -35,7 +35,7 @@ def define_path(
 
 def expand_home(path: str) -> str:
     """Replace ~ or ~USER at the beginning by the home folder; ValueError if there is no such user."""
-    # Not by Path, which would drop the // of a URL.
+    # Not by Path, because it would drop the // of a URL.
     expanded = os.path.expanduser(path)  # noqa: PTH111
     if expanded.startswith("~"):
         home = path.split("/")[0]

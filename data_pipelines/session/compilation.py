@@ -42,7 +42,7 @@ def keep_compiled_programs() -> None:
 def default_folder() -> Path:
     """Find man_jax/jax below the user's cache; RuntimeError if the user has no home."""
     base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    # The standard has a relative path ignored.
+    # The XDG standard says that a relative path is ignored.
     return (base if base.is_absolute() else Path.home() / ".cache") / "man_jax" / "jax"
 
 

@@ -65,11 +65,11 @@ def shield_children() -> None:
         return
     from multiprocessing import resource_tracker
 
-    # It removes the shared memory of all when they are gone, and would tell of that.
+    # This process removes the shared memory of all others when they have ended, and would report that.
     sys.warnoptions.append("ignore:resource_tracker:UserWarning")
     resource_tracker.ensure_running()
     sys.warnoptions.pop()
-    # Afterwards: to start that process takes the mask away.
+    # Set afterwards, because starting that process removes the mask.
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
 
 
@@ -102,7 +102,7 @@ def _tell_and_end(number: int) -> None:
         with suppress(OSError):
             start = "\n" if os.isatty(STDERR) else ""  # behind ^C and a bar
             os.write(STDERR, (start + line).encode(errors="backslashreplace"))
-            # What threads and children say of their sudden end helps nobody.
+            # Messages of threads and children about their sudden end help nobody.
             os.dup2(os.open(os.devnull, os.O_WRONLY), STDERR)
         _end_children()
         with suppress(Exception):

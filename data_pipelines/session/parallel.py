@@ -22,7 +22,7 @@ def map_in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> I
     waiting: collections.deque[Future[Result]] = collections.deque()
     pool = ThreadPoolExecutor(num_threads)
     try:
-        # Few at a time: a data set does not fit into memory as futures.
+        # Only a few at a time, because the futures of a whole data set would fill the memory.
         for item in itertools.islice(todo, 4 * num_threads):
             waiting.append(pool.submit(function, item))
         while waiting:
@@ -31,5 +31,5 @@ def map_in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> I
                 waiting.append(pool.submit(function, item))
             yield result
     finally:
-        # Not waited for: after an error this may be run by one of these threads, which cannot wait for itself.
+        # No waiting here: after an error one of these threads may run this, and it cannot wait for itself.
         pool.shutdown(wait=False, cancel_futures=True)

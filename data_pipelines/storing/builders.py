@@ -116,7 +116,7 @@ def prepare_with(dataset: Dataset, out_dir: Path, settings: ImageSettings) -> Pa
     if _is_finished(prepared_dir, dataset, settings):
         return prepared_dir  # without the lock: the disk may be one that is only read
     with _workshop(dataset, data_dir, settings.image_size):
-        # Another process may have been first.
+        # Another process may have prepared the set meanwhile.
         if _is_finished(prepared_dir, dataset, settings):
             return prepared_dir
         _say_why_anew(prepared_dir, dataset)
@@ -130,7 +130,7 @@ def prepare_with(dataset: Dataset, out_dir: Path, settings: ImageSettings) -> Pa
             digests={report.path: report.digest for report in reports},
             warnings=image_warnings(dataset, reports, settings.deep_range),
         )
-        # Before the shards, whose name says that all is there.
+        # Written before the shards, whose final name means that everything is there.
         found_by = fingerprint(dataset, settings)
         write_contents(data_dir / CONTENTS_FILE, dataset, reports, found_by)
         # TFDS announces a download; ours is the progress bar of `_generate_examples`.
@@ -228,7 +228,7 @@ def _say_why_anew(prepared_dir: Path, dataset: Dataset) -> None:
 def _remove_leftovers(prepared_dir: Path) -> None:
     """Remove an outdated preparation and the leftovers of killed ones; the caller must hold the lock."""
     if prepared_dir.exists():
-        # At once, so that a removal which is interrupted leaves nothing that looks finished.
+        # Renamed first, so that an interrupted removal leaves nothing that looks finished.
         prepared_dir.rename(prepared_dir.with_name("outdated"))
     if prepared_dir.parent.is_dir():
         for path in prepared_dir.parent.iterdir():

@@ -220,7 +220,7 @@ def check_deep_range(deep_range: tuple[int, int]) -> None:
 
 
 def _reason(error: BaseException, content: bytes) -> str:
-    # Pillow names the buffer it read from; the path stands before.
+    # Pillow names the buffer that it read from; the message already has the path.
     text = str(error)
     if "cannot identify image file" not in text:
         return text

@@ -32,7 +32,7 @@ def build_backbone(model: Config) -> Backbone:
     Raises:
         ValueError: there is no backbone of that name.
     """
-    # None and not float32: the tests compute in float64.
+    # None and not float32, because the tests compute in float64.
     dtype = jnp.bfloat16 if model.dtype == "bfloat16" else None
     values = flat({"model": model})
     keywords = {key.split(".")[-1]: values[key] for key in traits_of(model.backbone).keys}

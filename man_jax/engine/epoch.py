@@ -93,7 +93,7 @@ def train_epoch(
             if clock is not None and clock.step(phase, len(history) - RUN_AHEAD):
                 say(f"{clock.words(int(state.step))}, as the first steps went")
     means = _means(history)
-    # The terms are of before each update: what the last one did is seen in the state alone.
+    # The terms are computed before each update, so only the state shows the effect of the last update.
     _refuse_broken(_broken(means) + ([] if _is_finite(state) else ["the state"]), description)
     return state, means
 

@@ -57,7 +57,7 @@ def extract_table(
         process_index=jax.process_index(),
     )
     rows = local_rows(batch_size)
-    # Kept on the device until all are under way: fetching each would wait for it.
+    # The features stay on the device until all batches are started, because fetching each would wait for it.
     tables = []
     for batch in progress:
         images = put_batch(batch["images"][rows], mesh)

@@ -127,7 +127,7 @@ def _target_labels(parts: RunParts, features: tuple[FeatureTable, ...], epoch: i
         num_triples=len(target.identities),
         method=config.method,
     )
-    # All processes learn what the first one found.
+    # All processes use the labels of the first one.
     shared = of_first_process(
         {"labels": labels.labels, "weight": labels.weight, "clusterings": dict(labels.clusterings)}
     )
@@ -195,7 +195,7 @@ def _batches(parts: RunParts, domain: Domain, plan: np.ndarray, labels: Labels):
 
 
 def _finish_epoch(parts: RunParts, state: TrainState, row: Row, *, epoch: int, phase: str) -> None:
-    # The row first: a kill between the two repeats the epoch, whose old row is dropped at the restart.
+    # The row is written first. After a kill between the two, the epoch is repeated and its old row dropped.
     parts.writer.write(row, step=int(state.step), epoch=epoch, phase=phase)
     figures = [f"{name} {row[name]:.3g}" for name in REPORTED if name in row]
     left = [words] if (words := parts.clock.words(int(state.step))) else []

@@ -34,7 +34,7 @@ def report(parts: RunParts, state: TrainState) -> dict[str, Any]:
     initial = next(filter(None, given), "scratch")
     summary = {"experiment": config.experiment, "seed": config.seed, "initial_weights": initial}
     summary |= summarize(history)
-    # Of this process: a run that only reports has compiled no step.
+    # Counted in this process only: a run that only reports has compiled no step.
     steps = {
         "pretrain_step": parts.pretrain_step,
         "adapt_step": parts.adapt_step,

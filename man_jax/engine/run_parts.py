@@ -127,7 +127,7 @@ def open_run(config: Config, workdir: Path) -> RunParts:
     create = partial(create_state, frame, pretrain_optimizer)
     if beginning and beginning.key == "pretrain.init_from":
         check_pretrained(beginning.workdir, jax.eval_shape(create), num_source=frame.space.num_source)
-    # Claimed only now: what was refused above leaves no work directory that a corrected command would trip over.
+    # Locked only now, so that a refusal above leaves no work directory that stops the corrected command.
     claim = _claim(workdir, config, moved)
     keep_data(workdir, used, config, fresh=fresh)
     return RunParts(

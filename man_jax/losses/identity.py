@@ -39,7 +39,7 @@ def smoothed_cross_entropy(
 
     if exists is None:
         return over_all(logits)
-    # Two programs: a sum under a mask rounds otherwise, and where all classes exist the mask is to change no bit.
+    # Two programs, because a masked sum rounds differently, and without missing classes no bit may change.
     return jax.lax.cond(exists.all(), over_all, over_existing, logits)
 
 

@@ -1,8 +1,8 @@
-"""Ranking a gallery for each query, and what the ranking is worth: mAP, CMC, mINP (numpy only).
+"""Rank a gallery for each query, and measure the ranking by mAP, CMC and mINP (numpy only).
 
 A gallery entry is *removed* from a query's list if it shows the query's pid under the query's own group: the
 camid or the scene, whichever the data set's protocol names. The same object seen by the same camera is no
-evidence of re-identification. A negative pid is nobody's: it matches nothing, not even its like. Queries are ranked
+evidence of re-identification. A negative pid matches nothing, not even the same negative pid. Queries are ranked
 in blocks, so that memory follows the block and not Q x G.
 """
 

@@ -135,7 +135,7 @@ def restore_adapted(
     ConfigError if it left no checkpoint, or none that fits.
     """
     step, source, target = read_network(workdir, network)
-    # Only the source's columns mean here what they meant there: labels of the target are drawn anew each epoch.
+    # Only the source's columns have the same meaning here: the target's labels are new in each epoch.
     heads = jax.tree.map(lambda kernel: kernel[..., :num_source], target["params"]["heads"])
     params = {**target["params"], "heads": heads}
     folder = workdir / CHECKPOINTS / str(step)
@@ -205,7 +205,7 @@ def saved_fields(folder: Path) -> set[str]:
 
 def _read_part(folder: Path, part: Callable[[Any], Any]) -> Any:
     """Read only that part of a saved tree which the function `part` chooses."""
-    # The handler itself: a Checkpointer warns of a file that checkpoints of a manager keep one folder above.
+    # Not by a Checkpointer: it warns of a missing file, which a manager keeps one folder above.
     handler: Any = ocp.PyTreeCheckpointHandler()
     with contextlib.closing(handler):
         directory = folder.absolute()

@@ -153,7 +153,7 @@ def replace_file(path: Path, text: str) -> None:
     Raises DiskError if the disk refuses; the old file then stays as it was.
     """
     with disk.writing(path):
-        # A name in the text may hold what UTF-8 does not: a byte of another encoding.
+        # A name in the text may hold a byte of another encoding, which UTF-8 cannot write.
         disk.replace_file(path, text.encode(errors="backslashreplace"))
 
 

@@ -22,7 +22,7 @@ def join_processes() -> None:
             process by itself.
     """
     count, place = (_number(name) for name in (COUNT, PLACE))
-    # Else SIGTERM would be heard and not obeyed; a run needs no warning, since it goes on after its last epoch.
+    # Otherwise JAX would catch SIGTERM, and the run would not end. It needs no warning: it can always go on.
     jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(num_processes=count, process_id=place)

@@ -58,7 +58,7 @@ def run_config(run: Path) -> Config:
         )
     config = default.get_config()
     try:
-        # Versions before wrote ~ down as it was given.
+        # Earlier versions kept ~ in their paths.
         homes = {key: expand_home(past.values[key]) for key in PATHS if key in past.values}
         config.update_from_flattened_dict(past.values | homes)
     except (KeyError, TypeError, ValueError) as error:

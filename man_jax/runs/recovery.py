@@ -43,7 +43,7 @@ def read_newest(checkpoints: Path, read: Callable[[int], T]) -> tuple[int, T, li
         if reason is None:
             try:
                 return step, read(step), passed
-            except Exception as error:  # what a damaged file brings forth is anybody's guess
+            except Exception as error:  # a damaged file may cause any error
                 if is_sealed(folder):
                     raise
                 reason = first_line(error)

@@ -21,7 +21,7 @@ def saving(folder: Path, *, inside: Path) -> Iterator[None]:
     A failed save never gets its final name, so it does not count as a checkpoint, and the next start removes it.
     """
     with writing(folder, then="the last whole checkpoint stays, and the same command goes on from it"):
-        require_folder(inside)  # Orbax would make it anew, and the run would go on in an empty place
+        require_folder(inside)  # Orbax would create it again, and the run would go on in an empty folder
         with _quiet_failure():
             yield
 
@@ -47,5 +47,5 @@ def _quiet_failure() -> Iterator[None]:
 
 
 def _is_not_told_by_an_exception(record: standard_logging.LogRecord) -> bool:
-    # Asyncio's: several writes of one save fail, and Orbax waits for the first only.
+    # These are asyncio's: several writes of one save fail, and Orbax waits only for the first.
     return record.levelno < standard_logging.ERROR or not TELLERS & set(Path(record.pathname).parts)

@@ -74,7 +74,7 @@ def claim_workdir(
     with ExitStack() as claim, writing(workdir):
         workdir.mkdir(parents=True, exist_ok=True)
         claim.enter_context(_locked(workdir))
-        # Again, behind the lock: whoever had it may have claimed the folder since the command was checked.
+        # Checked again under the lock, because another process may have used the folder since the first check.
         check_workdir(workdir, config, same_weights=same_weights)
         _keep_history(workdir, config)
         replace_file(workdir / CONFIG, json.dumps(_plain(config), indent=2) + "\n")

@@ -107,7 +107,7 @@ def _record(path: Path, row: Row, modalities: Sequence[str], *, by_scene: bool) 
 
 
 def _file(path: Path, cell: str) -> Path:
-    # By the bytes of the table: where the locale is not UTF-8, Python would look for another name.
+    # The name has the bytes of the table; if the locale is not UTF-8, Python would look for another name.
     return path.parent / os.fsdecode(cell.encode("utf-8", "surrogateescape"))
 
 

@@ -66,7 +66,7 @@ def _record(images: Images) -> Record:
 
 
 def _check_distractors(split: str, records: Sequence[Record]) -> None:
-    # In the gallery they are nobody's match; elsewhere they would be one identity, of many persons.
+    # In the gallery they match no query; elsewhere they would be one identity of many persons.
     found = [record.name for record in records if record.pid == DISTRACTOR_PID]
     if found and split != "gallery":
         raise DataError(

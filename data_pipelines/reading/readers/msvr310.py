@@ -70,7 +70,7 @@ def _record(images: Images, *, pid_in_name: bool) -> Record:
 
 
 def _misfiled(split: str, records: list[Record], base: Path) -> tuple[str, ...]:
-    # The protocol reads the name; a folder that says otherwise is most likely a slip of copying.
+    # The protocol reads the name. A folder with another number is most likely a mistake in copying.
     found = [
         record.images[0].path.relative_to(base).as_posix()
         for record in records

@@ -1,4 +1,4 @@
-"""Position embeddings of one grid of patches, for another."""
+"""Resample position embeddings from one grid of patches to another."""
 
 import math
 

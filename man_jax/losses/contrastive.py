@@ -1,4 +1,4 @@
-"""Contrast of features with a memory of class centres."""
+"""Compare features with a memory of class centres by a contrastive loss."""
 
 import jax
 import jax.numpy as jnp

@@ -24,7 +24,7 @@ class Form(TypedDict):
 NUM_KERNELS = 5
 
 SMALLEST_BANDWIDTH = 1e-4
-"""Squared distance; unit vectors of different identities are of the order of 1 apart."""
+"""The smallest squared distance used as a bandwidth; unit vectors of different identities are about 1 apart."""
 
 
 def prototype_domain_loss(

@@ -65,7 +65,7 @@ def concatenate_modalities(x: Float[Array, "M B D"]) -> Float[Array, "B F"]:
 
 
 def _neck(*, train: bool, name: str | None = None) -> BatchNorm:
-    """BNNeck (Luo et al., CVPRW 2019): its bias is frozen at zero, hence absent."""
+    """Build a BNNeck (Luo et al., CVPRW 2019). Its bias is always zero, so it has none."""
     return BatchNorm(use_running_average=not train, use_bias=False, name=name)
 
 

@@ -110,7 +110,7 @@ def _read_safetensors(path: Path) -> Arrays:
 
 
 def _read_shards(path: Path) -> Arrays:
-    """Arrays of the files that an index of Hugging Face names (`model.safetensors.index.json`), which are beside it."""
+    """Read the files that an index of Hugging Face (`model.safetensors.index.json`) names; they are beside it."""
     weight_map = json.loads(path.read_bytes()).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise WeightsError(

@@ -150,7 +150,7 @@ def table(chosen: tuple[Member, ...], sizes: tuple[tuple[int, int], ...] = SIZES
 
 
 def _in_our_places(member: Member, theirs: Any, image_size: tuple[int, int]) -> Any:
-    """What the library's parameters and statistics hold, in double precision."""
+    """Take the library's parameters and statistics in double precision."""
     if isinstance(theirs, PreTrainedModel):
         with tempfile.TemporaryDirectory() as folder:
             arrays = saved_state(theirs, Path(folder))

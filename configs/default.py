@@ -1,7 +1,8 @@
-"""Every key of an experiment is born here, with its unit and its source, but for those of a method, which stand in
-its file, man_jax/methods/NAME.py. Experiments override, nothing else.
+"""Define every key of an experiment with its unit and its source. A method's keys are in man_jax/methods/NAME.py.
 
-"Released" is the authors' code; "ours" is a reading where the paper is silent, with its reason in docs/DECISIONS.md.
+An experiment only overrides values.
+
+"Released" is the authors' code. "Ours" is our choice where the paper says nothing; docs/READINGS.md has its reason.
 """
 
 from typing import Any
@@ -13,7 +14,7 @@ from man_jax import methods
 # A run that goes on may have other values of the following keys, and of no other: the result would be another.
 
 PLACES = ("experiment", "data.source.root", "data.target.root", "data.prepared")
-"""Keys that say where something is or what it is called; that the data are the same is seen by their content."""
+"""Keys of places and names. Whether the data are the same is checked by their content."""
 
 EFFORT = (
     "data.workers",
@@ -24,10 +25,10 @@ EFFORT = (
     "model.convolution",
     "model.remat",
 )
-"""Keys that trade memory for time, or say how often is looked: what is computed is the same, but for rounding."""
+"""Keys that trade memory for time, or say how often to evaluate. The result is the same, but for rounding."""
 
 WEIGHTS = ("model.pretrained", "pretrain.init_from", "adapt.init_from")
-"""Keys that name the weights a run began from; they may name another place only if the same weights are there."""
+"""Keys that name the weights from which a run began. They may name another place only if it has the same weights."""
 
 BEFORE = {
     "0.1.0": {
@@ -36,7 +37,8 @@ BEFORE = {
         "loss": {"triplet_fused": "pooled"},
     }
 }
-"""By version: what runs of earlier ones did that lack a key, where its default is another by now."""
+"""By version: the values that runs of earlier versions had for keys which they did not know and whose default has
+changed since."""
 
 _TO_MAN = {
     "adapt": (
@@ -66,16 +68,16 @@ _TO_MAN = {
 MOVED = {f"adapt.{name}": f"man.{name}" for name in _TO_MAN["adapt"]} | {
     f"loss.{name}": f"man.{name}" for name in _TO_MAN["loss"]
 }
-"""Keys that have another name by now: old → new."""
+"""Keys that have a new name: old → new."""
 
 GONE = {"data.in_memory": (True, False)}
-"""Keys that there were once, and the values under which a run does the same without them."""
+"""Keys that do not exist any more, and the values with which a run does the same without them."""
 
 
 def renamed(values: dict[str, Any]) -> dict[str, Any]:
-    """Give values by full key, as an older version wrote them, the names their keys have now."""
+    """Rename the keys of values that an older version wrote to the names that they have now."""
     found = {MOVED.get(key, key): value for key, value in values.items()}
-    # There was one key of three values, of which one is every method's.
+    # There was one key with three values, and one of these values is for all methods.
     labels = found.get("adapt.labels")
     if labels in ("cpa", "fusion"):
         found |= {"adapt.labels": "pseudo", "man.labels": labels}
@@ -83,7 +85,7 @@ def renamed(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def written_now(key: str, value: object) -> str | None:
-    """Tell how a key of an older version, or a value that it had then, is written now; None if it is as ever."""
+    """Tell how a key or a value of an older version is written now; None if it has not changed."""
     if key in MOVED:
         return f"config.{key} is called config.{MOVED[key]} now; its values are the same"
     if key == "adapt.labels" and value in ("cpa", "fusion"):
@@ -94,7 +96,7 @@ def written_now(key: str, value: object) -> str | None:
 
 
 def get_config() -> ConfigDict:
-    """Our reading of the paper's setting, full size; names and roots of `config.data` are an experiment's to say."""
+    """Make our reading of the paper's setting at full size; an experiment sets the names and roots of `config.data`."""
     config = ConfigDict()
     config.experiment = "unnamed"  # names the default work directory, runs/<experiment>
     config.seed = 0
@@ -178,7 +180,7 @@ def _model() -> ConfigDict:
 
 
 def _vit() -> ConfigDict:
-    """Of `model.backbone` vit or clip: ViT-B/16. S/16 has width 384 and 6 heads."""
+    """Make the keys of the backbones vit and clip, with the values of ViT-B/16; S/16 has width 384 and 6 heads."""
     return ConfigDict(
         {
             "patch": 16,  # pixels
@@ -233,7 +235,7 @@ def _adapt() -> ConfigDict:
 
 
 def _loss() -> ConfigDict:
-    """Of L_ReID (Eq. 21, 22), in pre-training and in most methods."""
+    """Make the keys of L_ReID (Eq. 21, 22), which pre-training and most methods use."""
     return ConfigDict(
         {
             "smoothing": 0.1,  # of the labels; customary in ReID

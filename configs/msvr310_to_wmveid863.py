@@ -15,7 +15,7 @@ from configs import default, variants
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """The experiment, turned into a variant of configs/variants.py, or several joined by +."""
+    """Make the experiment, as a variant of configs/variants.py or several joined by + change it."""
     config = default.get_config()
     config.experiment = "msvr310_to_wmveid863"
     config.data.source.update(name="msvr310", root="data/MSVR310")

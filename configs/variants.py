@@ -1,4 +1,4 @@
-"""What any experiment can be turned into: `CONFIG.py:NAME`, or several at once, `CONFIG.py:NAME+NAME`.
+"""Turn an experiment into a variant, `CONFIG.py:NAME`, or into several at once, `CONFIG.py:NAME+NAME`.
 
 Presets name one reading each for all that the paper leaves open; rows are the lines of the paper's tables and its
 second protocol, backbones those of Table 7. All are overrides of keys and nothing else: there is one train step.
@@ -22,7 +22,7 @@ from configs import default
 from man_jax import methods
 
 PAPER: dict[str, object] = {}
-"""The defaults of configs/default.py are our reading of the paper; it has a name so that a command can say so."""
+"""Our reading of the paper, which is the default of configs/default.py; the name lets a command say so."""
 
 RELEASED = {
     "data.train_filter": "bicubic",
@@ -47,7 +47,7 @@ BY_SOURCE = {
     ("released", "msvr310"): {"pretrain.learning_rate": 0.001},
     ("released", "wmveid863"): {"pretrain.learning_rate": 0.001},
 }
-"""What a variant sets besides with this source."""
+"""What a variant sets in addition for a source."""
 
 ROWS = {
     "source_only": {"adapt.epochs": 0},
@@ -71,7 +71,7 @@ BACKBONES = {
         "augment.std": (0.26862954, 0.26130258, 0.27577711),
     },
 }
-"""Table 7 besides ResNet-50: ViT-B/16, and CLIP's, which learnt from images normalised by these numbers."""
+"""The other backbones of Table 7: ViT-B/16, and that of CLIP, which was trained on images with this normalisation."""
 
 SMOKE = {
     "data.image_size": (32, 32),
@@ -102,16 +102,16 @@ METHODS = {name: {"method": name} for name in methods.names()}
 PRESETS = {"paper": PAPER, "released": RELEASED}
 VARIANTS = {**PRESETS, **METHODS, **ROWS, **BACKBONES, "smoke": SMOKE}
 STRENGTHS = ({"smoke": SMOKE}, PRESETS, METHODS | ROWS | BACKBONES)
-"""Which variants override which: those of a later group those of an earlier one."""
+"""The order of strength: variants of a later group override those of an earlier one."""
 
 
 def vary(config: ConfigDict, variant: str) -> ConfigDict:
-    """Set the keys of each named variant, the weakest first; the experiment itself for "".
+    """Set the keys of each named variant, the weakest first; "" changes nothing.
 
-    The experiment's name takes on those of its variants, so that each has a work directory of its own.
+    The names of the variants are added to that of the experiment, so that each has its own work directory.
 
     Raises:
-        ValueError: a name that is none of `VARIANTS` or occurs twice, or two variants that contradict each other.
+        ValueError: a name is none of `VARIANTS` or occurs twice, or two variants contradict each other.
     """
     names = variant.split("+") if variant else []
     for place, name in enumerate(names):
@@ -130,7 +130,7 @@ def vary(config: ConfigDict, variant: str) -> ConfigDict:
 
 
 def _agreed(config: ConfigDict, names: list[str]) -> dict[str, object]:
-    """What variants of one strength set together; ValueError if two of them contradict each other."""
+    """Collect what variants of one strength set together; ValueError if two of them contradict each other."""
     agreed: dict[str, tuple[str, object]] = {}
     for name in names:
         for key, value in _settings(config, name, alone=len(names) == 1).items():
@@ -144,14 +144,14 @@ def _agreed(config: ConfigDict, names: list[str]) -> dict[str, object]:
 
 
 def _settings(config: ConfigDict, name: str, *, alone: bool) -> Mapping[str, object]:
-    """The keys a variant sets, which may depend on the source."""
+    """Give the keys that a variant sets, which may depend on the source."""
     if name == "paper" and not alone:  # the one preset that keeps what the experiment has
         return {key: attrgetter(key)(config) for key in RELEASED}
     return VARIANTS[name] | BY_SOURCE.get((name, config.data.source.name), {})
 
 
 def turn(config: ConfigDict, row: str) -> ConfigDict:
-    """A copy of the experiment as a variant has it, or with another value of one key, written KEY=VALUE.
+    """Copy the experiment and change it by a variant, or by another value of one key, written KEY=VALUE.
 
     Raises ValueError for a variant or a key that does not exist, or a value of another type than the key's.
     """

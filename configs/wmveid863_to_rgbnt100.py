@@ -14,7 +14,7 @@ from configs import default, variants
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """The experiment, turned into a variant of configs/variants.py, or several joined by +."""
+    """Make the experiment, as a variant of configs/variants.py or several joined by + change it."""
     config = default.get_config()
     config.experiment = "wmveid863_to_rgbnt100"
     config.data.source.update(name="wmveid863", root="data/WMVeID863")

@@ -53,9 +53,9 @@ def run(
     *,
     later_out: Path | None = None,
 ) -> None:
-    """Verify, report on stdout, and prepare below `out`, unless it is None; DataError if the set cannot be used.
+    """Verify, report on stdout, and prepare in `out`, unless it is None; DataError if the set cannot be used.
 
-    `later_out` is where the set is to be prepared another time: it is looked at, nothing is written there.
+    `later_out` is a folder in which the set is to be prepared later. It is only checked; nothing is written there.
     """
     # Slow to import.
     from data_pipelines.checking.examination import count_table, count_warnings, image_warnings, name_option
@@ -93,7 +93,7 @@ def run(
 
 
 def main(argv: list[str]) -> None:
-    """Flags → run → exit status."""
+    """Read the flags and prepare the data set."""
     del argv
     escape_on_streams()
     out = OUT.value.absolute()
@@ -104,7 +104,7 @@ def main(argv: list[str]) -> None:
         what = (DATASET.value, str(SOURCE.value))
         how = (size, deep_range, TRAIN_FILTER.value)
         if CHECK_ONLY.value:
-            # A place that nobody named is not held against the data.
+            # The check does not fail for a default folder, which the user did not choose.
             run(*what, None, *how, later_out=out if flags.FLAGS["out"].present else None)
         else:
             run(*what, out, *how)

@@ -1,4 +1,4 @@
-"""What all commands share: flags that explain themselves, errors of one line, a log without the libraries' talk."""
+"""What all commands share: parsing of flags, errors of one line, a log without other libraries' notices."""
 
 import logging as standard_logging
 from collections.abc import Callable
@@ -20,9 +20,9 @@ HELP = {"help", "helpfull", "helpshort", "helpxml", "h", "?", "only_check_args"}
 
 
 def run_command(main: Callable[[], None]) -> None:
-    """Parse the flags and run `main`; what a user can put right ends the command with one line, not a traceback.
+    """Parse the flags and run `main`; an error that a user can correct ends the command with one line.
 
-    `main` imports what is slow to import, JAX for one, so that help and a mistake in the flags are told at once.
+    `main` itself imports JAX and other slow libraries, so that help and a mistake in the flags are answered at once.
     """
 
     def guarded(argv: list[str]) -> None:
@@ -39,7 +39,7 @@ def run_command(main: Callable[[], None]) -> None:
 
 
 def parse_command(argv: list[str]) -> list[str]:
-    """Parse the flags for `app.run`; what is wrong with an experiment or a key ends the command, one line for each."""
+    """Parse the flags for `app.run`; a wrong experiment or key ends the command, with one line for each mistake."""
     _show_own_notices_only()
     asks_for_help = any(word.lstrip("-").partition("=")[0] in HELP for word in argv[1:])
     if "config" not in flags.FLAGS or asks_for_help:
@@ -51,14 +51,14 @@ def parse_command(argv: list[str]) -> list[str]:
         expand_paths(config)
         check_config(
             config, num_devices=1
-        )  # what the devices limit is told by the command, which asks JAX for them
+        )  # limits of the devices are checked by the command, which asks JAX for them
     except ConfigError as error:
         refuse(str(error).splitlines())
     return rest
 
 
 def expand_paths(config: Config) -> None:
-    """Put the home folder in the place of ~ in every key that is a path; ConfigError if that is nobody's."""
+    """Replace ~ by the home folder in every key that is a path; ConfigError if there is no such user."""
     for key in PATHS:
         *parts, name = key.split(".")
         part = config
@@ -71,7 +71,7 @@ def expand_paths(config: Config) -> None:
 
 
 def _show_own_notices_only() -> None:
-    """Of other libraries, warnings only: Orbax, for one, tells of every file it writes, JAX of every missing TPU."""
+    """Show only warnings of other libraries. Orbax reports every file that it writes, and JAX every missing TPU."""
     logging.set_verbosity(logging.INFO)
     ours = [str(PACKAGES / name) for name in ("man_jax", "data_pipelines")]
 
@@ -81,5 +81,5 @@ def _show_own_notices_only() -> None:
         record.msg, record.args = prefixed(record.getMessage()), ()
         return True
 
-    # On the handler: a filter of a logger does not see what other loggers hand up to it.
+    # The handler gets the filter, because a logger's filter does not see records of other loggers.
     logging.get_absl_handler().addFilter(passes)

@@ -1,4 +1,4 @@
-"""What a configuration may say. The keys themselves, with units and sources, are born in `configs/default.py`."""
+"""Check a configuration. The keys themselves, with units and sources, are defined in `configs/default.py`."""
 
 import math
 import sys
@@ -11,7 +11,7 @@ from man_jax.keys import key_problem
 from man_jax.networks.backbone_traits import TRAITS
 
 Config = Any
-"""An ml_collections.ConfigDict or a part of one; what it holds is known at run time only."""
+"""An ml_collections.ConfigDict or a part of one. Its content is known only at run time."""
 
 CHOICES = {
     "data.storage": ("auto", "memory", "mapped", "shards"),
@@ -40,7 +40,7 @@ CHOICES = {
 class ConfigError(ValueError):
     """A configuration that cannot run; the message names the key, the value, the limit and the remedy.
 
-    It has a line for each key, if there are several.
+    If several keys are wrong, it has a line for each.
     """
 
 
@@ -60,7 +60,7 @@ PATHS = (
 
 
 def flat(config: Config) -> dict[str, Any]:
-    """Every key of a configuration with its value, the names of parts joined by dots."""
+    """List every key of a configuration with its value; the names of parts are joined by dots."""
     keys: dict[str, Any] = {}
     for name, value in config.items():
         if hasattr(value, "items"):
@@ -87,7 +87,7 @@ POSITIVE = (
 
 ENDLESS = sys.float_info.max
 RANGES = {
-    "seed": (0, 2**32 - 1),  # JAX takes the last 32 bits of more without a word
+    "seed": (0, 2**32 - 1),  # of a larger number JAX silently takes the last 32 bits
     "data.workers": (0, ENDLESS),
     "augment.erase": (0, 1),
     "augment.flip": (0, 1),
@@ -107,7 +107,7 @@ RANGES = {
     "loss.smoothing": (0, 1),
     "loss.triplet_margin": (0, ENDLESS),
 }
-"""Least and largest value. A method's keys have theirs in the method's file."""
+"""The least and the largest value of each key. The limits of a method's keys are in the method's file."""
 
 
 Problem = tuple[str, str]
@@ -115,7 +115,7 @@ Problem = tuple[str, str]
 
 
 def check_config(config: Config, *, num_devices: int) -> None:
-    """Refuse what cannot work, before any data is read: ConfigError, with one line for each key that is wrong."""
+    """Check the values of all keys before any data is read; ConfigError with one line for each wrong key."""
     broken: dict[str, str] = {}
     for problems in (
         _choice_problems(config),
@@ -124,7 +124,7 @@ def check_config(config: Config, *, num_devices: int) -> None:
         _tuple_problems(config),
         _modality_problems(config),
         _weight_problems(config),
-        # These compute with what the others judge.
+        # These compute with values that the others check.
         _backbone_problems(config, broken),
         _batch_problems(config, broken, num_devices),
     ):
@@ -233,7 +233,7 @@ def _backbone_problems(config: Config, broken: Mapping[str, str]) -> Iterator[Pr
 
 
 def _weight_problems(config: Config) -> Iterator[Problem]:
-    """Of two beginnings, and of none."""
+    """Find two sources of weights that exclude each other, and a run without any."""
     for key in ("pretrain.init_from", "model.pretrained"):
         if config.adapt.init_from and (value := _value(config, key)):
             yield (
@@ -299,11 +299,11 @@ def _value(config: Config, key: str) -> Any:
 def check_counts(
     config: Config, *, num_identities: int, num_samples: int, num_target_identities: int, capacity: int
 ) -> int:
-    """Refuse a configuration that does not fit the data; give the number of target classes there is room for.
+    """Check that a configuration fits the data; return how many target classes there is room for.
 
-    The data are told by the source's identities, and the target's training triples and identities. `capacity`: the
-    most clusters that the method makes of that many triples. The target's identities count only where they take the
-    place of clusters (`adapt.labels=truth`).
+    `num_identities` are those of the source, `num_samples` and `num_target_identities` the training triples and the
+    identities of the target. `capacity` is the largest number of clusters that the method makes of so many triples. The
+    target's identities count only if they take the place of clusters (`adapt.labels=truth`).
 
     Raises:
         ConfigError: with a line for each limit that is passed.

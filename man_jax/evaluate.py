@@ -37,7 +37,7 @@ OUT = define_path("out", None, "Where evaluation.json and ranking.png go; not wr
 
 
 def main() -> None:
-    """Flags → features → table."""
+    """Read the flags, extract features, and print the table."""
     import jax
 
     from data_pipelines.storing.builders import prepare_read
@@ -67,7 +67,7 @@ def main() -> None:
     data = prepare_read(
         dataset,
         config.data.prepared,
-        # With the filter of train too, so that what training prepared is found.
+        # The settings include the filter of train, so that the set which training prepared is found.
         ImageSettings(tuple(config.data.image_size), deep_range, config.data.train_filter),
         modalities=present,
         deep_range_option="--deep_range",
@@ -93,7 +93,7 @@ def main() -> None:
 
 
 def named_dataset(config: Config) -> tuple[str, str]:
-    """(name, root) of the data set to evaluate on."""
+    """Find the name and the root of the data set to evaluate on."""
     target = config.data.target
     if DATASET.value and not SOURCE.value:
         raise ConfigError(f"--dataset is {DATASET.value} and --source is missing; give its folder or table")
@@ -101,7 +101,7 @@ def named_dataset(config: Config) -> tuple[str, str]:
 
 
 def named_range(config: Config) -> tuple[int, int]:
-    """The raw values that become 0 and 255: those of the flag, or those of the run's target."""
+    """Find the raw values that become 0 and 255: those of the flag, or those of the run's target."""
     if DEEP.value is None:
         low, high = config.data.target.deep_range
         return low, high
@@ -111,7 +111,7 @@ def named_range(config: Config) -> tuple[int, int]:
 
 
 def chosen(row: str, present: tuple[str, ...]) -> tuple[str, ...]:
-    """The modalities of one row, written as in RN."""
+    """Read the modalities of one row, which is written like RN."""
     if not row or any(row.count(each) > 1 or each not in present for each in row):
         raise ConfigError(
             f"--modalities {row}: write each once, of {', '.join(present)}; rows are joined by commas"

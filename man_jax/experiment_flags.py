@@ -1,6 +1,6 @@
-"""What stands behind --config: the experiment's file, its variant and the overrides, or one line for each mistake.
+"""Check --config: the experiment's file, its variant and the overrides, with one line for each mistake.
 
-ml_collections parses the same flags afterwards; it would end most of these mistakes with a traceback.
+ml_collections parses the same flags afterwards, but it would answer most of these mistakes with a traceback.
 """
 
 import ast
@@ -22,12 +22,12 @@ from man_jax.config import Config, ConfigError, flat
 
 FOLDER = Path(default.__file__).parent
 MOST_MISSING = 5
-"""Keys to name of those that an experiment lacks."""
+"""At most so many of an experiment's missing keys are named."""
 NO_EXPERIMENTS = {"__init__", "default", "variants"}
 
 
 class Override(NamedTuple):
-    """One --config.KEY=VALUE, as it was written; `text` is None if there is nothing behind it."""
+    """One --config.KEY=VALUE, as it was written; `text` is None if it has no value."""
 
     key: str
     text: str | None
@@ -35,7 +35,7 @@ class Override(NamedTuple):
 
 
 def check_experiment(argv: Sequence[str]) -> None:
-    """Refuse what --config and --config.KEY cannot mean; ConfigError with a line for each."""
+    """Check --config and each --config.KEY=VALUE; ConfigError with a line for each mistake."""
     named, overrides = _split(argv)
     if not named:
         raise ConfigError(f"--config is missing; name {_experiments()}")
@@ -51,7 +51,7 @@ def check_experiment(argv: Sequence[str]) -> None:
 
 
 def load_experiment(name: str) -> Config:
-    """Load PATH or PATH:VARIANT; ConfigError if there is no such experiment or it is not whole."""
+    """Load the experiment PATH or PATH:VARIANT; ConfigError if it does not exist or lacks something."""
     path, colon, variant = name.partition(":")
     module = _load(path)
     if colon and not variant:
@@ -81,7 +81,7 @@ def load_experiment(name: str) -> Config:
 
 
 def _split(argv: Sequence[str]) -> tuple[list[str], list[Override]]:
-    """The values of --config, and its overrides."""
+    """Split the command line into the values of --config and the overrides."""
     named: list[str] = []
     overrides: list[Override] = []
     words = list(argv[1:])
@@ -125,7 +125,7 @@ def _load(path: str) -> ModuleType:
 
 
 def _told(error: Exception, name: str, path: str) -> str:
-    """An error of an experiment's own code, with the line of its file."""
+    """Describe an error in an experiment's own code, with the line of its file."""
     if isinstance(error, SyntaxError):
         return f"--config {path}, line {error.lineno}: {error.msg}"
     frames = traceback.extract_tb(error.__traceback__)
@@ -192,7 +192,7 @@ def _override_problem(config: Config, override: Override) -> str | None:
 
 
 def _parses(text: str, value: Any) -> bool:
-    """Whether ml_collections will read the text as a value of that one's type."""
+    """Tell whether ml_collections can read the text as a value of the same type."""
     parsers = {bool: flags.BooleanParser(), int: flags.IntegerParser(), float: flags.FloatParser()}
     try:
         if isinstance(value, tuple):
@@ -214,7 +214,7 @@ def _kind(value: Any) -> str:
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:
-    """The key whose last part is most like that of `name`."""
+    """Find the key whose last part is most similar to that of `name`."""
 
     def likeness(one: str, other: str) -> float:
         return difflib.SequenceMatcher(None, one, other).ratio()
@@ -228,7 +228,7 @@ def _stems() -> list[str]:
 
 
 def _shown(stem: str) -> str:
-    """The path of an experiment as it can be typed here."""
+    """Give the path of an experiment as it can be typed in the current folder."""
     path = FOLDER / f"{stem}.py"
     return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
 

@@ -1,6 +1,6 @@
-"""What the engine and a method hand to each other: the state, batches, labels, classes.
+"""The types that the engine and a method exchange: the state, batches, labels, classes.
 
-A method reads and returns these; the engine knows of a method nothing else.
+A method reads and returns these types. The engine knows nothing else about a method.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,87 +22,87 @@ Terms = dict[str, Float[Array, ""]]
 
 
 class ByDomain(NamedTuple, Generic[Each]):
-    """One thing of each domain."""
+    """A pair of things, one for each domain."""
 
     source: Each
     target: Each
 
 
 class TrainState(struct.PyTreeNode):
-    """Everything a step reads and writes. Its arrays are donated to the step, which returns new ones."""
+    """All that a training step reads and writes. Its arrays are donated to the step, which returns new ones."""
 
     step: Int32[Array, ""]
     params: Any
-    """What the optimiser moves: the network's parameters, or, after `start`, whatever a method has in their place."""
+    """What the optimiser updates: the network's parameters, or, after `start`, what a method puts in their place."""
     statistics: Any
-    """Running statistics of batch normalisation, `ByDomain`; equal until adaptation begins."""
+    """Running statistics of batch normalisation, by domain. Until adaptation begins, both are equal."""
     opt_state: optax.OptState
     key: PRNGKeyArray
     slots: Any = ()
-    """The method's own: memories, teachers, masks. Empty until adaptation begins."""
+    """The arrays of the method, such as memories, teachers and masks. Empty until adaptation begins."""
 
 
 class Network(NamedTuple):
-    """Where in a state a network is: paths to its parameters, and to its running statistics of each domain."""
+    """The place of a network in a state: paths to its parameters and to its running statistics of each domain."""
 
     params: tuple[str, ...] = ("params",)
     source: tuple[str, ...] = ("statistics", "source")
     target: tuple[str, ...] = ("statistics", "target")
 
     def variables(self, state: Any, domain: DomainName) -> Variables:
-        """Take from a state, or from a saved tree of one, what the network is applied with to a domain's images."""
+        """Take the network's variables for the images of a domain from a state, or from the saved tree of a state."""
         return {"params": part(state, self.params), "batch_stats": part(state, getattr(self, domain))}
 
 
 TRAINED = Network()
-"""The network that the optimiser moves, where there is one only."""
+"""The network that the optimiser updates, in methods that have only one."""
 
 
 def part(tree: Any, path: tuple[str, ...]) -> Any:
-    """Follow names into a tree of dictionaries and of objects with fields."""
+    """Take the part at a path of names out of a tree of dictionaries and of objects with fields."""
     for name in path:
         tree = tree[name] if isinstance(tree, Mapping) else getattr(tree, name)
     return tree
 
 
 class Batch(struct.PyTreeNode):
-    """Triples of one domain, with labels in the numbering of their domain: identities, or clusters."""
+    """Triples of one domain. Their labels have the numbering of the domain: identities of the source, or clusters."""
 
     images: Any
     """uint8 [B, M, H, W, 3]."""
     index: Any
-    """int32 [B]: places of the triples among the domain's training triples."""
+    """int32 [B]: the place of each triple among the domain's training triples."""
     camera: Any
-    """int32 [B]: numbers of their cameras, 0 … cameras of the domain − 1."""
+    """int32 [B]: the camera of each triple, numbered from 0 within the domain."""
     labels: Any
-    """int32 [B, L]: a column is one labelling; the batches are drawn by the first."""
+    """int32 [B, L]: each column is one labelling. Batches are drawn by the first column."""
     weight: Any
-    """float32 [B]: how much a triple counts in what is learnt from labels; 0: its label is not to be learnt from."""
+    """float32 [B]: how much a triple counts in losses that use labels. 0: its label is not used."""
     present: Any
-    """bool [B, M]: which of its images are there."""
+    """bool [B, M]: which images of the triple are present."""
 
     @property
     def label(self) -> Int32[Array, " B"]:
-        """The first labelling."""
+        """The first column of the labels."""
         return self.labels[:, 0]
 
     @property
     def reliable(self) -> Bool[Array, " B"]:
-        """Whether the label is to be learnt from."""
+        """Whether the label is used, which means that its weight is above 0."""
         return self.weight > 0
 
 
 class Labels(NamedTuple):
-    """What an epoch takes the N training triples of a domain for."""
+    """The labels of a domain's N training triples in an epoch."""
 
     labels: Int32[np.ndarray, "N L"]
-    """−1: in no cluster; such a triple is not drawn."""
+    """−1: the triple is in no cluster and is not drawn."""
     weight: Float32[np.ndarray, " N"]
     num_clusters: int
     continued: bool = False
-    """Whether the numbers mean what they meant in the epoch before, so that what was learnt of them holds."""
+    """Whether the numbers have the same meaning as in the epoch before, so that heads and memories stay valid."""
     clusterings: Mapping[str, Int32[np.ndarray, " N"]] = {}
-    """By name, labellings whose accuracy is to be reported, such as those of each modality."""
+    """Labellings whose accuracy is reported, by name, for example one for each modality."""
 
 
 class FeatureTable(NamedTuple):
@@ -113,7 +113,7 @@ class FeatureTable(NamedTuple):
 
 
 class EpochFeatures(NamedTuple):
-    """Features of the training triples at the start of an epoch, a table of each of the method's networks."""
+    """Features of the training triples at the start of an epoch: one table for each of the method's networks."""
 
     source: tuple[FeatureTable, ...] | None
     """None under the US protocol."""
@@ -123,8 +123,8 @@ class EpochFeatures(NamedTuple):
 class LabelSpace(NamedTuple):
     """The classes of both domains in one numbering: source identities first, then target clusters.
 
-    There is room for `capacity` clusters. An epoch may have fewer: shapes stay, so nothing is compiled anew, and the
-    mask `exists` keeps the others out of the softmax.
+    There is room for `capacity` clusters, and an epoch may have fewer. The shapes of all arrays stay the same, so
+    nothing is compiled again. The mask `exists` keeps unused classes out of the softmax.
     """
 
     num_source: int
@@ -132,15 +132,15 @@ class LabelSpace(NamedTuple):
 
     @property
     def num_classes(self) -> int:
-        """All classes there is room for."""
+        """The number of classes that there is room for."""
         return self.num_source + self.capacity
 
     def of(self, domain: DomainName, labels: Int[Array, "..."]) -> Int[Array, "..."]:
-        """Turn labels in the numbering of their domain into classes; −1 stays −1."""
+        """Turn labels in the numbering of a domain into classes; −1 stays −1."""
         return jnp.where(labels < 0, labels, labels + (0 if domain == "source" else self.num_source))
 
     def exists(self, num_clusters: Int[Array, ""] | int) -> Bool[Array, " C"]:
-        """Mark the classes of an epoch with so many clusters.
+        """Mark the classes that exist in an epoch with `num_clusters` clusters.
 
         Raises:
             ValueError: there are more than the capacity.
@@ -153,24 +153,24 @@ class LabelSpace(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """What stays the same through a run, as a method sees it."""
+    """The parts of a run that a method uses and that stay the same through the run."""
 
     config: Config
     model: ThreeBranch
     space: LabelSpace
     num_triples: ByDomain[int]
-    """Training triples."""
+    """The number of training triples of each domain."""
     view: Callable[[PRNGKeyArray, UInt8[Array, "B M H W 3"]], Float[Array, "B M H W 3"]]
-    """Augments and normalises a batch of images; another key gives another view of the same triples."""
+    """Augments and normalises a batch of images. Another key gives another view of the same triples."""
 
 
 class Change(NamedTuple):
-    """What a loss leaves besides its value."""
+    """What a loss returns besides its value: the parts of the state that it changes, and its terms."""
 
     statistics: Any
     slots: Any
     terms: Terms
-    """For the log; the total is added by the step."""
+    """The terms of the loss, for the log. The step adds the total."""
 
 
 def pass_domains(
@@ -179,10 +179,10 @@ def pass_domains(
     statistics: ByDomain[Variables],
     images: ByDomain[Float[Array, "B M H W 3"] | None],
 ) -> tuple[ByDomain[Outputs | None], ByDomain[Variables]]:
-    """Pass each domain's views through the network alone, so that each is normalised by its own batch statistics.
+    """Pass the views of each domain through the network separately, so each has its own batch statistics.
 
-    With `config.adapt.statistics` "per_domain" each domain keeps a running average of its own; "shared" lets both move
-    the same one, as code that is not aware of domains does. A domain that is None takes no part.
+    With `config.adapt.statistics` "per_domain", each domain has its own running average. With "shared", both domains
+    move the same one, as in code that does not distinguish domains. A domain that is None takes no part.
     """
     running: list[Variables] = list(statistics)
     outputs: list[Outputs | None] = [None, None]
@@ -199,7 +199,7 @@ def pass_domains(
 
 
 def views(frame: Frame, key: PRNGKeyArray, source: Batch | None, target: Batch | None) -> ByDomain:
-    """Draw a view of the batch of each domain that is there."""
+    """Draw one view of each domain's batch; a batch that is None stays None."""
     keys = jax.random.split(key, 2)
     drawn = [
         None if batch is None else frame.view(each, batch.images)

@@ -1,4 +1,4 @@
-"""Keys of a method: what a user may set, written once with all that is known of it."""
+"""The keys of a method, which a user may set: each is written once, with default, meaning and limits."""
 
 import ast
 import math
@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 
 
 class Key(NamedTuple):
-    """One key of `config.NAME`: its default, what it means (unit, source), and the values it may have."""
+    """One key of `config.NAME`: its default, its meaning (with unit and source), and its possible values."""
 
     default: Any
     about: str
     """Meaning, unit and source, in a line."""
     choices: tuple[Any, ...] = ()
-    """The values there are; (): any of the default's type within the limits."""
+    """The possible values. (): every value of the default's type between `least` and `largest`."""
     least: float = -math.inf
     largest: float = math.inf
 
@@ -21,7 +21,7 @@ class Key(NamedTuple):
 def read_keys(path: Path) -> dict[str, Key]:
     """Read the table `KEYS` of a method's file without importing the file.
 
-    A method imports JAX, which takes a second; help and a misspelt key are told at once.
+    A method imports JAX, which takes a second, and help and a misspelt key should be answered at once.
 
     Raises:
         ValueError: the file has no table `KEYS`, or one that is not written out.

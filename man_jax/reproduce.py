@@ -29,7 +29,7 @@ OUT = define_path("out", "runs/seeds", "Where the runs and table.md are kept.")
 
 
 def main() -> None:
-    """Flags → runs → table."""
+    """Read the flags, run all runs, and print the tables."""
     config, rows, out, seeds = CONFIG.value, ROWS.value, OUT.value, parse_seeds(SEEDS.value)
 
     import jax
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def run_all(planned: Mapping[tuple[int, str], Run]) -> dict[tuple[int, str], dict[str, Any]]:
-    """The summary of every run, by seed and name; says before each which it is, and about how long the rest takes."""
+    """Run all runs and return their summaries by seed and name; the log says how far it is and how much is left."""
     from man_jax.engine.training_run import has_begun, is_finished, run
 
     course = Course(
@@ -73,7 +73,7 @@ def run_all(planned: Mapping[tuple[int, str], Run]) -> dict[tuple[int, str], dic
 def seed_figures(
     summaries: Mapping[tuple[int, str], dict[str, Any]], seed: int, *, rows: Sequence[str]
 ) -> dict[str, Any]:
-    """One seed's figures: {seed, source_only, adapted, best_on_test, oracle, rows: {row: figures}}."""
+    """Collect the figures of one seed: {seed, source_only, adapted, best_on_test, oracle, rows: {row: figures}}."""
     figures = {row: summaries[seed, row]["adapted"] for row in ("oracle", *rows)}
     return summaries[seed, "adapted"] | {"oracle": figures.pop("oracle"), "rows": figures}
 

@@ -1,4 +1,4 @@
-"""Where arrays live: batches split over the `data` axis of a mesh of all devices, all else on every device."""
+"""Place arrays on devices: a batch is split over all devices, everything else is copied to each device."""
 
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -12,9 +12,10 @@ DATA = "data"
 
 
 def make_mesh(devices: Sequence[Any] | None = None) -> Mesh:
-    """One axis over all devices of all hosts. Auto axes: the default, Explicit, refuses gathers and scatters.
+    """Make a mesh with one axis, `data`, over all devices of all hosts.
 
-    Devices are in the order of their processes, since `local_rows` gives each process the next slice of a batch.
+    Its axis is of type Auto, because the default, Explicit, refuses gathers and scatters. The devices are in the order
+    of their processes, because `local_rows` gives each process the next slice of a batch.
     """
     devices = jax.devices() if devices is None else devices
     devices = sorted(devices, key=lambda device: (device.process_index, device.id))
@@ -22,17 +23,17 @@ def make_mesh(devices: Sequence[Any] | None = None) -> Mesh:
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """The first axis split over the devices."""
+    """Split the first axis over the devices."""
     return NamedSharding(mesh, PartitionSpec(DATA))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """A whole copy on every device."""
+    """Keep a whole copy on every device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def put_batch(batch, mesh: Mesh):
-    """This process's share of a batch, as a part of the global array."""
+    """Put this process's rows of a batch on its devices, as a part of the global array."""
     sharding = batch_sharding(mesh)
     return jax.tree.map(
         lambda leaf: jax.make_array_from_process_local_data(sharding, np.asarray(leaf)), batch
@@ -40,20 +41,21 @@ def put_batch(batch, mesh: Mesh):
 
 
 def put_replicated(tree, mesh: Mesh):
-    """A tree of arrays, equal on all processes, on every device, in memory of its own.
+    """Copy a tree of arrays, which is equal on all processes, to every device.
 
-    Every leaf is copied: `device_put` may alias its source, and donating the alias would delete it.
+    Every array gets new memory. `device_put` may share the memory of its argument, and donating the result would then
+    delete the argument.
     """
     return _copier(mesh)(tree)
 
 
 @cache
 def _copier(mesh: Mesh) -> Callable[[Any], Any]:
-    # Kept: a function jitted anew at each call is compiled anew at each call.
+    # Cached, because jitting the function again at each call would compile it again at each call.
     return jax.jit(lambda tree: jax.tree.map(lambda leaf: leaf.copy(), tree), out_shardings=replicated(mesh))
 
 
 def local_rows(num_rows: int) -> slice:
-    """The rows of a global batch which this process loads."""
+    """Give the rows of a global batch that this process loads."""
     share = num_rows // jax.process_count()
     return slice(jax.process_index() * share, (jax.process_index() + 1) * share)

@@ -1,4 +1,4 @@
-"""The runs that `man_jax.reproduce` compares, and what it refuses before the first of them begins."""
+"""Plan the runs that `man_jax.reproduce` compares, and check all of them before the first begins."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -21,10 +21,10 @@ SHARED = (
     "model",
     "pretrain",
 )
-"""What no row may change, keys and whole parts: the weights would be other ones, or the figures of another target."""
+"""Keys, and whole parts, that no row may change, because it would then need other weights or another target."""
 
 FREE = (*default.EFFORT, "model.dtype")
-"""Of these, how the same network is computed."""
+"""Keys within `SHARED` that a row may change all the same, because they only say how the network is computed."""
 
 
 class Run(NamedTuple):
@@ -35,7 +35,7 @@ class Run(NamedTuple):
 
 
 def parse_seeds(words: Sequence[str]) -> list[int]:
-    """The values of --seeds; ConfigError if one is no seed or occurs twice."""
+    """Read the values of --seeds; ConfigError if one is no seed or occurs twice."""
     if wrong := [word for word in words if not word.strip().isdecimal()]:
         raise ConfigError(
             f"--seeds {','.join(words)}: {wrong[0]!r} is no whole number of at least 0; write e.g. --seeds 0,1,2"
@@ -48,9 +48,10 @@ def parse_seeds(words: Sequence[str]) -> list[int]:
 
 
 def planned_runs(config: Config, seed: int, out: Path, *, rows: Sequence[str]) -> dict[str, Run]:
-    """The runs of one seed by name, in their order: adapted, oracle and each row.
+    """List the runs of one seed by name, in their order: adapted, oracle and each row.
 
-    All but the first start from its pre-trained weights, or, as it does, from those that `pretrain.init_from` names.
+    All of them start from the same pre-trained weights: those of the first run, or those that `pretrain.init_from`
+    names.
     """
     config = config.copy_and_resolve_references()
     config.seed = seed
@@ -66,7 +67,7 @@ def planned_runs(config: Config, seed: int, out: Path, *, rows: Sequence[str]) -
 
 
 def turned(config: Config, row: str) -> Config:
-    """The configuration as the row has it; ConfigError if there is no such row, or it needs weights of its own."""
+    """Change the configuration as the row says; ConfigError if there is no such row, or it needs other weights."""
     try:
         other = variants.turn(config, row)
     except ValueError as error:
@@ -86,10 +87,10 @@ def turned(config: Config, row: str) -> Config:
 def check_comparison(
     config: Config, seeds: Sequence[int], out: Path, *, rows: Sequence[str], num_devices: int
 ) -> None:
-    """Refuse now what one of the runs would be refused for hours later; reads the names of the data, no image.
+    """Check all runs now, because the last of them begins hours later; reads the names of images, but no image.
 
     Raises:
-        ConfigError, DataError, WorkdirError: as that run would; the message names the row.
+        ConfigError, DataError, WorkdirError: one of the runs would be refused; the message names the row.
     """
     from man_jax.runs.workdir import check_workdir  # slow to import
 

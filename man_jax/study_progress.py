@@ -1,4 +1,4 @@
-"""How far a comparison is: which run it is at, and about how long the others will take."""
+"""Tell how far a comparison is: which run is at work, and about how long the others will take."""
 
 import statistics
 from collections.abc import Collection, Sequence
@@ -6,19 +6,18 @@ from collections.abc import Collection, Sequence
 from data_pipelines.session.progress import time_left
 
 Name = tuple[int, str]
-"""Seed and row of a run."""
+"""The seed and the row of a run."""
 
 
 def title(run: Name) -> str:
-    """What to call a run in a log."""
+    """Name a run for the log."""
     return f"seed {run[0]}, {run[1]}"
 
 
 class Course:
-    """The runs of a comparison in their order, and how long those took that were made whole under its eyes.
+    """The runs of a comparison in their order, and the times of those that ran from beginning to end in this call.
 
-    A run that was found finished, or begun by an earlier call, takes less time than one from its beginning, so it says
-    nothing of the others.
+    A run that an earlier call finished or began takes less time, so its time says nothing about the others.
     """
 
     def __init__(self, runs: Sequence[Name], *, finished: Collection[Name]):
@@ -36,12 +35,12 @@ class Course:
         return ", ".join(parts if seconds is None else [*parts, time_left(seconds)])
 
     def end(self, run: Name, seconds: float | None) -> None:
-        """Take note of a run that has ended, and how long it took, unless it is None."""
+        """Keep how long a run took that has ended; None if that should not count."""
         if seconds is not None and run not in self._finished:
             self._seconds[run] = seconds
 
     def _seconds_left(self, upcoming: Sequence[Name]) -> float | None:
-        """The sum over the runs that are not finished: of each the mean of its row's, or of all if there is none."""
+        """Sum the expected times of unfinished runs: the mean of the same row, or of all runs if the row has none."""
         if not self._seconds:
             return None
         return sum(self._expected(row) for seed, row in upcoming if (seed, row) not in self._finished)

@@ -1,6 +1,6 @@
 """Pre-train on a labelled source, adapt to an unlabelled target.
 
-    python -m man_jax.train --config configs/rgbnt100_to_wmveid863.py [--workdir DIR] [--config.loss.alpha=0.5]
+    python -m man_jax.train --config configs/rgbnt100_to_wmveid863.py [--workdir DIR] [--config.man.alpha=0.5]
 
 The same command again resumes an interrupted run. With `--distributed` it is started once on each host, all with the
 same `--workdir` on a file system they share, and JAX_COORDINATOR_ADDRESS (host:port of process 0), JAX_NUM_PROCESSES
@@ -29,7 +29,7 @@ WORKDIR = define_path("workdir", None, "Where the run is kept; runs/<config.expe
 
 
 def main() -> None:
-    """Flags → run → table."""
+    """Read the flags, run the experiment, and print the table."""
     import jax
 
     from man_jax.engine.footprint import step_footprint

@@ -91,6 +91,26 @@ def test_the_locked_versions_are_within_the_bounds_of_what_is_required():
             assert wanted.specifier.contains(locked[wanted.name.lower().replace("_", "-")]), line
 
 
+def test_the_version_is_the_same_wherever_it_is_written():
+    version = tomllib.loads(text(ROOT / "pyproject.toml"))["project"]["version"]
+    assert re.findall(r"^## \[([\d.]+)\]", text(ROOT / "CHANGELOG.md"), flags=re.M)[0] == version
+    assert re.findall(r"^version: (\S+)$", text(ROOT / "CITATION.cff"), flags=re.M) == [version]
+
+
+def test_the_page_of_methods_has_every_key_of_every_method_with_its_default():
+    from man_jax import methods
+
+    sections = re.split(r"^## ", text(ROOT / "docs/METHODS.md"), flags=re.M)
+    for method in methods.names():
+        [section] = [each for each in sections if f"`{method}`" in each.splitlines()[0]]
+        rows = dict(re.findall(r"^\| `(\w+)` \| `(.*?)` \|", section, flags=re.M))
+        keys = methods.keys_of(method)
+        assert {name: str(key.default) for name, key in keys.items()} == rows, method
+        for name, key in keys.items():
+            [row] = re.findall(rf"^\| `{name}` .*$", section, flags=re.M)
+            assert all(f"`{choice}`" in row for choice in key.choices), (method, name)
+
+
 def test_the_package_carries_its_marker_of_types():
     data = tomllib.loads(text(ROOT / "pyproject.toml"))["tool"]["setuptools"]["package-data"]
     assert "py.typed" in data["man_jax"]

@@ -29,7 +29,7 @@ def test_keys_are_read_without_running_the_file(tmp_path):
     [
         (
             "LEAST = 0\nKEYS = {'tau': Key(1.0, '', least=LEAST)}\n",
-            r"mine\.py: KEYS uses a name \(.*'LEAST'.*written? ",
+            r"mine\.py: KEYS uses a name \(.*'LEAST'.*; write its values out, ",
         ),
         ("KEYS = {'tau': Key(float('inf'), '')}\n", r"mine\.py: KEYS uses a name \(.*'float'"),
         ("", r"mine\.py: there is no table KEYS; begin with KEYS = \{\} and add"),

@@ -44,7 +44,7 @@ RELEASED = {  # the authors' code, where the paper says nothing
     "man.memory_weight": 1.0,
     "model.last_stride": 1,
 }
-OURS = {  # docs/DECISIONS.md says why
+OURS = {  # docs/READINGS.md says why
     "man.threshold": 0.4,
     "adapt.sampling": "all",
     "man.head_norm": "matched",

@@ -1,4 +1,4 @@
-"""What must hold of any data set, whatever its layout: no empty split, queries that can be answered."""
+"""Check what every data set must fulfil, whatever its layout: no empty split, and queries that have matches."""
 
 import contextlib
 from collections import defaultdict
@@ -13,7 +13,7 @@ from data_pipelines.reading.roles import absence_warnings, unlabelled_warnings
 
 @contextlib.contextmanager
 def gathered_warnings(found: Sequence[str] = ()) -> Iterator[list[str]]:
-    """A list for the warnings of a block, which begins with those `found`; a DataError of the block tells them too."""
+    """Collect the warnings of a block in a list that begins with `found`; a DataError of the block shows them too."""
     warnings = list(found)
     try:
         yield warnings
@@ -30,10 +30,10 @@ def checked_dataset(
     warnings: Sequence[str],
     modalities: Sequence[str] = MODALITIES,
 ) -> Dataset:
-    """The data set, unless a split is empty or a number is written in two ways.
+    """Make the data set; DataError if a split is empty or a number is written in two ways.
 
-    Identities in both train and test are added to the warnings. A split that the set lacks is no key of `splits`;
-    `roles.absence_warnings` says which may be lacking.
+    Identities in both train and test add a warning. A split that the set lacks is no key of `splits`;
+    `roles.absence_warnings` says which splits may be missing.
     """
     for split, records in splits.items():
         if not records:
@@ -58,11 +58,11 @@ def checked_dataset(
 
 
 def check_queries(dataset: Dataset) -> tuple[str, ...]:
-    """Warn of queries that have no match left in the gallery; raise if that is every query.
+    """Warn of queries without a match in the gallery; DataError if no query has one.
 
-    A match is a gallery triple of the query's identity that the removal rule leaves in place. A query without
-    one is skipped by the evaluation, so a set of such queries has no score at all. If triples lack their identity, the
-    warning is that instead: nobody knows who would match.
+    A match is a gallery triple of the query's identity that the removal rule leaves in place. The evaluation skips a
+    query without a match, so a set of such queries has no score at all. If triples lack their identity, the warning
+    says that instead, because matches are unknown then.
     """
     if warnings := unlabelled_warnings(dataset):
         return warnings
@@ -98,7 +98,7 @@ def check_queries(dataset: Dataset) -> tuple[str, ...]:
 
 
 def junk_warnings(name: str, split: str, count: int) -> tuple[str, ...]:
-    """One warning that says how many triples of no identity were left out of a split, or none."""
+    """Warn of triples that were left out of a split because they are junk, with their number; () without any."""
     return (f"{name}: {split}: {count} junk triples (identity -1) left out",) if count else ()
 
 

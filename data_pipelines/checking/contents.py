@@ -1,6 +1,6 @@
-"""What the files of a prepared data set contain, by digest and look, kept so that two data sets can be compared.
+"""Keep digest and look of the files of a prepared data set, so that two data sets can be compared.
 
-One file beside the shards; the table of the triples would grow tenfold by it.
+They are in one file beside the shards, because they would make the table of the triples ten times as large.
 """
 
 import zipfile
@@ -20,14 +20,14 @@ DIGEST_BYTES = 16
 
 @dataclass(frozen=True, eq=False)
 class Contents:
-    """Of the N triples of a split: uint8 [N, M, DIGEST_BYTES] and [N, M, LOOK_BYTES], zeros for a blank picture."""
+    """Digests, uint8 [N, M, DIGEST_BYTES], and looks, [N, M, LOOK_BYTES], of N triples; a blank picture has zeros."""
 
     digests: np.ndarray
     looks: np.ndarray
 
 
 def write_contents(path: Path, dataset: Dataset, reports: Sequence[FileReport], fingerprint: str) -> None:
-    """Keep what was found of each triple's files, under the fingerprint of the data set; whole or not at all."""
+    """Write what was found of each triple's files, with the data set's fingerprint; whole or not at all."""
     known = {report.path: report for report in reports}
     arrays: dict[str, np.ndarray] = {}
     for split, records in dataset.splits.items():
@@ -49,7 +49,7 @@ def write_contents(path: Path, dataset: Dataset, reports: Sequence[FileReport], 
 def read_contents(
     path: Path, split: str, fingerprint: str, columns: Sequence[int] | None = None
 ) -> Contents | None:
-    """What was kept of a split, of the modalities at `columns` (None: all); None if there is none of this data."""
+    """Read what was kept of a split, for the modalities at `columns` (None: all); None if there is nothing."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             if str(arrays["fingerprint"]) != fingerprint:

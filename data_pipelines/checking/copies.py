@@ -1,6 +1,6 @@
-"""Find copies of a picture that the protocol's rule does not cover: byte for byte, and near-copies by their looks.
+"""Find copies of a picture that the removal rule leaves in place: equal bytes, and near-copies by their looks.
 
-Pure: takes what was read and verified, gives sentences.
+These functions are pure: they take what was read and verified, and return sentences.
 """
 
 from collections import defaultdict
@@ -20,17 +20,17 @@ Pair = tuple[Path, Path]
 
 @dataclass(frozen=True)
 class _Found:
-    """What was found of a data set's files, by path."""
+    """What was found about a data set's files, by path."""
 
     digests: Mapping[Path, str]
     looks: Mapping[Path, np.ndarray]
     blank: frozenset[Path]
     limits: Sequence[Limits] = ()
-    """Of each modality."""
+    """The limits of each modality."""
 
 
 def copy_warnings(dataset: Dataset, reports: Sequence[FileReport]) -> tuple[str, ...]:
-    """Sentences on queries that meet a copy of themselves, on near-copies of training images, and on double entries."""
+    """Warn of queries with a copy in the gallery, of near-copies of training images, and of double entries."""
     found = _Found(
         digests={report.path: report.digest for report in reports if report.digest},
         looks={
@@ -50,12 +50,12 @@ def copy_warnings(dataset: Dataset, reports: Sequence[FileReport]) -> tuple[str,
 
 
 def equation(dataset: Dataset, pair: Pair, sign: str = "=") -> str:
-    """`a = b` of two files, by their paths within the data set."""
+    """Write two files as `a = b`, by their paths within the data set."""
     return f" {sign} ".join(short_name(dataset, path) for path in pair)
 
 
 def short_name(dataset: Dataset, path: Path) -> str:
-    """The file's path within the data set's folder, or its whole path if it lies elsewhere."""
+    """Shorten a file's path to the part within the data set's folder; a file elsewhere keeps its whole path."""
     # A manifest's root is the table; its images lie beside it.
     for base in (dataset.root, dataset.root.parent):
         if path.is_relative_to(base):
@@ -64,7 +64,7 @@ def short_name(dataset: Dataset, path: Path) -> str:
 
 
 def _copied_queries(dataset: Dataset, found: _Found) -> tuple[str, ...]:
-    """Queries with a copy in the gallery that the rule leaves in place, and what that means if they are most."""
+    """Warn of queries with a copy in the gallery that the rule leaves in place, and of the effect if they are most."""
     gallery: defaultdict[int, list[Record]] = defaultdict(list)
     for record in dataset.splits.get("gallery", ()):
         gallery[record.pid].append(record)
@@ -114,7 +114,7 @@ def _near_copies_of_train(dataset: Dataset, found: _Found) -> tuple[str, ...]:
 
 
 def _double_entries(dataset: Dataset, found: _Found) -> tuple[str, ...]:
-    """Triples that occur more than once in a split, under one identity."""
+    """Warn of triples that occur more than once in a split with one identity."""
     sentences = []
     for split, records in dataset.splits.items():
         first: dict[tuple[object, ...], Record] = {}
@@ -136,7 +136,7 @@ def _double_entries(dataset: Dataset, found: _Found) -> tuple[str, ...]:
 
 
 def _equal_files(one: Record, other: Record, found: _Found) -> list[Pair]:
-    """The files of equal bytes, each with its copy; a blank one tells nothing unless all files are equal."""
+    """Pair the files of equal bytes; a blank file counts only if all files are equal."""
     digests = found.digests
     if {digests.get(image.path) for image in one.images}.isdisjoint(
         digests.get(i.path) for i in other.images
@@ -155,7 +155,7 @@ def _equal_files(one: Record, other: Record, found: _Found) -> list[Pair]:
 
 
 def _near_files(ones: Sequence[Record], others: Sequence[Record], found: _Found) -> Iterator[Pair]:
-    """Files of one modality that look alike and whose bytes differ."""
+    """Yield pairs of files of one modality that look alike but differ in their bytes."""
     for m in range(len(ones[0].images) if ones else 0):
         first, second = _files_of(ones, m, found), _files_of(others, m, found)
         if not first or not second:
@@ -167,7 +167,7 @@ def _near_files(ones: Sequence[Record], others: Sequence[Record], found: _Found)
 
 
 def _common_patterns(dataset: Dataset, found: _Found) -> tuple[str, ...]:
-    """One sentence on the modalities whose near-copies can hardly be told, or none."""
+    """Warn of modalities whose near-copies can hardly be found; () if there are none."""
     hardly = [
         modality
         for modality, limits in zip(dataset.modalities, found.limits, strict=True)
@@ -194,6 +194,6 @@ def _limits(dataset: Dataset, m: int, found: _Found) -> Limits:
 
 
 def _files_of(records: Sequence[Record], m: int, found: _Found) -> list[Path]:
-    """The files of the m-th modality whose look is known, each once."""
+    """List the files of the m-th modality whose look is known, each once."""
     paths = (record.images[m].path for record in records)
     return list(dict.fromkeys(path for path in paths if path in found.looks))

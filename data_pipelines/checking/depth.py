@@ -1,7 +1,7 @@
-"""Read the pixels of images of more than 8 bits a channel, all their bits kept.
+"""Read the pixels of images of more than 8 bits a channel with all their bits.
 
-Pillow reads such images whole if they have one channel; of several channels it keeps the upper eight bits without a
-word, so those are read by imagecodecs.
+Pillow reads all bits if the image has one channel. If it has several, Pillow silently keeps only the upper eight bits,
+so imagecodecs reads these images.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,19 +25,19 @@ _TURNS: Mapping[int, Callable[[np.ndarray], np.ndarray]] = {
     7: lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1),
     8: lambda pixels: np.rot90(pixels),
 }
-"""By the orientation of a TIFF: what turns the stored rows upright."""
+"""The function that turns the stored rows upright, by the orientation of a TIFF."""
 
 
 def orientation(image: Image.Image) -> int:
-    """The orientation that a TIFF was stored in; to be asked before Pillow loads it, which turns it upright."""
+    """Read the orientation of a stored TIFF; call it before Pillow loads the image, which turns it upright."""
     return int(getattr(image, "tag_v2", {}).get(_ORIENTATION, 1))
 
 
 def deep_pixels(name: str, content: bytes, image: Image.Image, turned: int) -> np.ndarray | None:
     """Read the raw values, int [H, W] or [H, W, 3], of a loaded image of more than 8 bits; None if it has no more.
 
-    Three equal channels become one, and transparency is left out. `turned` is what `orientation` said. DataError
-    names the file (as `name`) if its values are fractions or do not fit into 16 bits.
+    Three equal channels become one, and transparency is left out. `turned` is what `orientation` returned. Raises
+    DataError, which names the file as `name`, if its values are fractions or do not fit into 16 bits.
     """
     if image.mode == "F":
         raise DataError(f"{name}: holds fractions (mode F); store it as integers of 8 or 16 bits")
@@ -56,12 +56,12 @@ def deep_pixels(name: str, content: bytes, image: Image.Image, turned: int) -> n
 
 
 def is_inverted(image: Image.Image) -> bool:
-    """Whether a deep TIFF stores white as zero, which Pillow heeds for 8 bits only."""
+    """Tell whether a TIFF of more than 8 bits stores white as zero, which Pillow respects for 8 bits only."""
     return image.mode in _ONE_CHANNEL and getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == _WHITE_IS_ZERO
 
 
 def depth_notes(content: bytes, image: Image.Image) -> tuple[str, ...]:
-    """What people should know of how the bits of a file were read, besides that they were scaled."""
+    """Note what a user should know about how the bits of a file were read, besides their scaling."""
     notes = []
     if image.mode == "CMYK" and _bits(content, image) > 8:
         notes.append(
@@ -73,7 +73,7 @@ def depth_notes(content: bytes, image: Image.Image) -> tuple[str, ...]:
 
 
 def _bits(content: bytes, image: Image.Image) -> int:
-    """Bits of a channel."""
+    """Find the number of bits of a channel."""
     if image.format == "PNG":
         return content[24]  # of the header, which every PNG begins with
     bits = getattr(image, "tag_v2", {}).get(_BITS, 8)
@@ -95,7 +95,7 @@ def _decode(format_name: str | None, content: bytes, image: Image.Image) -> np.n
 
 
 def fractions_of(content: bytes) -> str:
-    """The type of a TIFF's values if they are fractions of a kind that Pillow does not know, or empty."""
+    """Name the type of a TIFF's values if they are fractions of a type that Pillow does not know; otherwise ""."""
     if content[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return ""
     try:

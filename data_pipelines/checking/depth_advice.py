@@ -1,7 +1,7 @@
-"""What raw values the images of more than 8 bits hold, which of them `deep_range` cuts, and a range that suits better.
+"""Measure the raw values of images of more than 8 bits, and advise a `deep_range` that suits them.
 
-A few stuck pixels, blank frames or placeholders do not decide on the range: the values of all files are pooled by
-their quantiles, blank files are left out, and the outermost values count only where they widen the range little.
+A few stuck pixels, blank frames or placeholders must not decide on the range. So the quantiles of all files are pooled,
+blank files are left out, and the outermost values count only if they widen the range little.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,19 +29,19 @@ SHARES = (
     0.999,
     1.0,
 )
-"""Of a file's values, those that its quantiles are kept at."""
+"""The shares of a file's values at which its quantiles are kept."""
 TAIL = 0.005
-"""Of all values, those on either side that may be left out of the advised range."""
+"""The share of all values that the advised range may leave out on each side."""
 GROWTH = 0.25
-"""Of the range without the tails: by so much the outermost values may widen it on a side, and are then kept."""
+"""The outermost values are kept if they widen the range on a side by at most this share of it."""
 BLANK = 0.02
-"""Of the median file's contrast; a file with less is blank."""
+"""A file is blank if its contrast is below this share of the median file's contrast."""
 
 _LOW, _HIGH = SHARES.index(0.02), SHARES.index(0.98)
 
 
 def measure_depth(raw: np.ndarray, deep_range: tuple[int, int]) -> tuple[tuple[int, ...], float]:
-    """The raw values at `SHARES` of all of a file's values, and the share of them that `deep_range` cuts."""
+    """Measure the quantiles of a file's raw values at `SHARES`, and the share of the values that `deep_range` cuts."""
     counts = np.bincount(raw.ravel())
     reached = np.cumsum(counts)
     quantiles = np.searchsorted(reached, np.array(SHARES) * (raw.size - 1), side="right")
@@ -51,7 +51,7 @@ def measure_depth(raw: np.ndarray, deep_range: tuple[int, int]) -> tuple[tuple[i
 
 
 def advised_range(quantiles: np.ndarray) -> tuple[int, int] | None:
-    """The range that suits files with these quantiles, int [N, len(SHARES)]; None if they hold one value only."""
+    """Compute the range that suits files with these quantiles, int [N, len(SHARES)]; None if all hold one value."""
     shown = quantiles[~blank_files(quantiles)]
     if not len(shown):
         return None
@@ -62,7 +62,7 @@ def advised_range(quantiles: np.ndarray) -> tuple[int, int] | None:
 
 
 def share_outside(quantiles: np.ndarray, advised: tuple[int, int]) -> float:
-    """The greatest share of all values that can lie outside of `advised`, blank files left out."""
+    """Compute the largest share of all values that can be outside of `advised`, without blank files."""
     shown, shares = quantiles[~blank_files(quantiles)], np.array(SHARES)
     num_below, num_above = (shown < advised[0]).sum(axis=1), (shown > advised[1]).sum(axis=1)
     below = np.where(num_below, shares[np.minimum(num_below, len(shares) - 1)], 0)
@@ -71,28 +71,28 @@ def share_outside(quantiles: np.ndarray, advised: tuple[int, int]) -> float:
 
 
 def blank_files(quantiles: np.ndarray) -> np.ndarray:
-    """Which files, bool [N], hold next to one value only, beside the contrast that files of this set have."""
+    """Find blank files, bool [N]: those with far less contrast than the other files of the set."""
     contrast = quantiles[:, _HIGH] - quantiles[:, _LOW]
     if not len(contrast):
         return np.zeros(0, bool)
     blank = contrast <= BLANK * np.median(contrast)
-    # So many are no accident but another range: then only those of one value are blank.
+    # So many files are no accident but have another range; then only files of one value are blank.
     return blank if 3 * blank.sum() < len(blank) else contrast == 0
 
 
 def odd_groups(
     quantiles: Mapping[str, Sequence[Sequence[int]]],
 ) -> list[tuple[str, tuple[int, int], tuple[int, int]]]:
-    """Groups (say, cameras) whose values lie elsewhere than those of the others: (group, its range, the others').
+    """Find groups, such as cameras, with other values than the rest: (group, its range, the range of the rest).
 
-    Elsewhere: the two ranges have nothing in common, or one is four times as wide as the other.
+    That is so if the two ranges have nothing in common, or if one is four times as wide as the other.
     """
     ranges = {
         group: found
         for group, files in quantiles.items()
         if (found := advised_range(np.array(files))) is not None
     }
-    # Of two groups each is odd beside the other: the smaller one is named.
+    # If there are two groups, each is odd beside the other, and the smaller one is named.
     named = [min(ranges, key=lambda group: len(quantiles[group]))] if len(ranges) == 2 else list(ranges)
     odd = []
     for group in named:
@@ -107,7 +107,7 @@ def odd_groups(
 
 
 def _pooled(quantiles: np.ndarray, share: float) -> int:
-    """The value at `share` of the values of all files together, each file counted alike."""
+    """Compute the quantile at `share` of all files' values together; each file has the same weight."""
     between = np.diff(np.array(SHARES)) / 2
     weights = np.append(between, 0) + np.append(0, between)
     values, weights = quantiles.ravel(), np.tile(weights, len(quantiles))

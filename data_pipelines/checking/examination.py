@@ -1,6 +1,6 @@
-"""What people should know of a data set before training on it: counts beside published ones, doubles, conversions.
+"""Report what a user should know about a data set before training: counts, published counts, copies, conversions.
 
-Pure: takes what was read and verified, gives sentences.
+These functions are pure: they take what was read and verified, and return sentences.
 """
 
 import re
@@ -27,7 +27,7 @@ from data_pipelines.reading.records import SPLITS, UNLABELLED, Dataset, Facts, R
 def image_warnings(
     dataset: Dataset, reports: Sequence[FileReport], deep_range: tuple[int, int]
 ) -> tuple[str, ...]:
-    """Copies the rule does not cover, conversions by kind, scaled images, and files of equal bytes elsewhere."""
+    """Warn of copies that the rule leaves in place, conversions by kind, scaled images, and equal files elsewhere."""
     return (
         *copy_warnings(dataset, reports),
         *_conversions(dataset, reports),
@@ -38,12 +38,12 @@ def image_warnings(
 
 
 def name_option(warning: str, option: str) -> str:
-    """The warning with its advice on `deep_range` given for `option`, the flag or key of the command at hand."""
+    """Write the advice on `deep_range` in a warning for `option`, the flag or key of the command that is running."""
     return re.sub(r"(?<=[;,.] )deep_range=(?=\d)", f"{option}=", warning)
 
 
 def count_warnings(dataset: Dataset, facts: Facts) -> tuple[str, ...]:
-    """Splits whose triples or identities are not as many as were published."""
+    """Warn of splits whose numbers of triples or identities are not the published ones."""
     return tuple(
         f"{dataset.name}: {split} has {found[0]:,} triples of {found[1]:,} identities, published are "
         f"{published[0]:,} of {published[1]:,}"
@@ -54,7 +54,7 @@ def count_warnings(dataset: Dataset, facts: Facts) -> tuple[str, ...]:
 
 
 def count_table(dataset: Dataset, facts: Facts) -> str:
-    """Triples, identities and cameras of each split as a table of text, beside the published counts if any."""
+    """Count triples, identities and cameras of each split in a text table, with the published counts if any."""
     lines = [f"{'split':<8}{'triples':>9}{'published':>11}{'identities':>12}{'published':>11}{'cameras':>9}"]
     for split in SPLITS:
         records = dataset.splits[split]
@@ -121,7 +121,7 @@ def _deep_images(
 
 
 def _quantiles(report: FileReport) -> Sequence[int]:
-    # A report that somebody made without them is taken for one of evenly spread values.
+    # A report without quantiles is treated as one of evenly spread values.
     return report.deep_quantiles or [int(v) for v in np.interp(SHARES, (0, 1), report.deep_values or (0, 0))]
 
 
@@ -132,7 +132,7 @@ def _percent(share: float) -> str:
 
 
 def _blank_deep_files(dataset: Dataset, deep: Sequence[FileReport], quantiles: np.ndarray) -> tuple[str, ...]:
-    # Those of one single value are counted among the blank files of any depth.
+    # Files of a single value are counted among the blank files of any depth.
     blank = [
         short_name(dataset, report.path)
         for report, is_blank in zip(deep, blank_files(quantiles), strict=True)
@@ -147,7 +147,7 @@ def _blank_deep_files(dataset: Dataset, deep: Sequence[FileReport], quantiles: n
 
 
 def _odd_ranges(dataset: Dataset, deep: Sequence[FileReport]) -> tuple[str, ...]:
-    """Cameras and modalities whose raw values lie elsewhere, which one range for all cannot suit."""
+    """Warn of cameras and modalities with other raw values than the rest, for which one range cannot suit all."""
     quantiles = {report.path: _quantiles(report) for report in deep}
     by_camera: defaultdict[str, dict[Path, Sequence[int]]] = defaultdict(dict)
     by_modality: defaultdict[str, dict[Path, Sequence[int]]] = defaultdict(dict)
@@ -186,7 +186,7 @@ def _doubles(dataset: Dataset, reports: Sequence[FileReport]) -> tuple[str, ...]
 def _first_of_digest(
     dataset: Dataset, splits: Sequence[str], digests: Mapping[Path, str], *, labelled_only: bool = False
 ) -> dict[str, tuple[Path, int]]:
-    """For each digest in these splits, the first file and the identity it shows."""
+    """Find, for each digest in these splits, the first file and the identity that it shows."""
     found: dict[str, tuple[Path, int]] = {}
     for split in splits:
         for record in dataset.splits[split]:
@@ -199,7 +199,7 @@ def _first_of_digest(
 
 
 def _across_identities(dataset: Dataset, digests: Mapping[Path, str]) -> list[Pair]:
-    # Of an unlabelled triple nobody can say that it shows another identity.
+    # An unlabelled triple may show the same identity.
     first = _first_of_digest(dataset, SPLITS, digests, labelled_only=True)
     pairs = {
         (original, image.path)

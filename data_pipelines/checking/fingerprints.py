@@ -1,6 +1,6 @@
-"""What the triples of a split are, in digests that depend neither on where the files are nor on when they changed.
+"""Compute digests of a split's triples, which depend neither on the place of the files nor on their times.
 
-They are kept beside the prepared images, so that whoever trained on a data set knows it again.
+They are kept beside the prepared images, so that a run can recognise its data.
 """
 
 import hashlib
@@ -11,15 +11,15 @@ from pathlib import Path
 from data_pipelines.reading.records import Record
 
 LABELS = "labels"
-"""The digest of the identities, cameras and scenes; the others go by their modality."""
+"""The name of the digest of identities, cameras and scenes; the other digests have the names of modalities."""
 
 
 def split_fingerprint(
     records: Sequence[Record], modalities: Sequence[str], digests: Mapping[Path, str]
 ) -> dict[str, str]:
-    """One digest of what the triples are called, and one of the images of each modality, all in their order.
+    """Compute one digest of the labels, and one of the images of each modality; the order of the triples counts.
 
-    `digests` gives that of each file's bytes. File names do not count: they change nothing that is learnt.
+    `digests` has the digest of each file's bytes. File names do not count, because they change nothing that is learnt.
     """
     labels = hashlib.sha256()
     images = {modality: hashlib.sha256() for modality in modalities}

@@ -1,8 +1,8 @@
-"""Tell copies of a picture that were encoded anew or rescaled: what is left of it on a coarse grid, compared.
+"""Find copies of a picture that were encoded again or rescaled, by comparing two coarse descriptions.
 
-Two descriptions, because each fails where the other holds: the pHash fails on smooth pictures, whose fine
-frequencies are rounding noise, and the coarse grid on noisy ones, whose contrast averages out on it.
-docs/DECISIONS.md has the distances that were measured.
+There are two, because each fails on some pictures: the pHash on smooth pictures, whose fine frequencies are rounding
+noise, and the coarse grid on noisy pictures, whose contrast averages out on it.
+docs/MEASUREMENTS.md has the distances that were measured, under "Near-copies".
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,28 +15,29 @@ from scipy.fft import dctn
 HASH_BYTES = 32
 GRID_BYTES = 64
 LOOK_BYTES = HASH_BYTES + GRID_BYTES
-"""A look: 256 bits of pHash, then an 8 × 8 grid of int8, as uint8."""
+"""The bytes of a look: 256 bits of pHash, then an 8 × 8 grid of int8, all as uint8."""
 
 HASH_LIMIT = 24
-"""Bits of 256 that may differ; copies of JPEG quality 50 differ by up to 16, other pictures by 32 and more."""
+"""How many of 256 bits may differ. Copies of JPEG quality 50 differ by up to 16, other pictures by 32 and more."""
 GRID_LIMIT = 0.07
-"""Of the contrast that the grids may differ; copies of quality 30 by 0.05, other pictures by 0.08 and more."""
+"""By how much of their contrast the grids may differ. Copies of quality 30 differ by 0.05, other pictures by 0.08."""
 
 USUAL_HASH_SPREAD, USUAL_GRID_SPREAD = 0.85, 0.6
-"""Of 1, which unrelated pictures have; of pictures with a common pattern it is less, and so are the limits then."""
+"""The limits shrink if the spread between identities is below these values. Unrelated pictures have a spread of 1,
+pictures with a common pattern a smaller one."""
 FEW = 5
-"""Identities; of fewer nobody can say what their pictures have in common."""
+"""With fewer identities than this, the common pattern of the pictures cannot be measured."""
 
 _SIDE = 32
 _STEP = 32.0
-"""Steps of the grid's int8 in one standard deviation."""
+"""How many steps of the grid's int8 make one standard deviation."""
 _BLOCK = 512
 
 
 def look(image: Image.Image, raw: np.ndarray | None = None) -> np.ndarray | None:
-    """Describe a picture by uint8 [LOOK_BYTES]; None if it is blank, that is one value throughout.
+    """Describe a picture by uint8 [LOOK_BYTES]; None if it is blank, which means that all its values are equal.
 
-    `raw` [H, W] or [H, W, 3] takes the place of the 8-bit `image` where there are deeper values. Brightness and
+    `raw` [H, W] or [H, W, 3] is used in place of the 8-bit `image` if there are more than 8 bits. Brightness and
     contrast do not matter.
     """
     if raw is None:
@@ -46,7 +47,7 @@ def look(image: Image.Image, raw: np.ndarray | None = None) -> np.ndarray | None
     lowest, highest = grey.getextrema()
     if lowest == highest:
         return None
-    # As fractions, because rounding would be much of a faint picture's contrast.
+    # Kept as fractions, because rounding would be a large part of a faint picture's contrast.
     pixels = np.asarray(grey.convert("F").resize((_SIDE, _SIDE), Image.Resampling.BOX))
     waves = np.asarray(dctn(pixels))[:16, :16].ravel()
     bits = waves > np.partition(waves, 127)[127]
@@ -67,10 +68,10 @@ USUAL_LIMITS = Limits()
 
 
 def limits_among(looks: np.ndarray, pids: Sequence[int] | np.ndarray) -> Limits:
-    """The limits among looks, uint8 [N, LOOK_BYTES], of one modality and of these pids; -1 is nobody's.
+    """Compute the limits for looks, uint8 [N, LOOK_BYTES], of one modality and these pids; -1 is unlabelled.
 
-    What all pictures have in common (borders, an overlay, a dead row of the sensor) makes them alike and says nothing
-    of copies, so the limits shrink with the spread that is left between identities.
+    All pictures may have something in common, such as borders, an overlay or a dead row of the sensor. That makes them
+    similar, but not copies. So the limits shrink with the spread between identities.
     """
     first = {(pid, i if pid < 0 else 0): i for i, pid in reversed(list(enumerate(pids)))}
     if len(first) < FEW:
@@ -79,7 +80,7 @@ def limits_among(looks: np.ndarray, pids: Sequence[int] | np.ndarray) -> Limits:
     unbiased = len(first) / (len(first) - 1)
     hash_spread, grid_spread = (unbiased * (1 - float((p.mean(axis=0) ** 2).mean())) for p in (signs, grids))
     return Limits(
-        # Of bits that go with one another, fewer are left to differ than their spread says; hence its square.
+        # Bits that depend on each other leave fewer free bits than their spread says; hence the square.
         bits=HASH_LIMIT * min(1.0, hash_spread / USUAL_HASH_SPREAD) ** 2,
         contrast=GRID_LIMIT * min(1.0, max(0.0, grid_spread) / USUAL_GRID_SPREAD) ** 0.5,
     )
@@ -88,7 +89,7 @@ def limits_among(looks: np.ndarray, pids: Sequence[int] | np.ndarray) -> Limits:
 def near_pairs(
     first: np.ndarray, second: np.ndarray, limits: Limits = USUAL_LIMITS
 ) -> Iterator[tuple[int, int]]:
-    """Pairs (i, j) of looks, uint8 [N, LOOK_BYTES] and [P, LOOK_BYTES], that show one picture; in rising order of i."""
+    """Find pairs (i, j) of looks, uint8 [N, LOOK_BYTES] and [P, LOOK_BYTES], that show one picture, in order of i."""
     hashes, grids = _parts(second)
     for start in range(0, len(first), _BLOCK):
         block_hashes, block_grids = _parts(first[start : start + _BLOCK])
@@ -101,7 +102,7 @@ def near_pairs(
 
 
 def _parts(looks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Signs of the hash, float32 [N, 256], and the grid, float32 [N, 64] with a mean square of 1."""
+    """Split looks into the signs of the hash, float32 [N, 256], and the grid, float32 [N, 64] of mean square 1."""
     signs = 2 * np.unpackbits(looks[:, :HASH_BYTES], axis=1).astype(np.float32) - 1
     grids = np.ascontiguousarray(looks[:, HASH_BYTES:]).view(np.int8).astype(np.float32)
     return signs, grids / np.sqrt((grids**2).mean(axis=1, keepdims=True)).clip(1e-6)

@@ -1,4 +1,4 @@
-"""Whether a source's training set shows what a target's test set asks for: by names, by bytes, and by looks."""
+"""Find what a source's training set and a target's test set have in common: by names, bytes and looks."""
 
 from collections.abc import Iterator
 
@@ -12,10 +12,10 @@ from data_pipelines.storing.prepared import PreparedDataset, PreparedSplit
 def overlap_warnings(
     source: PreparedDataset, target: PreparedDataset, *, same_numbering: bool
 ) -> tuple[str, ...]:
-    """Warn of what occurs in the source's train and in the target's query or gallery.
+    """Warn of triples that are in the source's train and in the target's query or gallery.
 
-    `same_numbering` says that both number their identities alike, as two copies of one published set do; then equal
-    pids are enough. Otherwise only triples are named whose pid and file name are both equal.
+    `same_numbering` means that both sets use the same numbers for identities, as two copies of one published set do.
+    Then equal pids are enough. Otherwise a triple counts only if pid and file name are both equal.
     """
     transfer = f"{source.name} → {target.name}"
     if same_numbering:
@@ -34,7 +34,7 @@ def overlap_warnings(
 
 
 def _shared_pictures(transfer: str, source: PreparedDataset, target: PreparedDataset) -> Iterator[str]:
-    """Sentences on files of the source's train that the target's test holds too, under whatever name."""
+    """Warn of files of the source's train that the target's test holds too, under any name."""
     equal: dict[int, str] = {}
     near: dict[int, str] = {}
     for split in (target.query, target.gallery):
@@ -53,7 +53,7 @@ def _shared_pictures(transfer: str, source: PreparedDataset, target: PreparedDat
 
 
 def _equal_triples(train: PreparedSplit, test: PreparedSplit) -> Iterator[tuple[int, int]]:
-    """Triples (of train, of test) that share a file; blank files are left out, which are equal anywhere."""
+    """Yield triples (of train, of test) that share a file; blank files are left out, because they are all equal."""
     if train.contents is None or test.contents is None:
         return
     of_digest: dict[bytes, int] = {}
@@ -65,7 +65,7 @@ def _equal_triples(train: PreparedSplit, test: PreparedSplit) -> Iterator[tuple[
 
 
 def _near_triples(train: PreparedSplit, test: PreparedSplit) -> Iterator[tuple[int, int]]:
-    """Triples (of train, of test) whose files of one modality look alike."""
+    """Yield triples (of train, of test) whose files of one modality look alike."""
     if train.contents is None or test.contents is None:
         return
     for m in range(min(train.contents.looks.shape[1], test.contents.looks.shape[1])):

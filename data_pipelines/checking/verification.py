@@ -1,6 +1,6 @@
-"""Every file of a data set opened once, in parallel, before anything is written; an interrupted pass is resumed.
+"""Open every file of a data set once, in parallel, before anything is written; an interrupted pass is resumed.
 
-What was found of a file is one line of the ledger, which holds as long as the file's size and modification time do.
+The result of each file is one line of the ledger. It is valid as long as the file keeps its size and modification time.
 """
 
 import json
@@ -20,14 +20,14 @@ from data_pipelines.storing.images import DEEP_RANGE, open_picture
 
 LEDGER = "verified.jsonl"
 MOST_SHOWN = 20
-"""Faults that an error lists."""
+"""At most so many faults are listed in an error."""
 VERSION = 2
-"""Raise it when files would be judged otherwise; older lines are then passed over."""
+"""Raise this number when files are judged in another way; lines of older versions are then ignored."""
 
 
 @dataclass(frozen=True)
 class FileReport:
-    """What was found of one file; `fault` is the reason why it cannot be used, or empty."""
+    """What was found about one file; `fault` is the reason why it cannot be used, or empty."""
 
     path: Path
     size: int = 0
@@ -35,24 +35,24 @@ class FileReport:
     digest: str = ""
     notes: tuple[str, ...] = ()
     deep_values: tuple[int, int] | None = None
-    """The least and the greatest raw value, of an image of more than 8 bits; the next two are of such images too."""
+    """The smallest and the largest raw value of an image of more than 8 bits; the next two are for such images too."""
     deep_quantiles: tuple[int, ...] | None = None
     """The raw values at `depth_advice.SHARES`."""
     share_cut: float = 0.0
-    """Of the raw values, those outside of `deep_range`."""
+    """The share of the raw values outside of `deep_range`."""
     look: str | None = None
-    """What `looks.look` found, in hexadecimal digits; empty if the picture is blank, None if it was not asked."""
+    """What `looks.look` found, in hexadecimal digits; "" if the picture is blank, None if it was not computed."""
     fault: str = ""
 
 
 def verify(
     dataset: Dataset, *, ledger: Path | None = None, deep_range: tuple[int, int] = DEEP_RANGE
 ) -> list[FileReport]:
-    """A report on every file of the data set, each once, in the order of the records.
+    """Report on every file of the data set, each once, in the order of the records.
 
-    With `ledger`, files that it knows are not opened, and what is found is added to it at once. Faults are reported,
-    not raised, and never remembered: a file may become readable without being changed. `deep_range` is what is
-    counted as cut; a ledger of another range counts as none.
+    Files that are in the `ledger` are not opened, and each new result is added to it at once. Faults are reported and
+    not raised. They are not kept in the ledger, because a file may become readable without being changed. Values
+    outside of `deep_range` count as cut; a ledger of another range is not used.
     """
     refs = list({image.path: image for record in _records(dataset) for image in record.images}.values())
     known = _read_ledger(ledger, deep_range) if ledger else {}
@@ -63,7 +63,7 @@ def verify(
 
 
 def raise_faults(dataset: Dataset, reports: Sequence[FileReport]) -> None:
-    """DataError that names the files which cannot be used, if there are any."""
+    """Raise a DataError that names the files which cannot be used, if there are any."""
     faults = [report.fault for report in reports if report.fault]
     if len(faults) == 1:
         raise DataError(faults[0])
@@ -97,7 +97,7 @@ def _reports(
 
 
 def _report(ref: ImageRef, known: FileReport | None, deep_range: tuple[int, int]) -> tuple[FileReport, bool]:
-    """The report on one file, and whether it was opened for it."""
+    """Report on one file, and tell whether it had to be opened."""
     try:
         os.fsencode(ref.path.name).decode()  # of its folders nothing is kept
         status = ref.path.stat()
@@ -129,7 +129,7 @@ def _line(report: FileReport, deep_range: tuple[int, int]) -> str:
 
 
 def _read_ledger(path: Path, deep_range: tuple[int, int]) -> dict[str, FileReport]:
-    """The reports by path; a torn or foreign line counts as none."""
+    """Read the reports by path; a torn line, or one of another program, is ignored."""
     if not path.exists():
         return {}
     content = path.read_bytes()

@@ -1,1 +1,1 @@
-"""One HTML page that shows a prepared data set: random triples, identities by camera, counts."""
+"""Show a prepared data set on one HTML page: random triples, identities by camera, counts."""

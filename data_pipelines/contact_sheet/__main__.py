@@ -19,7 +19,7 @@ SEED = flags.DEFINE_integer("seed", 0, "Of the choice.", lower_bound=0)
 
 
 def main(argv: list[str]) -> None:
-    """Flags → page."""
+    """Read the flags and write the page."""
     from data_pipelines.contact_sheet.page import write_page  # slow to import
 
     del argv

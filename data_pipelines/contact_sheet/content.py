@@ -1,4 +1,4 @@
-"""What the page shows, chosen and counted; pure but for reading the images."""
+"""Choose and count what the page shows; nothing but the images is read."""
 
 import base64
 import io
@@ -13,7 +13,7 @@ from data_pipelines.reading.records import SPLITS
 from data_pipelines.storing.prepared import PreparedDataset, PreparedSplit
 
 STRIP_HEIGHT = 128
-"""Pixels; larger images are reduced to it, smaller ones left to the browser."""
+"""Height of a strip in pixels; larger images are reduced to it, and the browser enlarges smaller ones."""
 GAP = 2
 MOST_CAMERAS = 8
 MOST_BARS = 12
@@ -21,7 +21,7 @@ MOST_BARS = 12
 
 @dataclass(frozen=True)
 class Strip:
-    """The images of a triple side by side, as a data URL, and what is known of it."""
+    """The images of a triple side by side, as a data URL, and its numbers."""
 
     url: str
     caption: str
@@ -30,7 +30,7 @@ class Strip:
 
 @dataclass(frozen=True)
 class Count:
-    """One row of a table of counts; `share` of the largest row, for its bar."""
+    """One row of a table of counts; `share` is its share of the largest row, for the bar."""
 
     label: str
     count: int
@@ -39,21 +39,21 @@ class Count:
 
 @dataclass(frozen=True)
 class SplitContent:
-    """One split: figures, triples by chance, and identities with one triple (or none) for each camera."""
+    """One split: its figures, random triples, and identities with at most one triple for each camera."""
 
     name: str
     figures: dict[str, str]
     cameras: list[Count]
     sizes: list[Count]
-    """How many identities have so many triples."""
+    """How many identities have each number of triples."""
     strips: list[Strip]
     columns: list[int]
     rows: list[tuple[int, list[tuple[int, Strip | None]]]]
-    """For each identity, for each camera of `columns`: how many triples there are, and one of them."""
+    """For each identity and each camera of `columns`: the number of triples, and one of them."""
 
 
 def describe(data: PreparedDataset, *, triples: int, identities: int, seed: int) -> list[SplitContent]:
-    """The content of each split there is, with so many triples and identities, chosen by `seed`."""
+    """Choose the content of each split: `triples` and `identities` are how many to show, drawn by `seed`."""
     rng = np.random.default_rng(seed)
     present = {name: split for name in SPLITS if len(split := getattr(data, name))}
     return [_split(name, split, triples, identities, rng) for name, split in present.items()]
@@ -102,7 +102,7 @@ def _range(counts: np.ndarray) -> str:
 
 
 def _sizes(per_identity: np.ndarray) -> list[tuple[str, int]]:
-    """How many identities have so many triples, in at most `MOST_BARS` steps of equal width."""
+    """Count the identities by their number of triples, in at most `MOST_BARS` steps of equal width."""
     if not len(per_identity):
         return []
     least, most = int(per_identity.min()), int(per_identity.max())
@@ -136,7 +136,7 @@ def _strip(split: PreparedSplit, index: int) -> Strip:
 
 
 def _data_url(triple: np.ndarray) -> str:
-    """uint8 [M, H, W, 3] → one JPEG, the modalities from left to right."""
+    """Encode uint8 [M, H, W, 3] as one JPEG, with the modalities from left to right."""
     _, height, width, _ = triple.shape
     page = Image.new("RGB", (strip_width(len(triple), width), height), "white")
     for m, image in enumerate(triple):
@@ -149,5 +149,5 @@ def _data_url(triple: np.ndarray) -> str:
 
 
 def strip_width(num_modalities: int, width: int) -> int:
-    """Pixels across a strip of images of `width`, with the gaps between them."""
+    """Compute the width of a strip in pixels, from images of `width` and the gaps between them."""
     return num_modalities * (width + GAP) - GAP

@@ -1,4 +1,4 @@
-"""The page itself: a template filled with the content, written atomically."""
+"""Fill the template of the page with the content, and write it atomically."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ MODALITY_NAMES = {"R": "RGB", "N": "near-infrared", "T": "thermal"}
 TEMPLATE = Path(__file__).with_name("page.html")
 MIN_HEIGHT = 96
 MAX_WIDTH = 390
-"""Pixels on the screen: smaller strips are enlarged to this height, and none is wider than a third of the page."""
+"""Pixels on the screen: a strip is at least MIN_HEIGHT high and at most MAX_WIDTH, a third of the page, wide."""
 
 
 def write_page(prepared: Path, out: Path, *, triples: int, identities: int, seed: int) -> None:

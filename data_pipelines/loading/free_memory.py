@@ -1,4 +1,4 @@
-"""How much memory this process can still have: of the machine, and of the control group it is kept in."""
+"""Measure how much memory this process can still take, of the machine and of its control groups."""
 
 import os
 from collections.abc import Iterator
@@ -10,15 +10,16 @@ GROUPS = Path("/sys/fs/cgroup")
 
 
 def available_memory(meminfo: Path = MEMINFO, membership: Path = MEMBERSHIP, groups: Path = GROUPS) -> int:
-    """Bytes that can be had without swapping or being killed: the least of what the machine and its groups leave.
+    """Measure how many bytes this process can take without swapping or being killed.
 
-    Containers and schedulers keep a process in control groups, each within those above it (cgroup v2).
+    This is the smallest of what the machine and the control groups of the process leave. Containers and schedulers put
+    a process into such groups, each inside another one (cgroup v2).
     """
     return min([_left_by_machine(meminfo), *_left_by_groups(membership, groups)])
 
 
 def _left_by_machine(meminfo: Path) -> int:
-    """Where the system does not tell, half of all there is."""
+    """Read the free memory of the machine; half of all memory if the system does not tell."""
     for line in _read(meminfo).splitlines():
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) * 1024
@@ -26,7 +27,7 @@ def _left_by_machine(meminfo: Path) -> int:
 
 
 def _left_by_groups(membership: Path, groups: Path) -> Iterator[int]:
-    """What each group of the process leaves that has a limit; a container sees its own group as the root."""
+    """Yield what each control group with a limit leaves; a container sees its own group as the root."""
     names = [line[3:] for line in _read(membership).splitlines() if line.startswith("0::")]
     own = groups / "".join(names).strip("/")
     for group in (own, *own.parents):
@@ -35,7 +36,7 @@ def _left_by_groups(membership: Path, groups: Path) -> Iterator[int]:
 
 
 def _in_use(group: Path) -> int:
-    """Bytes counted for the group without those of files read once, which the kernel takes back before it kills."""
+    """Read the bytes that a group uses, without cached files, which the kernel frees before it kills a process."""
     used = int(_read(group / "memory.current") or 0)
     statistics = dict(line.split() for line in _read(group / "memory.stat").splitlines())
     return used - int(statistics.get("inactive_file", 0))

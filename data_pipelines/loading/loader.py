@@ -1,4 +1,4 @@
-"""Index plan -> grain -> batches of uint8, in the plan's order, read ahead in the background."""
+"""Load the batches of a plan with grain, as uint8 in the plan's order, ahead of their use in the background."""
 
 import contextlib
 import gc
@@ -15,16 +15,17 @@ Batch = dict[str, np.ndarray]
 
 READ_THREADS = 2
 READ_AHEAD = 4
-"""Batches read ahead of the step, in this process or in each worker; 64 triples of 256x128 are 19 MB."""
+"""How many batches are read ahead, in this process or in each worker. 64 triples of 256x128 are 19 MB."""
 
 
 def training_batches(
     split: PreparedSplit, plan: np.ndarray, *, workers: int = 0, start: int = 0
 ) -> Iterator[Batch]:
-    """For each row of `plan` [T, B] from `start` on: images uint8 [B, M, H, W, 3] and index int32 [B].
+    """Yield a batch for each row of `plan` [T, B]: images uint8 [B, M, H, W, 3] and index int32 [B].
 
-    The steps before `start` are skipped, not read. `workers` are processes; 0 reads in threads of this one.
-    Their number changes no byte. A split in memory is copied to each worker, so 0 suits it best.
+    It begins with row `start` and does not read the rows before. `workers` is the number of processes; with 0, threads
+    of this process read. It does not change the batches. A split in memory is copied to each worker, so 0 suits it
+    best.
     """
     if not 0 <= start <= len(plan):
         raise ValueError(f"start {start} is outside the plan of {len(plan)} steps")
@@ -37,9 +38,10 @@ def training_batches(
 
 
 def evaluation_batches(split: PreparedSplit, batch_size: int, *, workers: int = 0) -> Iterator[Batch]:
-    """Every sample once, in order: images uint8 [B, M, H, W, 3], index int32 [B], valid bool [B].
+    """Yield every sample once, in order: images uint8 [B, M, H, W, 3], index int32 [B], valid bool [B].
 
-    The last batch is filled up with the last sample and `valid` False, so that all batches have one shape.
+    The last batch is filled up with copies of the last sample, for which `valid` is False, so that all batches have the
+    same shape.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
@@ -53,7 +55,7 @@ def evaluation_batches(split: PreparedSplit, batch_size: int, *, workers: int = 
 
 
 def _read_ahead(num_batches: int, batch: Callable[[int], Batch], workers: int) -> Iterator[Batch]:
-    # One element is one whole batch: workers share out batches and cannot tear one apart.
+    # One element is one whole batch, so workers take whole batches.
     dataset = (
         grain.MapDataset.source(range(num_batches))
         .map(batch)

@@ -1,4 +1,4 @@
-"""Which samples make up which batch: pure functions of labels, seed, epoch and a name."""
+"""Choose the samples of each batch, by pure functions of labels, seed, epoch and a name."""
 
 import zlib
 from collections.abc import Iterator
@@ -18,26 +18,26 @@ def identity_plan(
     reliable: np.ndarray | None = None,
     minimum_reliable: int = 2,
 ) -> np.ndarray:
-    """P x K batches as sample indices, int32 [T, P * K], T = `num_steps`, P = `identities`, K = `instances`.
+    """Draw P x K batches as sample indices, int32 [T, P * K]; T = `num_steps`, P = `identities`, K = `instances`.
 
-    Each row holds P distinct labels, K members of each next to one another. Labels take turns: every label
-    is drawn before any is drawn again. A label with fewer than K members shows all of them before it repeats
-    one; otherwise no member occurs twice in a row. Samples with a negative label are never drawn.
+    Each row has P different labels and K samples of each, next to one another. Labels take turns: every label is drawn
+    before any label is drawn again. A label with fewer than K samples shows all of them before it repeats one;
+    otherwise no sample occurs twice in a row. Samples with a negative label are never drawn.
 
-    With `reliable`, at least `minimum_reliable` of the K members are reliable where the label has as many.
+    With `reliable`, at least `minimum_reliable` of the K samples are reliable, if the label has so many.
 
-    The plan depends on its arguments only, so it need not be saved to be resumed.
+    The plan depends on its arguments only, so a run that goes on computes it again and need not save it.
 
     Args:
         labels: int [N].
         num_steps: T.
         identities: P.
         instances: K.
-        seed: of the run, not negative.
-        epoch: of the run, not negative.
-        stream: the name of what is sampled, such as "source"; each name has randomness of its own.
-        reliable: bool [N], or None if all samples are alike.
-        minimum_reliable: per group of K.
+        seed: the seed of the run, not negative.
+        epoch: the epoch of the run, not negative.
+        stream: the name of what is sampled, such as "source"; each name has its own random numbers.
+        reliable: bool [N], or None if reliability does not matter.
+        minimum_reliable: the number in each group of K.
 
     Raises:
         ValueError: P or K below 1, or fewer than P labels.
@@ -65,7 +65,7 @@ def identity_plan(
 
 
 def _members_by_label(labels: np.ndarray) -> list[np.ndarray]:
-    """For each label >= 0 in ascending order, the indices of its samples."""
+    """List the indices of the samples of each label >= 0, in ascending order of the labels."""
     order = np.argsort(labels, kind="stable")
     order = order[labels[order] >= 0]
     if not len(order):
@@ -74,12 +74,12 @@ def _members_by_label(labels: np.ndarray) -> list[np.ndarray]:
 
 
 def _turns(count: int, size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Endless rows of `size` distinct numbers below `count`: one permutation after another, cut up."""
+    """Yield endless rows of `size` different numbers below `count`, cut from one permutation after another."""
     queue = np.empty(0, np.int64)
     while True:
         if len(queue) < size:
             fresh = rng.permutation(count)
-            # What is still queued goes to the end of the new round, so that no row has a number twice.
+            # Numbers still in the queue go to the end of the new round, so that no row has a number twice.
             again = np.isin(fresh, queue)
             queue = np.concatenate([queue, fresh[~again], fresh[again]])
         yield queue[:size]
@@ -87,6 +87,6 @@ def _turns(count: int, size: int, rng: np.random.Generator) -> Iterator[np.ndarr
 
 
 def _reliable_first(order: np.ndarray, reliable: np.ndarray, minimum: int) -> np.ndarray:
-    """`order` with its first `minimum` reliable members brought to the front."""
+    """Move the first `minimum` reliable members of `order` to its front."""
     first = reliable & (np.cumsum(reliable) <= minimum)
     return np.concatenate([order[first], order[~first]])

@@ -1,8 +1,8 @@
-"""Where the images of a split are while they are trained on: in memory, in one mapped file, or in the shards.
+"""Keep the images of a split in memory, in one mapped file, or in the shards while a run trains on them.
 
-All three give the same bytes. Memory is fastest and is copied to each loader process; a mapped file is read once
-into the system's cache, which all processes share, and may be larger than memory; the shards need neither, but
-are decompressed at each read.
+All three give the same bytes. Memory is the fastest, but is copied to each loader process. A mapped file is read once
+into the system's cache, which all processes share, and it may be larger than memory. The shards need neither memory nor
+a further file, but each read decompresses them.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ Place = Literal["memory", "mapped", "shards"]
 
 
 class MappedImages:
-    """The triples of one split in an array on disk; a pickled copy maps the file again instead of taking it along."""
+    """The triples of one split in an array on disk; a pickled copy does not contain the images, but maps the file."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -44,9 +44,9 @@ class MappedImages:
 
 
 def store(split: PreparedSplit, storage: Storage, *, workers: int = 0) -> PreparedSplit:
-    """The same split with its images where `storage` says; "auto" decides by what fits, for so many loader processes.
+    """Put the images of a split where `storage` says; "auto" chooses what fits, for so many loader processes.
 
-    The mapped file is written beside the shards at the first time, whole or not at all.
+    The mapped file is written beside the shards at its first use, whole or not at all.
     """
     images = split.images
     if not isinstance(images, StoredImages) or not len(split):
@@ -64,9 +64,9 @@ def store(split: PreparedSplit, storage: Storage, *, workers: int = 0) -> Prepar
 
 
 def choose_place(num_bytes: int, *, workers: int, memory: int, disk: int) -> Place:
-    """Memory if all copies take at most half of `memory`, a mapped file if `disk` has room for it, else the shards.
+    """Choose memory if all copies take at most half of `memory`, else a mapped file if `disk` has room, else shards.
 
-    All sizes in bytes. Half, because the other domain, the model and its activations want their share.
+    All sizes are in bytes. The limit is half, because the other domain and the model need memory too.
     """
     if num_bytes * (1 + workers) <= memory // 2:
         return "memory"
@@ -74,13 +74,16 @@ def choose_place(num_bytes: int, *, workers: int, memory: int, disk: int) -> Pla
 
 
 def _mapped_file(images: StoredImages) -> Path:
-    # In the folder of the shards, so that it goes when they do. One a choice of modalities.
+    # The file is in the folder of the shards, so it is removed with them. Each choice of modalities has its own.
     chosen = "" if images.columns is None else "_" + "".join(map(str, images.columns))
     return images.directory / f"{images.split}{chosen}.npy"
 
 
 def _room_for_mapping(images: StoredImages, num_bytes: int) -> int:
-    """Bytes that a mapped file may take: all it needs if it is there, none where nothing may be written."""
+    """Compute how many bytes a mapped file may take, which is half of what is free.
+
+    All bytes if the file exists already, and 0 if the folder cannot be written to.
+    """
     if _mapped_file(images).exists():
         return num_bytes
     if not os.access(images.directory, os.W_OK):
@@ -107,7 +110,7 @@ def _write_array(path: Path, split: PreparedSplit) -> None:
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(split), *split[0].shape)}
     indices = track(range(len(split)), total=len(split), description=f"mapping {path.stem}", unit="triple")
     digest = hashlib.sha256()
-    # Written, not mapped: a full disk under a mapping would end the process with a signal instead of an error.
+    # Written and not mapped: a full disk under a mapping would end the process by a signal and not by an error.
     with partial.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
         for i in indices:
@@ -118,7 +121,7 @@ def _write_array(path: Path, split: PreparedSplit) -> None:
 
 
 def _is_mapped(path: Path, split: PreparedSplit) -> bool:
-    """Whether the file is there and holds the images of this split; one that another wrote or copied is read whole."""
+    """Tell whether the file holds the images of this split; a file that another process wrote is compared whole."""
     if not path.exists():
         return False
     try:
@@ -129,7 +132,7 @@ def _is_mapped(path: Path, split: PreparedSplit) -> bool:
     if array is not None and (array.dtype, array.shape) == (np.uint8, (len(split), *split[0].shape)):
         if sealed == _seal(path, split, sealed.get("digest")):
             return True
-        # Copied with other times, or written over: its content says which.
+        # It was copied with other times, or overwritten; its content shows which.
         if sealed.get("fingerprints") == split.fingerprints and sealed.get("digest") == _digest_of(array):
             return True
     logging.warning("%s does not hold the images of the shards beside it; writing it anew", path)

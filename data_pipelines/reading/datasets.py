@@ -1,4 +1,4 @@
-"""The data sets known by name: every file in `readers/` is one."""
+"""Find the data sets by name: every file in `readers/` is one."""
 
 import difflib
 import importlib
@@ -20,14 +20,14 @@ _MODULES = [
 ]
 
 FACTS: Mapping[str, Facts] = {module.FACTS.name: module.FACTS for module in _MODULES}
-"""What is known of each before it is opened."""
+"""What is known about each data set before it is opened."""
 
 READERS: Mapping[str, Callable[[Path], Dataset]] = {module.FACTS.name: module.read for module in _MODULES}
-"""Each reader parses the folders below a root into records; it opens no image."""
+"""The readers by name. A reader turns the folders below a root into records, and opens no image."""
 
 
 def read(name: str, root: Path | str) -> Dataset:
-    """The records of the data set `name` below `root`; an error if the folder is another set's."""
+    """Read the records of the data set `name` below `root`; DataError if the folder belongs to another set."""
     if name not in READERS:
         near = difflib.get_close_matches(name.lower(), READERS, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""

@@ -1,4 +1,4 @@
-"""Finding a data set's folders and listing their images; every failure says what is there instead."""
+"""Find a data set's folders and list their images; every error says what is there instead."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,22 +9,22 @@ from data_pipelines.reading.records import DataError
 from data_pipelines.storing.images import FORMATS
 
 SplitFolders = Mapping[str, str | Sequence[str]]
-"""The names that the folder of each split may have; that of the training triples comes first."""
+"""The names that the folder of each split may have; the training split comes first."""
 
 IMAGE_SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
 
 SYSTEM_FOLDERS = frozenset(
     {"__MACOSX", "@eaDir", "#recycle", "lost+found", "$RECYCLE.BIN", "System Volume Information"}
 )
-"""What archives of macOS, network disks and file systems put beside people's data."""
+"""Folders that macOS, network disks and file systems put beside the data."""
 
 
 def find_base(
     root: Path, *, root_names: Sequence[str], split_folders: SplitFolders, inside: Sequence[str] = ("",)
 ) -> Path:
-    """The folder that holds the splits: `root`, one of `root_names` below it, or `inside` these.
+    """Find the folder that holds the splits: `root`, one of `root_names` below it, or `inside` these.
 
-    It is where a folder of training triples is, or, if there is none, one of the other splits.
+    It is the one with a folder of training triples, or, if there is none, the one with a folder of another split.
     """
     train, *others = (_names(folders) for folders in split_folders.values())
     test = tuple(name for names in others for name in names)
@@ -42,9 +42,9 @@ def find_base(
 
 
 def present_folders(base: Path, split_folders: SplitFolders) -> dict[str, Path]:
-    """The folder of each split there is, by whichever of its names; DataError if two of them are there.
+    """Find the folder of each split by any of its names; DataError if two names of a split exist.
 
-    Train may be lacking; of the others one that is lacking is an error if another is there.
+    The training folder may be missing. If one of the other splits exists, the rest of them must exist too.
     """
     found = {
         split: only_folder(base, *_names(names))
@@ -60,7 +60,7 @@ def present_folders(base: Path, split_folders: SplitFolders) -> dict[str, Path]:
 
 
 def first_folder(base: Path, *names: str) -> Path:
-    """The first of `names` that is a folder below `base`."""
+    """Find the first of `names` that is a folder in `base`; DataError if none is."""
     for name in names:
         if (base / name).is_dir():
             if near := [path for path in subfolders(base) if path.name != name and is_near(path.name, name)]:
@@ -73,7 +73,7 @@ def first_folder(base: Path, *names: str) -> Path:
 
 
 def only_folder(base: Path, *names: str) -> Path:
-    """The one of `names` that is a folder below `base`; DataError if several are."""
+    """Find the one of `names` that is a folder in `base`; DataError if several are."""
     folder = first_folder(base, *names)
     if others := [name for name in names if name != folder.name and (base / name).is_dir()]:
         raise DataError(
@@ -84,7 +84,7 @@ def only_folder(base: Path, *names: str) -> Path:
 
 
 def is_near(name: str, other: str) -> bool:
-    """Whether two names differ in capitals, white space or marks of no width at most."""
+    """Tell whether two names are the same but for capitals, white space and invisible marks."""
     return _plain(name) == _plain(other)
 
 
@@ -93,17 +93,17 @@ def _plain(name: str) -> str:
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """The folders in `folder`, sorted by name; hidden ones and those of the system are left out."""
+    """List the folders in `folder`, sorted by name, without hidden folders and those of the system."""
     return sorted(path for path in folder.iterdir() if path.is_dir() and not is_system_folder(path.name))
 
 
 def is_system_folder(name: str) -> bool:
-    """Whether a folder of this name is hidden, or one that a system made and no user."""
+    """Tell whether a folder of this name is hidden, or made by a system and not by a user."""
     return name.startswith(".") or name in SYSTEM_FOLDERS
 
 
 def identity_folders(folder: Path, example: str) -> list[tuple[int, Path]]:
-    """(identity, its folder) for every folder in `folder`, sorted by identity; `example` is for the error."""
+    """List (identity, its folder) for every folder in `folder`, by identity; the error shows `example`."""
     found: dict[int, Path] = {}
     for path in subfolders(folder):
         if not path.name.isdecimal():
@@ -119,7 +119,7 @@ def identity_folders(folder: Path, example: str) -> list[tuple[int, Path]]:
 
 
 def image_files(folder: Path) -> list[Path]:
-    """The image files of `folder`, sorted by name, without hidden ones such as `._0001.jpg`."""
+    """List the image files of `folder`, sorted by name, without hidden ones such as `._0001.jpg`."""
     return sorted(
         path
         for path in folder.iterdir()
@@ -128,19 +128,19 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def by_suffix(paths: Iterable[Path]) -> str:
-    """The suffixes of these files with their counts, the most frequent first: `3 .ppm, 1 .npy`."""
+    """Count files by suffix, the most frequent first, as in `3 .ppm, 1 .npy`."""
     counts = Counter(path.suffix.lower() or "without a suffix" for path in paths)
     return shortlist([f"{count} {suffix}" for suffix, count in counts.most_common()])
 
 
 def shortlist(names: Sequence[object], limit: int = 10) -> str:
-    """`a, b, c` of a list, cut after `limit` entries with the number left out."""
+    """Join names as in `a, b, c`; after `limit` names, only the number of the others is given."""
     shown = ", ".join(printable(name) for name in names[:limit])
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
 
 
 def contents(folder: Path) -> str:
-    """The names in `folder`, cut after a few; empty if there are none."""
+    """List the first names in `folder` in a text, which is empty if there are none."""
     return shortlist(sorted(path.name + ("/" if path.is_dir() else "") for path in folder.iterdir()))
 
 

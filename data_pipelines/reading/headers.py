@@ -1,4 +1,4 @@
-"""Which column of a table is meant by which name; a header that can be read in two ways is refused."""
+"""Find the columns of a table by name; a header that can be read in two ways is refused."""
 
 import difflib
 import unicodedata
@@ -9,7 +9,7 @@ from data_pipelines.reading.folders import shortlist
 from data_pipelines.reading.records import DataError
 
 DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars"}
-"""What programs write in place of commas: Excel uses the first where the comma is the decimal sign."""
+"""What some programs write in place of commas. Excel writes semicolons where the comma is the decimal sign."""
 
 OTHER_NAMES = {
     "split": ("set", "subset", "partition"),
@@ -20,16 +20,16 @@ OTHER_NAMES = {
     "N": ("ni", "nir", "ir", "infrared", "nearinfrared"),
     "T": ("th", "tir", "ti", "thermal"),
 }
-"""What people call these columns: only to suggest the name that is read."""
+"""Other names of these columns. They are not read, but the error suggests the right name."""
 
 
 def chosen_columns(
     path: Path, names: Sequence[str], *, required: Sequence[str], optional: Sequence[str]
 ) -> tuple[dict[str, int], tuple[str, ...]]:
-    """The place of each wanted column in the header `names`, and the others' names, with suggestions, for a warning.
+    """Find the place of each wanted column in the header `names`, and name the others for a warning.
 
-    Raises DataError if a required column is missing, if a wanted one is there twice, or if a name differs from a
-    wanted one in capitals or white space only.
+    Raises DataError if a required column is missing, if a wanted column occurs twice, or if a name differs from a
+    wanted one only in capitals or white space.
     """
     check_delimiter(path, names, required)
     places = {column: _place(path, names, column) for column in (*required, *optional)}
@@ -47,7 +47,7 @@ def chosen_columns(
 
 
 def check_delimiter(path: Path, names: Sequence[str], required: Sequence[str]) -> None:
-    """Raise DataError if the header is one of another delimiter than the comma."""
+    """Check that the delimiter of the header is a comma; DataError otherwise."""
     header = ",".join(names)
     if header.casefold().startswith("sep="):
         raise DataError(f"{path}: begins with the line {names[0]!r}, which is no header; remove that line")
@@ -61,7 +61,7 @@ def check_delimiter(path: Path, names: Sequence[str], required: Sequence[str]) -
 
 
 def is_header(cells: Mapping[str, str]) -> bool:
-    """Whether a row holds names of the columns in place of values, in whatever order."""
+    """Tell whether a row holds the names of columns in place of values, in any order."""
     names = set(map(_plain, cells))
     return sum(_plain(cell) in names for cell in cells.values()) > 1
 
@@ -83,13 +83,13 @@ def _place(path: Path, names: Sequence[str], column: str) -> int | None:
 
 
 def _plain(name: str) -> str:
-    """The name without what a reader does not see or hear: capitals, white space, marks of no width, wide letters."""
+    """Simplify a name: no capitals, no white space, no invisible marks, no wide letters."""
     letters = unicodedata.normalize("NFKC", name)
     return "".join(c for c in letters if c.isprintable() and not c.isspace()).casefold()
 
 
 def _suggestions(missing: Sequence[str], names: Sequence[str]) -> str:
-    """` (did you mean …)` for each missing column that one of the names resembles, or nothing."""
+    """Suggest, as in ` (did you mean …)`, a name for each missing column that resembles one that is there."""
     bare = {"".join(filter(str.isalnum, _plain(name))): name for name in names}
     meant = []
     for column in missing:

@@ -1,4 +1,4 @@
-"""CSV and Parquet as rows of text: what is empty or missing is an empty cell."""
+"""Read CSV and Parquet as rows of text; an empty or missing value is an empty cell."""
 
 import codecs
 import csv
@@ -14,7 +14,7 @@ from data_pipelines.reading.headers import check_delimiter, chosen_columns, is_h
 from data_pipelines.reading.records import DataError
 
 EXACT_FLOATS = {16: 2**11, 32: 2**24, 64: 2**53}
-"""By the bits of a floating-point number: from here on, one whole number stands for its neighbours too."""
+"""By the bits of a floating-point type: from this number on, neighbouring whole numbers become the same value."""
 
 _MARKS = {
     "UTF-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),  # before UTF-16, whose mark begins alike
@@ -24,7 +24,10 @@ _MARKS = {
 
 @dataclass(frozen=True)
 class Row:
-    """One row: its cells by column, stripped, and its number for messages (the line of a CSV; Parquet from 1)."""
+    """One row: its cells by column, without white space around them, and its number for messages.
+
+    The number is the line of a CSV; rows of Parquet are counted from 1.
+    """
 
     number: int
     cells: dict[str, str]
@@ -33,10 +36,10 @@ class Row:
 def read_rows(
     path: Path, *, required: Sequence[str], optional: Sequence[str]
 ) -> tuple[list[Row], tuple[str, ...]]:
-    """The rows of a `.csv` (UTF-8, with a header) or a `.parquet` file (needs pyarrow), and the columns not read.
+    """Read the rows of a `.csv` (UTF-8, with a header) or `.parquet` file (needs pyarrow); name the columns not read.
 
-    A row has the cells of the required columns and of those optional ones that there are; rows without any cell
-    filled are passed over. Raises DataError if the file or its header cannot be read in one way only.
+    A row has the cells of the required columns and of the optional ones that exist. Rows without a filled cell are left
+    out. Raises DataError if the file cannot be read, or if its header can be read in two ways.
     """
     try:
         if path.suffix.lower() == ".parquet":
@@ -79,7 +82,7 @@ def _csv_rows(
 
 
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """The rows that are not blank, each with the number of its first line: a quoted cell may hold line ends."""
+    """Yield the rows that are not blank, each with the number of its first line; a quoted cell may span lines."""
     reader = csv.reader(io.StringIO(_decoded(path), newline=""), strict=True, skipinitialspace=True)
     while True:
         number = reader.line_num + 1
@@ -122,7 +125,7 @@ def _parquet_rows(
     except ImportError as error:
         raise DataError(f"{path}: reading Parquet needs pyarrow; pip install pyarrow") from error
     try:
-        # Not read_table, which adds a column for each folder of the path that is named like `split=train`.
+        # read_table would add a column for each folder of the path that is named like `split=train`.
         with pyarrow.parquet.ParquetFile(path) as file:
             table = file.read()
     except pyarrow.lib.ArrowException as error:
@@ -141,7 +144,7 @@ def _parquet_rows(
 
 
 def _exact_floats(dtype: Any) -> int:
-    """The least whole number that a column of the type `dtype` (of pyarrow) may have confused with another."""
+    """Give the smallest whole number that a column of pyarrow's type `dtype` cannot tell from its neighbour."""
     if hasattr(dtype, "value_type"):  # a categorical column, whose values are of another type
         dtype = dtype.value_type
     bits = {"halffloat": 16, "float": 32}.get(str(dtype), 64)

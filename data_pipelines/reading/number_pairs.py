@@ -1,4 +1,4 @@
-"""Two whole numbers in one flag, as an image size and the range of deep images are written."""
+"""Read a pair of whole numbers from a flag, such as an image size or the range of 16-bit images."""
 
 import re
 
@@ -6,7 +6,7 @@ from data_pipelines.reading.records import DataError
 
 
 def number_pair(flag: str, text: str, example: str, *, least: int) -> tuple[int, int]:
-    """The two numbers of a flag, written as in `example`; DataError if they are none, or below `least`."""
+    """Read the two numbers of a flag, written as in `example`; DataError if that fails or one is below `least`."""
     match = re.fullmatch(r"\(?(\d+)\s*[x,]\s*(\d+)\)?", text.strip())
     if match is None or min(int(match[1]), int(match[2])) < least:
         raise DataError(

@@ -1,4 +1,4 @@
-"""The numbers of a triple, from text: pid, camid and scene, within what a prepared table holds."""
+"""Read the numbers of a triple from text (pid, camid and scene), within what a prepared table can hold."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -8,7 +8,7 @@ from data_pipelines.reading.folders import shortlist
 from data_pipelines.reading.records import UNLABELLED, DataError, ImageRef, Record, Removal
 
 LARGEST = 2**63 - 1
-"""What 64 bits hold; the tables and the shards of a prepared set keep their numbers so."""
+"""The largest number of 64 bits, in which prepared sets keep their numbers."""
 
 
 def numbered_record(
@@ -20,10 +20,10 @@ def numbered_record(
     first_camera: int = 0,
     where: str = "",
 ) -> Record:
-    """The record of a triple whose numbers are these digits; an empty pid is UNLABELLED, an empty scene -1.
+    """Make the record of a triple from the digits of its numbers; an empty pid is UNLABELLED, an empty scene -1.
 
-    `first_camera` is the number that the set gives its first camera; `where` is the place of the digits for messages,
-    the path of the first image if it is empty. Raises DataError if a number exceeds LARGEST.
+    `first_camera` is the number of the set's first camera. `where` is the place of the digits for messages; if it is
+    empty, the path of the first image is named. Raises DataError if a number exceeds LARGEST.
     """
     where = where or str(images[0].path)
     return Record(
@@ -37,7 +37,7 @@ def numbered_record(
 
 
 def only_field(path: Path, field: re.Pattern[str], example: str) -> str | None:
-    """The digits of `field` in the name of a file, None without it; DataError if the name has it twice."""
+    """Find the digits of `field` in a file's name; None if it has no such field, DataError if it has two."""
     found = field.findall(path.stem)
     if len(found) > 1:
         raise DataError(
@@ -55,9 +55,9 @@ def _whole(digits: str, column: str, where: str) -> int:
 
 
 def check_spellings(name: str, records: Iterable[Record], *, removal: Removal) -> None:
-    """Raise DataError if a number is written in two ways, as 007 and 7: that may be one identity or two.
+    """Check that no number is written in two ways, as 007 and 7, which may be one identity or two; DataError if so.
 
-    A scene is looked at only where `removal`, the rule, compares scenes.
+    Scenes are checked only if the rule `removal` compares scenes.
     """
     first: dict[tuple[str, int], tuple[str, str]] = {}
     clashes: dict[tuple[str, int], str] = {}

@@ -1,4 +1,4 @@
-"""Folders, one a modality, into triples: by file name up to the suffix, never by position."""
+"""Pair the images of one folder per modality into triples, by file name without suffix, never by position."""
 
 import itertools
 import re
@@ -23,12 +23,12 @@ Images = tuple[ImageRef, ...]
 
 
 def paired_images(base: Path, modality_folders: Sequence[str]) -> tuple[list[Images], list[Path]]:
-    """The triples of `base/<modality folder>/<stem><suffix>`, sorted, and the files that are in no triple.
+    """Pair the files `base/<modality folder>/<stem><suffix>` into sorted triples; list the files in no triple.
 
-    `modality_folders` are in the order R, N, T. The suffix may differ from modality to modality. Raises DataError if a
+    `modality_folders` are in the order R, N, T. The modalities may have different suffixes. Raises DataError if a
     folder holds two files of one stem, unless all folders hold the same two names.
     """
-    # By stem: pairing the i-th entries of three listings mixes triples from the first orphan on.
+    # Paired by stem: pairing the i-th entries of three listings would mix triples after the first missing file.
     by_stem = [_by_stem(first_folder(base, name)) for name in modality_folders]
     complete = set.intersection(*(set(files) for files in by_stem))
     triples: list[Images] = []
@@ -67,9 +67,9 @@ def _two_of_one_stem(paths: Sequence[Path]) -> str:
 def paired_identities(
     base: Path, modality_folders: Sequence[str], example: str
 ) -> tuple[list[Images], list[Path]]:
-    """The triples of `base/<pid>/<modality folder>/<stem><suffix>`, sorted, and the files that are in no triple.
+    """Pair the files `base/<pid>/<modality folder>/<stem><suffix>` into sorted triples; list the files in no triple.
 
-    `example` is a path of the layout, for the error about a folder that is no identity.
+    The error about a folder that is no identity shows `example`, a path of this layout.
     """
     found: list[Images] = []
     orphans: list[Path] = []
@@ -81,7 +81,7 @@ def paired_identities(
 
 
 def orphan_warnings(name: str, split: str, orphans: Sequence[Path], base: Path) -> tuple[str, ...]:
-    """One warning that counts and names the orphans of a split, or none."""
+    """Warn of the files of a split that are in no triple, with their number and some names; () without any."""
     if not orphans:
         return ()
     names = [path.relative_to(base).as_posix() for path in orphans]
@@ -98,7 +98,7 @@ def check_paired(
     triples: Sequence[Images],
     orphans: Sequence[Path],
 ) -> None:
-    """Raise DataError if what lies below `folder` makes no triple; the message says what is in each modality."""
+    """Check that the files in `folder` make at least one triple; DataError says what each modality has."""
     sides = {name: [path for path in orphans if path.parent.name == name] for name in modality_folders}
     others = {name: _not_read(folder / name) for name in modality_folders}
     if triples or not (orphans or any(others.values())):
@@ -114,7 +114,7 @@ def check_paired(
 
 
 def _not_read(folder: Path) -> str:
-    """The files in `folder` that are no images, by suffix, and its folders; empty if there are none."""
+    """Describe the files in `folder` that are no images, by suffix, and its folders; empty if there are none."""
     if not folder.is_dir():
         return ""
     files = [
@@ -128,7 +128,7 @@ def _not_read(folder: Path) -> str:
 
 
 def _alike_names(orphans: Sequence[Path]) -> str:
-    """The first two orphans that may belong together, of two modalities, and what sets them apart."""
+    """Describe the first two files of different modalities that may belong together, and how their names differ."""
     present = {(path.parent, path.stem) for path in orphans}
     alike: defaultdict[tuple[Path, str], list[Path]] = defaultdict(list)
     for path in orphans:
@@ -142,7 +142,7 @@ def _alike_names(orphans: Sequence[Path]) -> str:
 
 
 def _numbers(stem: str) -> str:
-    """What tells triples apart: the numbers of a name, or, without any, its letters."""
+    """Take the part of a name that distinguishes triples: its numbers, or its letters if it has no number."""
     return "_".join(re.findall(r"\d+", stem)) or _plain(stem)
 
 

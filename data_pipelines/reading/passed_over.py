@@ -1,4 +1,4 @@
-"""Files in the folders of a data set that look like its images and are not read: for their suffix, or their folder."""
+"""Find files of a data set that look like images but are not read, because of their suffix or their folder."""
 
 import itertools
 import os
@@ -12,14 +12,14 @@ from data_pipelines.reading.records import Dataset
 _IMAGES = "ppm pgm pbm pnm pfm gif apng jfif jpe jp2 j2k jpx jxl jxr heic heif avif exr hdr tga pcx psd ico"
 _SENSORS = "npy npz raw dng cr2 cr3 nef arw fits fit seq fff dcm"
 UNREAD_SUFFIXES = frozenset(f".{name}" for name in f"{_IMAGES} {_SENSORS}".split())
-"""Of images and arrays of pixels, but none of `folders.IMAGE_SUFFIXES`."""
+"""Suffixes of images and pixel arrays that are not in `folders.IMAGE_SUFFIXES`."""
 
 MOST = 20_000
-"""Files that are looked at below a folder that could not be read as a data set, which may be a whole disk."""
+"""At most so many files are looked at in a folder that is no data set, because it may be a whole disk."""
 
 
 def passed_over_warnings(dataset: Dataset) -> tuple[str, ...]:
-    """Count and name such files in the folders of the data set's splits: for each reason one warning, or none."""
+    """Warn of such files in the folders of the data set's splits, with their number and names: one warning a reason."""
     if not dataset.root.is_dir():
         return ()  # a table names its files itself
     read_folders = {
@@ -29,7 +29,7 @@ def passed_over_warnings(dataset: Dataset) -> tuple[str, ...]:
         for image in record.images
         if image.path.is_relative_to(dataset.root)
     }
-    # The folder of a split, not only those of its images: an identity may have nothing but such files.
+    # The whole folder of a split is searched, because an identity may have only such files.
     tops = sorted({dataset.root / path.relative_to(dataset.root).parts[0] for path in read_folders})
     files = sorted(itertools.chain.from_iterable(map(_files, tops)))
     unread, deeper = list(filter(_has_unread_suffix, files)), list(_deeper(files, read_folders))
@@ -48,7 +48,7 @@ def passed_over_warnings(dataset: Dataset) -> tuple[str, ...]:
 
 
 def passed_over_hint(folder: Path) -> str:
-    """A sentence for the error on a folder that is no data set, if what it holds are such files; or empty."""
+    """Write a sentence for the error about a folder that is no data set, if it holds such files; otherwise ""."""
     files = list(itertools.islice(_files(folder), MOST)) if folder.is_dir() else []
     hint = ""
     if unread := list(filter(_has_unread_suffix, files)):
@@ -65,7 +65,7 @@ def passed_over_hint(folder: Path) -> str:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """The files below `folder`, without what is hidden or the system's."""
+    """Yield the files below `folder`, without hidden ones and those of the system."""
     for base, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not is_system_folder(name))
         yield from (Path(base, name) for name in names if not name.startswith("."))
@@ -76,7 +76,7 @@ def _has_unread_suffix(path: Path) -> bool:
 
 
 def _deeper(files: Iterable[Path], read_folders: Collection[Path]) -> Iterator[Path]:
-    """The images in folders below those whose images are read."""
+    """Yield the images in folders below those whose images are read."""
     below: dict[Path, bool] = {}
     for path in files:
         if path.parent not in below:

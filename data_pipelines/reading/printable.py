@@ -1,7 +1,7 @@
-"""Names of files as text that any terminal, log and file can hold.
+"""Turn names of files into text that every terminal, log and file can hold.
 
-A name is bytes: those that are not UTF-8 reach Python as lone surrogates, which no encoding can write, and a name may
-hold line ends and control characters, which would break a line in two or move the cursor.
+A name consists of bytes. Python reads bytes that are not UTF-8 as lone surrogates, which no encoding can write. A name
+may also hold line ends and control characters, which would break a line in two or move the cursor.
 """
 
 import io
@@ -9,7 +9,7 @@ import sys
 
 
 def printable(text: object) -> str:
-    r"""`text` on one line: what cannot be shown stands as its escape, `\xb3` for a byte that is not UTF-8."""
+    r"""Write `text` on one line, with escapes for what cannot be shown, such as `\xb3` for a byte that is not UTF-8."""
     characters = str(text)
     return characters if characters.isprintable() else "".join(map(_shown, characters))
 
@@ -23,7 +23,7 @@ def _shown(character: str) -> str:
 
 
 def is_utf8(text: object) -> bool:
-    """Whether it has a form in UTF-8, which is all that the libraries take that store arrays."""
+    """Tell whether a text can be written in UTF-8, which the libraries that store arrays need."""
     try:
         str(text).encode()
     except UnicodeEncodeError:
@@ -32,7 +32,7 @@ def is_utf8(text: object) -> bool:
 
 
 def escape_on_streams() -> None:
-    """Make stdout and stderr write an escape, not fail, where their encoding lacks a character."""
+    """Let stdout and stderr write an escape, and not fail, if their encoding lacks a character."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

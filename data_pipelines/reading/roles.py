@@ -1,7 +1,7 @@
-"""What a data set can be used for: a source to train on, a target to adapt to and to score, or features only.
+"""Check what a data set can be used for: training, adaptation, scoring, or features only.
 
-A set may lack its training triples, or its query and gallery both, and any triple may lack its identity. Reading and
-preparing such a set warn; what needs the missing part refuses it before any work.
+A set may lack its training triples, or both query and gallery, and any triple may lack its identity. Reading and
+preparing such a set only warn. A command that needs the missing part refuses the set before any work.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,9 +18,9 @@ FEATURES = (
 
 
 def absence_warnings(name: str, root: Path, splits: Mapping[str, Sequence[Record]]) -> tuple[str, ...]:
-    """Say what cannot be done with a set that lacks the splits which are no key of `splits`.
+    """Warn of what cannot be done with a set, if splits are missing in `splits`.
 
-    Raises DataError if it has a query and no gallery, or a gallery and no query, or nothing at all.
+    Raises DataError if it has a query and no gallery, or a gallery and no query, or no split at all.
     """
     absent = [split for split in SPLITS if split not in splits]
     where = f"{root}, which holds {contents(root)}" if root.is_dir() else str(root)
@@ -40,14 +40,14 @@ def absence_warnings(name: str, root: Path, splits: Mapping[str, Sequence[Record
 
 
 def unlabelled_warnings(dataset: Dataset) -> tuple[str, ...]:
-    """One warning that counts the query and gallery triples without an identity, or none."""
+    """Warn of query and gallery triples without an identity, with their number; () without any."""
     if not (found := _unlabelled(dataset, TEST)):
         return ()
     return (f"{dataset.name}: {found}: their features can be extracted, but the set cannot be scored",)
 
 
 def require_scores(dataset: Dataset) -> None:
-    """Raise DataError unless the set has a query and a gallery, and an identity for each of their triples."""
+    """Check that the set has a query and a gallery, and an identity for each of their triples; DataError if not."""
     if not all(dataset.splits[split] for split in TEST):
         raise DataError(
             f"{_place(dataset)} cannot be scored: it has no query and no gallery. {FEATURES}; to score a model, give "
@@ -61,7 +61,10 @@ def require_scores(dataset: Dataset) -> None:
 
 
 def require_training(dataset: Dataset, *, labels_because: str = "") -> None:
-    """Raise DataError unless the set has training triples, each with an identity if `labels_because` gives a reason."""
+    """Check that the set has training triples; DataError if not.
+
+    If `labels_because` gives a reason, each of them needs an identity too.
+    """
     if not dataset.splits["train"]:
         raise DataError(
             f"{_place(dataset)} has no training triple and cannot be trained on; add some, or name another set. A "
@@ -76,7 +79,7 @@ def _place(dataset: Dataset) -> str:
 
 
 def _unlabelled(dataset: Dataset, splits: Sequence[str]) -> str:
-    """How many triples of these splits have no identity, with a few names; empty if all have one."""
+    """Count the triples of these splits that have no identity, with a few names; empty if all have one."""
     counts, names = [], []
     for split in splits:
         records = dataset.splits[split]

@@ -1,4 +1,4 @@
-"""What the flags of every command share: a path may begin with ~, and an error is one line that says what to write."""
+"""Parse the flags of every command: a path may begin with ~, and an error is one line that says what to write."""
 
 import difflib
 import os
@@ -15,14 +15,14 @@ KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
 
 
 class PathParser(flags.ArgumentParser):
-    """Text → Path, with the home folder in the place of ~; "" counts as not given."""
+    """Parses text into a Path and replaces ~ by the home folder; "" counts as not given."""
 
     def parse(self, argument: str | Path) -> Path | None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """The path; ValueError if the home folder is nobody's."""
+        """Parse a path; ValueError if its home folder belongs to no user."""
         return Path(expand_home(str(argument))) if str(argument) else None
 
     def flag_type(self) -> str:
-        """What --helpxml says."""
+        """Name the type of the flag for --helpxml."""
         return "path"
 
 
@@ -34,8 +34,8 @@ def define_path(
 
 
 def expand_home(path: str) -> str:
-    """Put the home folder in the place of ~ or ~USER at the beginning; ValueError if that is nobody's."""
-    # Not by Path, which would drop the // of a URL.
+    """Replace ~ or ~USER at the beginning by the home folder; ValueError if there is no such user."""
+    # Not by Path, because it would drop the // of a URL.
     expanded = os.path.expanduser(path)  # noqa: PTH111
     if expanded.startswith("~"):
         home = path.split("/")[0]
@@ -44,7 +44,7 @@ def expand_home(path: str) -> str:
 
 
 def parse_flags(argv: list[str]) -> list[str]:
-    """Parse the flags for `app.run`; what is wrong with them ends the command, one line for each."""
+    """Parse the flags for `app.run`; mistakes in them end the command, with one line for each."""
     try:
         rest = flags.FLAGS(argv)
     except flags.UnrecognizedFlagError as error:
@@ -75,7 +75,7 @@ def _nearest(name: str) -> str:
 
 
 def _plain(line: str) -> str:
-    """One line of absl, in plainer words where it quotes Python."""
+    """Rewrite a line of absl in plainer words if it quotes Python."""
     flag, _, reason = line.removeprefix("flag ").partition(": ")
     name = flag.removeprefix("--").partition("=")[0]
     if name not in flags.FLAGS:

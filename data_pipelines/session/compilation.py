@@ -1,4 +1,4 @@
-"""Compilations: kept on disk, so that a second run of the same program starts at once, and told of while they last."""
+"""Keep compiled programs on disk, so that a second run starts at once, and tell the user of a long compilation."""
 
 import os
 import sys
@@ -12,13 +12,14 @@ from typing import Any
 from data_pipelines.session.progress import between_bars
 
 VARIABLE = "JAX_COMPILATION_CACHE_DIR"
-"""Of the environment, and read by JAX when it is first imported: a folder; "" keeps nothing."""
+"""The environment variable that names the folder of compiled programs; "" keeps none. JAX reads it when it is first
+imported."""
 
 
 def keep_compiled_programs() -> None:
-    """Name a folder to JAX, unless the environment names one; without one that can be written, go on and say so.
+    """Set a folder for compiled programs, unless the environment names one; go on without if it cannot be written to.
 
-    Call it before anything imports JAX. JAX tells programs of other versions and of other processors apart by itself.
+    Call it before anything imports JAX. JAX itself keeps apart programs of other versions and other processors.
     """
     named = os.environ.get(VARIABLE)
     if named == "" or "://" in (named or ""):
@@ -41,28 +42,28 @@ def keep_compiled_programs() -> None:
 def default_folder() -> Path:
     """Find man_jax/jax below the user's cache; RuntimeError if the user has no home."""
     base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    # The standard has a relative path ignored.
+    # The XDG standard says that a relative path is ignored.
     return (base if base.is_absolute() else Path.home() / ".cache") / "man_jax" / "jax"
 
 
 def is_kept() -> bool:
-    """Whether JAX keeps what it compiles."""
+    """Tell whether JAX keeps compiled programs."""
     import jax  # slow, but whoever compiles has imported it already
 
     return bool(jax.config.values["jax_compilation_cache_dir"])
 
 
 def say(line: str) -> None:
-    """Write a line to stderr, above the bars."""
+    """Write a line to stderr, above the progress bars."""
     with between_bars():
         print(line, file=sys.stderr, flush=True)
 
 
 @contextmanager
 def compiling(name: str, *, say: Callable[[str], None] = say) -> Iterator[Callable[[], float]]:
-    """Tell that what is done inside compiles something, which may take minutes, and afterwards how long it took.
+    """Tell that this context compiles a program, which may take minutes, and afterwards how long it took.
 
-    Gives a function that says how many seconds it has taken so far, or took.
+    Yields a function that returns the seconds of the compilation, or those so far.
     """
     kept = "; cached for next time" if is_kept() else ""
     say(f"compiling {name}, once{kept}")
@@ -74,6 +75,6 @@ def compiling(name: str, *, say: Callable[[str], None] = say) -> Iterator[Callab
 
 
 def is_compiled(function: Callable[..., Any]) -> bool:
-    """Whether a call has compiled the function already; one that is not jitted never compiles."""
+    """Tell whether the function is compiled already; one that is not jitted counts as compiled."""
     size = getattr(function, "_cache_size", None)
     return size is None or size() > 0

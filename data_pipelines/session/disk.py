@@ -1,4 +1,4 @@
-"""What a disk refuses, told in one line: the place, the reason and the remedy."""
+"""Report an error of the disk in one line: the place, the reason and the remedy."""
 
 import errno
 import os
@@ -24,7 +24,7 @@ REMEDIES: Mapping[int, str] = {
     errno.ENAMETOOLONG: "choose a folder with a shorter name",
     errno.ELOOP: "a link leads back to itself; choose another folder",
 }
-"""Failures of the place that is written to, which the user can put right; anything else is a traceback."""
+"""Errors of the place that is written to, which the user can correct; any other error is a traceback."""
 
 GOES_ON = "what was whole there stays so, and the same command goes on"
 
@@ -34,7 +34,7 @@ class DiskError(DataError):
 
 
 def refusal(error: BaseException) -> int | None:
-    """The number of what the disk refused, if that is what went wrong."""
+    """Find the error number if the disk caused the error; None otherwise."""
     if isinstance(error, OSError):
         return error.errno if error.errno in REMEDIES else None
     # Array_record and tensorstore tell the cause in words only.
@@ -44,7 +44,7 @@ def refusal(error: BaseException) -> int | None:
 
 @contextmanager
 def writing(place: Path, *, then: str = GOES_ON) -> Iterator[None]:
-    """Turn what the disk refuses in this context into a DiskError about `place`; `then` says what follows."""
+    """Turn errors of the disk in this context into a DiskError about `place`; `then` says what to do afterwards."""
     try:
         yield
     except DataError:
@@ -58,20 +58,20 @@ def writing(place: Path, *, then: str = GOES_ON) -> Iterator[None]:
 
 
 def require_folder(folder: Path) -> None:
-    """FileNotFoundError if the folder is not there, for writers that would make it anew."""
+    """Check that the folder exists, for writers that would create it again; FileNotFoundError if not."""
     if not folder.is_dir():
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
 
 
 class WholeAppends:
-    """A file that grows by whole pieces: of one that does not fit, nothing stays. Closed at the end of the process."""
+    """A file that grows by whole pieces: a piece that does not fit leaves nothing. The end of the process closes it."""
 
     def __init__(self, path: Path):
         self._path = path
         self._file = path.open("ab", buffering=0)
 
     def append(self, piece: bytes) -> None:
-        """Write the piece down to the disk; OSError if it does not fit, or the file has been moved or removed."""
+        """Write a piece to the disk; OSError if it does not fit, or if the file was moved or removed."""
         status, found = os.fstat(self._file.fileno()), self._path.stat()
         if not os.path.samestat(status, found):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self._path))
@@ -86,7 +86,7 @@ class WholeAppends:
             raise
 
     def close(self) -> None:
-        """Close it; closing twice is harmless."""
+        """Close the file; closing twice is harmless."""
         self._file.close()
 
 

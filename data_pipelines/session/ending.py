@@ -1,4 +1,4 @@
-"""How a command ends when the system ends it: by a signal, a reader that is gone, a disk that is full."""
+"""End a command in order when the system ends it: by a signal, a closed pipe, or a full disk."""
 
 import os
 import select
@@ -17,11 +17,11 @@ STDOUT, STDERR = 1, 2
 
 @contextmanager
 def orderly_end() -> Iterator[None]:
-    """Run a command in this context, from its first line on: it ends with one line, or none, and not a traceback.
+    """Run a command in this context from its first line on, so that it ends with at most one line and no traceback.
 
-    A signal is answered as `watch_signals` says. A command whose output nobody reads any more (`... | head`) ends
-    without a word, with the status that a shell gives to SIGPIPE. What the disk refuses, and no place of the command
-    has explained, is named.
+    A signal is handled as `watch_signals` says. If nobody reads the output any more (`... | head`), the command ends
+    silently, with the status that a shell gives to SIGPIPE. An error of the disk that the command itself has not
+    explained is named here.
     """
     _open_standard_streams()
     watch_signals()
@@ -47,7 +47,7 @@ def orderly_end() -> Iterator[None]:
 
 
 def _open_standard_streams() -> None:
-    """Open what the caller has closed: the next file would get its number, and what libraries print would go there."""
+    """Open standard streams that the caller closed; otherwise the next file gets their number and libraries' output."""
     while (number := os.open(os.devnull, os.O_RDWR)) <= STDERR:
         pass
     os.close(number)
@@ -67,7 +67,7 @@ def _reader_is_gone() -> bool:
 
 
 def _write_nowhere(number: int) -> None:
-    """What is left in a buffer goes there when the interpreter ends."""
+    """Send to nowhere what is left in a buffer when the interpreter ends."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, number)
     os.close(nowhere)

@@ -1,8 +1,8 @@
-"""A command that a signal stops: it ends at once, wherever it is, with one line that says what is kept.
+"""End a command at once when a signal stops it, with one line that says what is kept.
 
-Python runs a handler between two of its instructions, which XLA's compilation keeps from it for minutes. So a thread
-waits for the signal, writes the line and ends the process. Nothing is tidied up: whatever a command writes is safe
-against `kill -9`, because it gets its name only when it is whole.
+Python runs a signal's handler between two of its instructions, and a compilation of XLA can delay that for minutes. So
+a thread waits for the signal, writes the line and ends the process. Nothing has to be cleaned up: the files of a
+command are safe against `kill -9`, because a file gets its name only when it is whole.
 """
 
 import os
@@ -19,10 +19,10 @@ from typing import Any
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 GRACE = 3.0
-"""Seconds that the line may take: its folder may be of a server that does not answer, its reader may not read."""
+"""The most seconds for writing the line: a file server may not answer, or nobody may read the output."""
 
 PAUSE = 0.2
-"""Seconds in which a second signal is the same one: `timeout` sends it to the process and then to its group."""
+"""Within so many seconds a second signal counts as the same one: `timeout` sends it to the process and to its group."""
 
 STDERR = 2
 
@@ -33,7 +33,7 @@ _descriptions: list[Callable[[], str]] = [lambda: "what is finished is kept, and
 
 @contextmanager
 def kept(describe: Callable[[], str]) -> Iterator[None]:
-    """Say what `describe` returns if a signal ends the process within this context; it is asked in another thread."""
+    """Write what `describe` returns if a signal ends the process in this context; another thread calls it."""
     _descriptions.append(describe)
     try:
         yield
@@ -42,9 +42,9 @@ def kept(describe: Callable[[], str]) -> Iterator[None]:
 
 
 def watch_signals() -> None:
-    """End the process with one line and status 128 + N at signal N; a second signal ends it without the line.
+    """Watch for signals: signal N ends the process with one line and status 128 + N, a second one without the line.
 
-    A signal that is ignored stays so, as `nohup` wants it. Call it in the main thread.
+    A signal that is ignored stays ignored, as `nohup` needs it. Call it in the main thread.
     """
     read, write = os.pipe()
     os.set_blocking(write, False)
@@ -57,24 +57,24 @@ def watch_signals() -> None:
 
 
 def shield_children() -> None:
-    """Let the processes that this thread starts from now on end with the command, and without a word of their own.
+    """Let the processes that this thread starts from now on end silently with the command.
 
-    They do not hear Ctrl-C, which a terminal sends to them too and which they would answer with a traceback.
+    They ignore Ctrl-C, which a terminal sends to them too and which they would answer with a traceback.
     """
     if signal.SIGINT not in _watched:
         return
     from multiprocessing import resource_tracker
 
-    # It removes the shared memory of all when they are gone, and would tell of that.
+    # This process removes the shared memory of all others when they have ended, and would report that.
     sys.warnoptions.append("ignore:resource_tracker:UserWarning")
     resource_tracker.ensure_running()
     sys.warnoptions.pop()
-    # Afterwards: to start that process takes the mask away.
+    # Set afterwards, because starting that process removes the mask.
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
 
 
 def _stand_still(number: int, write: int) -> None:
-    """Keep the main thread from going on while the other one writes the line."""
+    """Stop the main thread while the other thread writes the line."""
     if not _heard.wait(PAUSE):
         os.write(write, bytes([number]))  # a library has taken the wakeup pipe away
     time.sleep(2 * GRACE)
@@ -102,7 +102,7 @@ def _tell_and_end(number: int) -> None:
         with suppress(OSError):
             start = "\n" if os.isatty(STDERR) else ""  # behind ^C and a bar
             os.write(STDERR, (start + line).encode(errors="backslashreplace"))
-            # What threads and children say of their sudden end helps nobody.
+            # Messages of threads and children about their sudden end help nobody.
             os.dup2(os.open(os.devnull, os.O_WRONLY), STDERR)
         _end_children()
         with suppress(Exception):
@@ -118,7 +118,7 @@ def _what_is_kept() -> str:
 
 
 def _end_children() -> None:
-    """Kill the loader processes; not the one that removes their shared memory when all others are gone."""
+    """Kill the loader processes, but not the one that removes their shared memory afterwards."""
     from multiprocessing import resource_tracker
 
     tracker: Any = resource_tracker._resource_tracker
@@ -129,7 +129,7 @@ def _end_children() -> None:
 
 
 def _children() -> list[int]:
-    """The processes that this one started and that are there, those included that are about to begin."""
+    """List the processes that this one started and that still exist, also those that are just starting."""
     tasks = list(Path("/proc/self/task").glob("*/children"))
     if tasks:
         return [int(word) for task in tasks for word in task.read_text().split()]

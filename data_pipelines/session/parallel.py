@@ -1,4 +1,4 @@
-"""Work on files in threads: Pillow and hashing release the interpreter."""
+"""Work on files in threads, which run in parallel because Pillow and hashing release the interpreter's lock."""
 
 import collections
 import itertools
@@ -12,16 +12,17 @@ Result = TypeVar("Result")
 
 
 def map_in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """`function` of each item, in their order, by as many threads as there are CPUs; few results wait at a time.
+    """Map a function over items in as many threads as there are CPUs; yield the results in order.
 
-    An error is raised where its result would stand; what was not begun by then never is.
+    Only a few results wait at a time. An error is raised in the place of its result; items that are not begun by then
+    are left out.
     """
     num_threads = os.cpu_count() or 1
     todo = iter(items)
     waiting: collections.deque[Future[Result]] = collections.deque()
     pool = ThreadPoolExecutor(num_threads)
     try:
-        # Few at a time: a data set does not fit into memory as futures.
+        # Only a few at a time, because the futures of a whole data set would fill the memory.
         for item in itertools.islice(todo, 4 * num_threads):
             waiting.append(pool.submit(function, item))
         while waiting:
@@ -30,5 +31,5 @@ def map_in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> I
                 waiting.append(pool.submit(function, item))
             yield result
     finally:
-        # Not waited for: after an error this may be run by one of these threads, which cannot wait for itself.
+        # No waiting here: after an error one of these threads may run this, and it cannot wait for itself.
         pool.shutdown(wait=False, cancel_futures=True)

@@ -1,6 +1,6 @@
-"""How far a loop is: a bar on a terminal, a line now and then in a log, nothing on the other processes.
+"""Show how far a loop is: by a bar on a terminal, by lines in a log, and only in process 0.
 
-The first item never counts for the rate and the remaining time: it may pay for a compilation.
+The first item never counts for the rate and the remaining time, because it may include a compilation.
 """
 
 import sys
@@ -17,7 +17,7 @@ Item = TypeVar("Item")
 ItemOut = TypeVar("ItemOut", covariant=True)
 
 LOG_INTERVAL = 15.0
-"""Seconds between two lines when stderr is a file or a pipe; a shorter loop writes nothing there."""
+"""Seconds between two lines if stderr is a file or a pipe; a shorter loop writes nothing."""
 
 
 _subject: ContextVar[str] = ContextVar("subject", default="")
@@ -25,7 +25,7 @@ _subject: ContextVar[str] = ContextVar("subject", default="")
 
 @contextmanager
 def speaking_of(subject: str) -> Iterator[None]:
-    """Put `subject` before what every loop says inside, e.g. "seed 1, no_cpa"."""
+    """Put `subject`, e.g. "seed 1, no_cpa", before the text of every loop in this context."""
     token = _subject.set(subject)
     try:
         yield
@@ -34,17 +34,17 @@ def speaking_of(subject: str) -> Iterator[None]:
 
 
 def prefixed(text: str) -> str:
-    """The text behind what is spoken of, if anything is."""
+    """Put the subject of `speaking_of`, if there is one, before a text."""
     return f"{_subject.get()}: {text}" if _subject.get() else text
 
 
 def between_bars() -> AbstractContextManager[Any]:
-    """Take the bars away while a line is written; they are drawn again afterwards."""
+    """Remove the bars while a line is written, and draw them again afterwards."""
     return tqdm.external_write_mode(file=sys.stderr)
 
 
 def time_left(seconds: float) -> str:
-    """Words for a duration, e.g. "about 40 min left"."""
+    """Describe a duration in words, e.g. "about 40 min left"."""
     minutes = round(seconds / 60)
     if minutes < 1:
         return "less than a minute left"
@@ -55,26 +55,26 @@ def time_left(seconds: float) -> str:
 
 
 class Progress(Protocol[ItemOut]):
-    """A loop under observation: iterate over it, and hang figures of the moment on it."""
+    """A loop whose progress is shown: iterate over it, and give it current figures to show."""
 
     def __iter__(self) -> Iterator[ItemOut]: ...
 
     def set_postfix(self, *, refresh: bool = ..., **values: Any) -> None:
-        """Show `values` (say, the loss) behind the rate from the next update on."""
+        """Show `values`, such as the loss, behind the rate from the next update on."""
         ...
 
 
 def track(
     iterable: Iterable[Item], *, total: int | None, description: str, unit: str, process_index: int = 0
 ) -> Progress[Item]:
-    """Watch a loop on stderr: items done, rate, remaining time and the postfix.
+    """Show a loop's progress on stderr: items done, rate, remaining time and the postfix.
 
     Args:
         iterable: what to loop over; yielded unchanged.
         total: its length in items; None if unknown, and then without a remaining time.
         description: what the loop does, e.g. "epoch 3/40".
         unit: what one item is, e.g. "step".
-        process_index: every process but 0 is silent.
+        process_index: only process 0 writes.
     """
     description = prefixed(description)
     if process_index == 0 and not sys.stderr.isatty():
@@ -85,7 +85,7 @@ def track(
 
 
 class BarProgress(Generic[Item]):
-    """A bar that appears when the first item is done, and measures from then on."""
+    """A bar that appears when the first item is done, and measures the time from then on."""
 
     def __init__(self, iterable: Iterable[Item], **options: Any):
         self._iterable = iterable
@@ -99,13 +99,13 @@ class BarProgress(Generic[Item]):
             yield from self._bar
 
     def set_postfix(self, *, refresh: bool = True, **values: Any) -> None:
-        """Show `values` behind the rate, once there is a bar."""
+        """Show `values` behind the rate, as soon as there is a bar."""
         if self._bar is not None:
             self._bar.set_postfix(refresh=refresh, **values)
 
 
 class LoggedProgress(Generic[Item]):
-    """A whole line every `interval` seconds: carriage returns would fill a log with bars."""
+    """A whole line every `interval` seconds, because redrawn bars would fill a log."""
 
     def __init__(
         self,
@@ -137,7 +137,7 @@ class LoggedProgress(Generic[Item]):
                 last = now
 
     def set_postfix(self, *, refresh: bool = True, **values: Any) -> None:
-        """Show `values` at the end of the next line; `refresh` matters to bars only."""
+        """Show `values` at the end of the next line; `refresh` has a meaning for bars only."""
         del refresh
         self._postfix = ", ".join(f"{name}={_short(value)}" for name, value in values.items())
 

@@ -1,4 +1,4 @@
-"""A data set made ready for training: read, verified, written once, and found ready from then on."""
+"""Prepare a data set for training: it is read, verified and written once, and found ready from then on."""
 
 import contextlib
 import hashlib
@@ -57,9 +57,8 @@ def prepare_dataset(
 ) -> PreparedDataset:
     """Read, check, prepare (once) and load the data set `name` at `image_size` = (H, W); log the warnings.
 
-    `train_filter`: by which of `images.FILTERS` the images of train are resized; those of query and gallery are
-    resized by `images.FILTER` always. `modalities`: which images of a triple to load, of all that are prepared; None
-    loads them all.
+    `train_filter`: the one of `images.FILTERS` by which training images are resized; query and gallery are always
+    resized by `images.FILTER`. `modalities`: which images of a triple to load; None loads all that are prepared.
     """
     settings = ImageSettings(image_size, deep_range, train_filter)
     return prepare_read(read(name, root), prepared_root, settings, modalities=modalities)
@@ -73,7 +72,10 @@ def prepare_read(
     modalities: Sequence[str] | None = None,
     deep_range_option: str = "deep_range",
 ) -> PreparedDataset:
-    """As `prepare_dataset`, of a data set that has been read; `deep_range_option` is its name in advice to the user."""
+    """Do what `prepare_dataset` does for a data set that is already read.
+
+    `deep_range_option` is the name that `deep_range` has in advice to the user.
+    """
     check_modalities(f"{dataset.name} in {dataset.root}", dataset.modalities, modalities)
     out_dir = Path(prepared_root).absolute()
     with gathered_warnings(dataset.warnings) as warnings:
@@ -94,17 +96,17 @@ def prepare(
     deep_range: tuple[int, int] = DEEP_RANGE,
     train_filter: str = FILTER,
 ) -> Path:
-    """As `prepare_with`, of settings one by one."""
+    """Do what `prepare_with` does, with the settings given one by one."""
     return prepare_with(dataset, out_dir, ImageSettings(image_size, deep_range, train_filter))
 
 
 def prepare_with(dataset: Dataset, out_dir: Path, settings: ImageSettings) -> Path:
-    """Write the data set by the `settings` of its images below `out_dir`; return the folder to `load`.
+    """Write the data set with the `settings` of its images into a folder in `out_dir`; return the folder to `load`.
 
-    Does nothing if that was done before from the same files (names, sizes and modification times); starts
-    anew if they changed. What is written gets its final name only when it is complete, so an interruption
-    leaves nothing that looks finished. An image that cannot be read or has the wrong size raises DataError, and
-    so do files that change meanwhile.
+    It does nothing if that was done before from the same files (names, sizes and modification times), and starts
+    again if they changed. The folder gets its final name only when it is complete, so an interruption leaves nothing
+    that looks finished. Raises DataError if an image cannot be read or has the wrong size, or if a file changes
+    meanwhile.
     """
     check_deep_range(settings.deep_range)
     check_image_size(settings.image_size)
@@ -114,7 +116,7 @@ def prepare_with(dataset: Dataset, out_dir: Path, settings: ImageSettings) -> Pa
     if _is_finished(prepared_dir, dataset, settings):
         return prepared_dir  # without the lock: the disk may be one that is only read
     with _workshop(dataset, data_dir, settings.image_size):
-        # Another process may have been first.
+        # Another process may have prepared the set meanwhile.
         if _is_finished(prepared_dir, dataset, settings):
             return prepared_dir
         _say_why_anew(prepared_dir, dataset)
@@ -128,7 +130,7 @@ def prepare_with(dataset: Dataset, out_dir: Path, settings: ImageSettings) -> Pa
             digests={report.path: report.digest for report in reports},
             warnings=image_warnings(dataset, reports, settings.deep_range),
         )
-        # Before the shards, whose name says that all is there.
+        # Written before the shards, whose final name means that everything is there.
         found_by = fingerprint(dataset, settings)
         write_contents(data_dir / CONTENTS_FILE, dataset, reports, found_by)
         # TFDS announces a download; ours is the progress bar of `_generate_examples`.
@@ -144,9 +146,9 @@ def prepare_with(dataset: Dataset, out_dir: Path, settings: ImageSettings) -> Pa
 
 
 def place_warnings(dataset: Dataset, out_dir: Path, settings: ImageSettings) -> tuple[str, ...]:
-    """What may keep `prepare` from writing below `out_dir`: DataError if that is certain, a warning of little room.
+    """Check that `prepare` can write into `out_dir`: DataError if it cannot, a warning if there is little room.
 
-    Nothing is said of a set that is prepared there already.
+    If the set is prepared there already, there is no warning.
     """
     check_image_size(settings.image_size)
     check_name(out_dir)
@@ -159,7 +161,7 @@ def place_warnings(dataset: Dataset, out_dir: Path, settings: ImageSettings) -> 
 
 
 def verify_once(dataset: Dataset, out_dir: Path, settings: ImageSettings) -> list[FileReport]:
-    """Verify ahead of `prepare`, which will find the work done; an interrupted pass is resumed."""
+    """Verify all files before `prepare`, which then finds this work done; an interrupted pass is resumed."""
     check_image_size(settings.image_size)
     check_name(out_dir)
     data_dir = preparation_folder(dataset, out_dir, settings)
@@ -177,7 +179,7 @@ def _is_finished(prepared_dir: Path, dataset: Dataset, settings: ImageSettings) 
 
 @contextlib.contextmanager
 def _workshop(dataset: Dataset, data_dir: Path, image_size: tuple[int, int]) -> Iterator[None]:
-    """The folder of this preparation, for one process at a time; what the disk refuses becomes a DiskError."""
+    """Open the folder of this preparation for one process at a time; DiskError if the disk refuses."""
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
         with exclusive(data_dir):
@@ -201,7 +203,7 @@ def _has_changed(report: FileReport) -> bool:
 
 
 def preparation_folder(dataset: Dataset, out_dir: Path, settings: ImageSettings) -> Path:
-    """Where this is prepared: named by set, size, root, range and filter, so that runs which differ do not collide."""
+    """Name the folder of a preparation by set, size, root, range and filter, so that different ones do not collide."""
     height, width = settings.image_size
     source = os.fsencode(dataset.root.resolve())
     if tuple(settings.deep_range) != DEEP_RANGE:
@@ -224,9 +226,9 @@ def _say_why_anew(prepared_dir: Path, dataset: Dataset) -> None:
 
 
 def _remove_leftovers(prepared_dir: Path) -> None:
-    """Remove an outdated preparation and what killed ones left; the caller holds the lock."""
+    """Remove an outdated preparation and the leftovers of killed ones; the caller must hold the lock."""
     if prepared_dir.exists():
-        # At once, so that a removal which is interrupted leaves nothing that looks finished.
+        # Renamed first, so that an interrupted removal leaves nothing that looks finished.
         prepared_dir.rename(prepared_dir.with_name("outdated"))
     if prepared_dir.parent.is_dir():
         for path in prepared_dir.parent.iterdir():

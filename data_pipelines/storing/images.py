@@ -1,4 +1,4 @@
-"""From a record to pixels: open, verify, crop and resize one triple.
+"""Turn a record into pixels: open, verify, crop and resize one triple.
 
 Every image becomes 8-bit RGB. One channel is repeated three times. More than 8 bits are scaled from `deep_range`, which
 is fixed for a data set: scaling each image by its own extremes would make a warm vehicle look like a cold one.
@@ -16,7 +16,7 @@ from data_pipelines.checking.depth import deep_pixels, depth_notes, fractions_of
 from data_pipelines.reading.records import DataError, ImageRef, Record
 
 DEEP_RANGE = (0, 65535)
-"""The raw values that become 0 and 255 where nothing else is said: all that 16 bits can hold."""
+"""The raw values that become 0 and 255 by default: the whole range of 16 bits."""
 
 FORMATS = {
     "JPEG": (".jpg", ".jpeg"),
@@ -25,18 +25,18 @@ FORMATS = {
     "TIFF": (".tif", ".tiff"),
     "WEBP": (".webp",),
 }
-"""What is read, by Pillow's name, and how such files are called."""
+"""The formats that are read, by Pillow's name, with the name for messages."""
 
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
-"""How images are resized; Pillow's, whose support grows with the reduction, so that they do not alias."""
+"""How images are resized. These filters of Pillow become wider the more an image shrinks, so they do not alias."""
 FILTER = "bilinear"
-"""Of query and gallery always, and of train unless another is asked for."""
+"""The filter of query and gallery, and of train if no other is given."""
 
 MIN_SIDE = 8
-"""Pixels; what is smaller shows no object and is most likely a placeholder."""
+"""The shortest side in pixels; a smaller image shows no object and is most likely a placeholder."""
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 500_000_000
-"""Per file: a decoding bomb or a misplaced video must not take the memory of the machine."""
+"""The largest file; a decompression bomb or a misplaced video must not fill the memory."""
 
 _UNREAD = {
     b"\xff\xd8\xff": "a JPEG of more than 8 bits or another rare kind",
@@ -55,7 +55,7 @@ _UNREAD = {
     b"\x89HDF": "HDF5",
     b"\x76\x2f\x31\x01": "OpenEXR",
 }
-"""First bytes of files that are not read, and what to call them."""
+"""The first bytes of files that are not read, and what such files are called."""
 
 _ORIENTATION = 0x0112
 _PALETTE = 320
@@ -64,30 +64,30 @@ _USUAL_GAMMA = 1 / 2.2
 
 @dataclass(frozen=True)
 class ImageSettings:
-    """How the images of a set are prepared: `image_size` = (H, W), what is scaled to 0 … 255, the filter of train."""
+    """How the images of a set are prepared: `image_size` = (H, W), raw range of 0 … 255, filter of training images."""
 
     image_size: tuple[int, int]
     deep_range: tuple[int, int] = DEEP_RANGE
     train_filter: str = FILTER
 
     def filter_of(self, split: str) -> str:
-        """By which of `FILTERS` the images of a split are resized."""
+        """Choose the one of `FILTERS` by which the images of a split are resized."""
         return self.train_filter if split == "train" else FILTER
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One decoded file: 8-bit RGB, and what had to be done to it."""
+    """One decoded file: 8-bit RGB, and notes on how it was converted."""
 
     image: Image.Image
     digest: str
-    """Of the file's bytes."""
+    """The digest of the file's bytes."""
     notes: tuple[str, ...] = ()
-    """What people should know of the file, such as "CMYK, converted to RGB"."""
+    """What a user should know about the file, such as "CMYK, converted to RGB"."""
     deep_values: tuple[int, int] | None = None
-    """The least and the greatest raw value, if there were more than 8 bits."""
+    """The smallest and the largest raw value, if the file has more than 8 bits."""
     raw: np.ndarray | None = None
-    """All the raw values then, int [H, W] or [H, W, 3]."""
+    """All raw values of such a file, int [H, W] or [H, W, 3]."""
 
 
 def read_triple(
@@ -97,7 +97,7 @@ def read_triple(
     *,
     filter_name: str = FILTER,
 ) -> np.ndarray:
-    """The triple as uint8 [M, H, W, 3], resized to `image_size` = (H, W) by one of `FILTERS`."""
+    """Read a triple as uint8 [M, H, W, 3], resized to `image_size` = (H, W) by one of `FILTERS`."""
     pictures: dict[Path, Image.Image] = {}  # RGBNT100 keeps three images in one file: decode it once
     height, width = image_size
     triple = np.empty((len(record.images), height, width, 3), np.uint8)
@@ -112,7 +112,7 @@ def read_triple(
 
 
 def open_picture(ref: ImageRef, deep_range: tuple[int, int] = DEEP_RANGE) -> Picture:
-    """The whole file of `ref` as 8-bit RGB; DataError names the file, the limit it breaks and the remedy."""
+    """Read the whole file of `ref` as 8-bit RGB; DataError names the file, the limit that it breaks and the remedy."""
     path = ref.path
     content = b""
     try:
@@ -176,7 +176,7 @@ def _notes(path: Path, image: Image.Image) -> tuple[str, ...]:
 
 
 def _colour_notes(image: Image.Image) -> tuple[str, ...]:
-    """What a file says of its colours that is not applied to them."""
+    """Note what a file says about its colours that is not applied to them."""
     notes = []
     if profile := image.info.get("icc_profile"):
         name = _profile_name(profile)
@@ -203,21 +203,24 @@ def _scaled(raw: np.ndarray, deep_range: tuple[int, int]) -> Image.Image:
 
 
 def scale_deep(raw: np.ndarray, deep_range: tuple[int, int]) -> np.ndarray:
-    """uint8: 255 (raw - low) / (high - low), cut to [0, 255], to the nearest, for `deep_range` = (low, high)."""
+    """Scale raw values to uint8: 255 (raw - low) / (high - low), cut to [0, 255] and rounded.
+
+    `deep_range` = (low, high).
+    """
     low, high = deep_range
     scaled = 255 * (raw.astype(np.float64) - low) / (high - low)
     return np.rint(scaled.clip(0, 255)).astype(np.uint8)
 
 
 def check_deep_range(deep_range: tuple[int, int]) -> None:
-    """Refuse what is no range of 16-bit values."""
+    """Check that `deep_range` is a range of 16-bit values; DataError if not."""
     low, high = deep_range
     if not 0 <= low < high <= 65535:
         raise DataError(f"deep_range is {low}, {high}; it must be two rising values within 0 and 65535")
 
 
 def _reason(error: BaseException, content: bytes) -> str:
-    # Pillow names the buffer it read from; the path stands before.
+    # Pillow names the buffer that it read from; the message already has the path.
     text = str(error)
     if "cannot identify image file" not in text:
         return text
@@ -227,7 +230,7 @@ def _reason(error: BaseException, content: bytes) -> str:
 
 
 def _what_it_is(content: bytes) -> str:
-    """The format of a file that is not read, if its first bytes tell."""
+    """Name the format of a file that is not read, if its first bytes show it."""
     if not content:
         return ": the file is empty"
     if content.startswith(b"version https://git-lfs"):

@@ -1,4 +1,4 @@
-"""One process at a time in a folder."""
+"""Let only one process at a time work in a folder."""
 
 import contextlib
 import errno
@@ -9,12 +9,12 @@ from pathlib import Path
 from absl import logging
 
 NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS)
-"""How a file system says that it keeps no locks."""
+"""The errors by which a file system says that it has no locks."""
 
 
 @contextlib.contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
-    """Let one process at a time in: the hosts of a run that share a file system prepare together."""
+    """Let one process at a time into a folder, because all hosts of a run prepare data on a shared file system."""
     with (folder / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)  # released when the file is closed, even by a kill

@@ -18,10 +18,10 @@ from data_pipelines.checking.contents import Contents, read_contents
 from data_pipelines.reading.records import SPLITS, DataError, Removal
 
 ROW = ("pid", "camid", "scene", "name")
-"""What is stored of a triple besides its images, in the table and in the shards."""
+"""What is stored about a triple besides its images, in the table and in the shards."""
 
 CHECKED_ROWS = 5
-"""So many triples of a split are compared between the table and the shards each time they are opened."""
+"""How many triples of a split are compared between the table and the shards each time they are opened."""
 
 
 class ImageSource(Protocol):
@@ -32,9 +32,9 @@ class ImageSource(Protocol):
 
 
 class StoredImages:
-    """The triples of one split in its shards, opened at the first read; a pickled copy opens its own.
+    """The triples of one split in its shards, which are opened at the first read; a pickled copy opens them itself.
 
-    `columns`: which of the stored modalities to read, by their place; None reads them all.
+    `columns`: the places of the stored modalities to read; None reads all of them.
     """
 
     def __init__(self, directory: Path, split: str, columns: Sequence[int] | None = None):
@@ -50,7 +50,7 @@ class StoredImages:
         return images if self.columns is None else images[self.columns]
 
     def row(self, index: int) -> dict[str, int | str]:
-        """What the shards say of a triple besides its images: pid, camid, scene and name."""
+        """Read what the shards hold about a triple besides its images: pid, camid, scene and name."""
         stored = self._source[index]
         name = stored["name"]
         row = {column: int(stored[column]) for column in ROW if column != "name"}
@@ -70,37 +70,37 @@ class PreparedSplit:
     """One split: the table of its N triples, and their images. A random-access source for grain."""
 
     pids: np.ndarray
-    """int64 [N], as are `camids` and `scenes`."""
+    """int64 [N]; `camids` and `scenes` have the same form."""
     camids: np.ndarray
     scenes: np.ndarray
     names: list[str]
     removal: Removal
     images: ImageSource
     contents: Contents | None = None
-    """What the files contain, if that was kept."""
+    """Digests and looks of the files, if they were kept."""
     fingerprints: Mapping[str, str] = field(default_factory=dict)
-    """What `split_fingerprint` found when it was prepared: of the labels, and of each stored modality."""
+    """What `split_fingerprint` computed at the preparation: for the labels, and for each stored modality."""
 
     @property
     def groups(self) -> np.ndarray:
-        """What the removal rule compares: `camids` or `scenes`, int64 [N]."""
+        """The numbers that the removal rule compares: `camids` or `scenes`, int64 [N]."""
         return self.camids if self.removal == "camid" else self.scenes
 
     def __len__(self) -> int:
         return len(self.pids)
 
     def __getitem__(self, index: SupportsIndex) -> np.ndarray:
-        """The triple `index` as uint8 [M, H, W, 3]; not to be written to."""
+        """Read the triple `index` as uint8 [M, H, W, 3], which must not be written to."""
         return self.images[index]
 
     def read(self, indices: np.ndarray) -> np.ndarray:
-        """The triples `indices` [B] as a new uint8 [B, M, H, W, 3]."""
+        """Read the triples `indices` [B] into a new array, uint8 [B, M, H, W, 3]."""
         if isinstance(self.images, np.ndarray):
             return self.images[indices]
         return np.stack([self.images[int(index)] for index in indices])
 
     def in_memory(self) -> "PreparedSplit":
-        """The same split over one array uint8 [N, M, H, W, 3]: every shard is read once, now."""
+        """Load the split into one array, uint8 [N, M, H, W, 3]; every shard is read once, now."""
         images = np.empty((len(self), *self[0].shape), np.uint8)
         for i in range(len(self)):
             images[i] = self[i]
@@ -117,7 +117,7 @@ class PreparedDataset:
     name: str
     removal: Removal
     modalities: tuple[str, ...]
-    """Of R, N, T those that are loaded: the axis M of the images."""
+    """Those of R, N, T that are loaded: the axis M of the images."""
     image_size: tuple[int, int]
     train: PreparedSplit
     query: PreparedSplit
@@ -127,7 +127,7 @@ class PreparedDataset:
 def load(prepared_dir: Path, *, modalities: Sequence[str] | None = None) -> PreparedDataset:
     """Open what `builders.prepare` wrote and returned; the images stay on disk until they are read.
 
-    `modalities`: which images of a triple to load; None loads all there are.
+    `modalities`: which images of a triple to load; None loads all of them.
     """
     table = read_table(prepared_dir)
     if table is None:
@@ -142,7 +142,7 @@ def load(prepared_dir: Path, *, modalities: Sequence[str] | None = None) -> Prep
 
 
 def check_modalities(name: str, present: Sequence[str], wanted: Sequence[str] | None) -> None:
-    """Raise DataError if the data set, which goes by `name`, lacks a modality that is wanted."""
+    """Check that the data set, called `name` in messages, has the wanted modalities; DataError if not."""
     if missing := [modality for modality in wanted or () if modality not in present]:
         raise DataError(
             f"{name} has the modalities {', '.join(present)}, not {', '.join(missing)}; "
@@ -151,16 +151,16 @@ def check_modalities(name: str, present: Sequence[str], wanted: Sequence[str] | 
 
 
 def read_table(prepared_dir: Path) -> dict[str, Any] | None:
-    """The table `builders` stored beside the shards, or None if there is no prepared data set."""
+    """Read the table that `builders` stored beside the shards; None if there is no prepared data set."""
     if not (prepared_dir / "dataset_info.json").is_file():
         return None
     return dict(tfds.builder_from_directory(prepared_dir).info.metadata or {}) or None
 
 
 def read_description(prepared_dir: Path) -> tuple[Any, ...] | None:
-    """The name, the image size and the fingerprint in that table, or None if there is none that can be read.
+    """Read the name, the image size and the fingerprint in that table; None if it cannot be read.
 
-    May be asked while another process writes or removes the folder.
+    Another process may write or remove the folder meanwhile.
     """
     if not (prepared_dir / "dataset_info.json").is_file():
         return None
@@ -172,7 +172,7 @@ def read_description(prepared_dir: Path) -> tuple[Any, ...] | None:
 
 
 def _check_rows(prepared_dir: Path, split: str, columns: dict[str, Any], images: StoredImages) -> None:
-    """Refuse shards of other triples than the table's, as a copy of single files leaves them; reads a few of them."""
+    """Check on a few triples that shards and table belong together, which they may not after copying single files."""
     for index in sorted({int(place) for place in np.linspace(0, len(images) - 1, CHECKED_ROWS)}):
         stored = images.row(index)
         if wrong := [name for name in ROW if stored[name] != columns[name][index]]:

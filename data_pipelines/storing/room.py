@@ -1,4 +1,4 @@
-"""What can keep a preparation from being written, looked at before any work: its place, its room, its size."""
+"""Check before any work whether a preparation can be written: its place, the room on the disk, the image size."""
 
 import errno
 import os
@@ -9,11 +9,11 @@ from data_pipelines.reading.printable import is_utf8
 from data_pipelines.reading.records import DataError, Dataset
 
 MAX_PREPARED_PIXELS = 2**22
-"""Of one prepared image; a batch of larger ones fits into no memory."""
+"""The most pixels of one prepared image; a batch of larger images fits into no memory."""
 
 
 def check_image_size(image_size: tuple[int, int]) -> None:
-    """Raise DataError for a size (H, W) whose images are too large; ValueError if it is not positive."""
+    """Check an image size (H, W): DataError if it is too large, ValueError if it is not positive."""
     height, width = image_size
     if min(image_size) < 1:
         raise ValueError(f"image_size (H, W) must be positive, got {image_size}; MAN uses (256, 128)")
@@ -24,7 +24,7 @@ def check_image_size(image_size: tuple[int, int]) -> None:
 
 
 def check_name(out_dir: Path) -> None:
-    """Raise DataError if `out_dir` has a name that no prepared set can be found under."""
+    """Check that a prepared set can be found in a folder named `out_dir`; DataError if not."""
     if not is_utf8(out_dir):
         raise DataError(
             f"{out_dir}: its name, or the locale, is not UTF-8, which the shards' library needs; choose another folder"
@@ -36,7 +36,7 @@ def check_name(out_dir: Path) -> None:
 
 
 def check_place(out_dir: Path) -> None:
-    """Raise DataError if nothing can be written below `out_dir`, which need not exist; writes nothing."""
+    """Check that `out_dir`, which need not exist, can be written to; DataError if not. Writes nothing."""
     nearest = _nearest(out_dir)
     refusal = 0
     if not nearest.is_dir():
@@ -50,13 +50,13 @@ def check_place(out_dir: Path) -> None:
 
 
 def needed_bytes(dataset: Dataset, image_size: tuple[int, int]) -> int:
-    """The most that the images take when they are prepared: what they are before compression."""
+    """Compute the largest size of the prepared images in bytes: their size before compression."""
     num_triples = sum(map(len, dataset.splits.values()))
     return num_triples * len(dataset.modalities) * 3 * image_size[0] * image_size[1]
 
 
 def room_warnings(dataset: Dataset, out_dir: Path, image_size: tuple[int, int]) -> tuple[str, ...]:
-    """One warning if the disk of `out_dir` may be too small, or none."""
+    """Warn if the disk of `out_dir` may be too small; () if there is room."""
     free, needed = shutil.disk_usage(_nearest(out_dir)).free, needed_bytes(dataset, image_size)
     if free >= needed:
         return ()
@@ -67,5 +67,5 @@ def room_warnings(dataset: Dataset, out_dir: Path, image_size: tuple[int, int]) 
 
 
 def _nearest(folder: Path) -> Path:
-    """The folder itself, or the first above it that exists."""
+    """Find the folder itself, or the first one above it that exists."""
     return next(path for path in (folder, *folder.absolute().parents) if path.exists())

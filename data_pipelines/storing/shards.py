@@ -1,8 +1,8 @@
-"""Records -> TFDS builder -> array_record shards: every image decoded and resized once.
+"""Write records as array_record shards with a builder of TFDS; every image is decoded and resized once.
 
-The shards hold raw uint8 (array_record compresses them), so a random read costs no image decoding. Neither
-writing nor reading needs TensorFlow. They are written one after the other, in the order of the records; TFDS's other
-builders keep a whole split to sort it, and what is over 1,000 MiB of it they keep in files by TensorFlow.
+The shards hold raw uint8 (array_record compresses them), so a random read decodes no image. Neither writing nor reading
+needs TensorFlow. The shards are written one after the other, in the order of the records. TFDS's other builders keep a
+whole split in memory to sort it, and write what exceeds 1,000 MiB to files with TensorFlow.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from data_pipelines.session.progress import track
 from data_pipelines.storing.images import FILTER, ImageSettings, read_triple
 
 SHARD_BYTES = 64 << 20
-"""Of images, before compression; so much is in memory while a shard is written."""
+"""Bytes of the images in a shard before compression, which are in memory while the shard is written."""
 
 Example = tuple[int, dict[str, Any]]
 
@@ -105,7 +105,7 @@ class Triples(tfds.core.ShardBasedBuilder, skip_registration=True):
 
 
 def examples_per_shard(num_modalities: int, image_size: tuple[int, int]) -> int:
-    """How many triples of `image_size` = (H, W) make a shard: what fits into SHARD_BYTES, at least one."""
+    """Compute how many triples of `image_size` = (H, W) fit into SHARD_BYTES; at least one."""
     height, width = image_size
     return max(1, SHARD_BYTES // (num_modalities * height * width * 3))
 
@@ -133,7 +133,7 @@ def _table(dataset: Dataset, settings: ImageSettings, digests: Mapping[Path, str
 
 
 def fingerprint(dataset: Dataset, settings: ImageSettings) -> str:
-    """A digest of what was read of the names, of every file's size and modification time, and of the settings."""
+    """Compute a digest of the labels, of every file's size and modification time, and of the settings."""
     unusual = [settings.train_filter] if settings.train_filter != FILTER else []
     digest = hashlib.sha256(json.dumps([settings.deep_range, dataset.modalities, *unusual]).encode())
     for split, records in dataset.splits.items():

@@ -1,1 +1,1 @@
-"""The embedded data: a renderer of multi-spectral vehicles, licence-free and deterministic by seed."""
+"""Draw the embedded data: a renderer of multi-spectral vehicles, free of licences and fixed by a seed."""

@@ -18,7 +18,7 @@ TRIPLES = flags.DEFINE_integer("triples", 8, "Triples per identity.", lower_boun
 SHEET = define_path("contact_sheet", None, "Also draw an overview of both domains to this PNG.")
 
 MOST_IDENTITIES = 4999
-"""File names hold four digits, shared by two domains whose identities must not carry the same number."""
+"""File names hold four digits, and the identities of the two domains must have different numbers."""
 
 
 def main(argv: list[str]) -> None:
@@ -38,7 +38,7 @@ def main(argv: list[str]) -> None:
 
 
 def draw(out: Path, sheet: Path | None) -> None:
-    """Draw both domains below `out`, and the contact sheet if it is to be drawn."""
+    """Draw both domains into `out`, and the contact sheet if `sheet` names a file."""
     # Slow to import, JAX among them.
     from data_pipelines.synthetic.domains import DOMAINS
     from data_pipelines.synthetic.preview import write_contact_sheet

@@ -1,4 +1,4 @@
-"""Host arrays for the renderer's arguments."""
+"""Make host arrays for the renderer's arguments."""
 
 from typing import cast
 
@@ -8,10 +8,10 @@ from numpy.typing import ArrayLike
 
 
 def floats(values: ArrayLike) -> Array:
-    """float32 on the host; typed as the JAX array that it becomes when its batch is rendered."""
+    """Make a float32 array on the host; its type is that of the JAX array that it becomes when it is rendered."""
     return cast(Array, np.asarray(values, np.float32))
 
 
 def integers(values: ArrayLike, dtype: type[np.integer] = np.int32) -> Array:
-    """As `floats`, for whole numbers."""
+    """Make an array of whole numbers, as `floats` does for float32."""
     return cast(Array, np.asarray(values, dtype))

@@ -1,8 +1,8 @@
 """Two domains in numbers: their cameras, their weather, their sensors.
 
-They differ as the real sets do: RGBNT100 was taken from the roadside with a good thermal camera, over days;
-WMVeID863 in the wild, from above, each vehicle on one trip, with more night, haze and glare and with other sensors.
-The vehicles follow the same palettes, so what tells them apart in one domain does so in the other.
+They differ as the real sets do. RGBNT100 was taken from the roadside over days, with a good thermal camera. WMVeID863
+was taken in the wild and from above, each vehicle on one trip, with more night, haze and glare and with other sensors.
+The vehicles have the same palettes, so what distinguishes them in one domain does so in the other.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Colour = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class CameraSite:
-    """One camera: what it sees of a passing vehicle and what stands behind it. Angles in degrees."""
+    """One camera: its view of a passing vehicle, and what is behind the vehicle. Angles are in degrees."""
 
     yaw: Range  # 0 is head-on, 90 the vehicle's left side
     elevation: Range
@@ -27,7 +27,7 @@ class CameraSite:
 
 @dataclass(frozen=True)
 class Domain:
-    """What a data set's makers chose, and what their town looked like."""
+    """The choices of a data set's makers: cameras, sensors, weather and surroundings."""
 
     name: str
     first_pid: int

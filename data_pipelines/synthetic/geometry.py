@@ -1,7 +1,7 @@
-"""Rays against primitives in closed form. Vectors are [3, P]: coordinates first, P rays last.
+"""Intersect rays with primitives in closed form. Vectors are [3, P]: coordinates first, P rays last.
 
-Depth and name of a surface travel in one integer (see `_tagged`), so the nearest of all is a chain of minima,
-which XLA fuses into one loop. Chains of selections it would compute over and over: a hundred times slower.
+Depth and label of a surface are packed into one integer (see `_tagged`), so the nearest surface is a chain of minima,
+which XLA fuses into one loop. It would compute chains of selections again and again, a hundred times slower.
 """
 
 from typing import NamedTuple
@@ -26,11 +26,11 @@ WALL_LABEL = GROUND_LABEL + 1
 MISS = 2**31 - 1
 
 BODY, CABIN, WHEEL, FIXED = 0, 1, 2, 8
-"""Parts of a hit. Body, cabin and wheels are painted by position; a part above FIXED is material + FIXED."""
+"""The part that a ray hits. Body, cabin and wheels are painted by position; other parts are FIXED + material."""
 
 
 class Camera(NamedTuple):
-    """A pinhole in the vehicle's frame."""
+    """A pinhole camera in the vehicle's coordinates."""
 
     origin: Array  # [3]
     forward: Array  # [3] unit
@@ -48,7 +48,7 @@ class Rays(NamedTuple):
 
 
 class Hits(NamedTuple):
-    """The nearest surface under each pixel: what all three modalities see."""
+    """The nearest surface under each pixel, which is the same for all three modalities."""
 
     part: Array  # [P] int32
     position: Array  # [3, P]
@@ -57,7 +57,7 @@ class Hits(NamedTuple):
 
 
 def look_at(target: Array, yaw: Array, elevation: Array, distance: Array) -> Camera:
-    """A level camera that sees the vehicle from `yaw` (0 is head-on, in front) and `elevation`, in radians."""
+    """Place a level camera that sees the vehicle from `yaw` (0 is from the front) and `elevation`, in radians."""
     flat = jnp.stack([jnp.cos(yaw), jnp.sin(yaw), jnp.zeros_like(yaw)])
     toward = jnp.cos(elevation) * flat + jnp.sin(elevation) * jnp.array([0.0, 0.0, 1.0])
     right = jnp.stack([-jnp.sin(yaw), jnp.cos(yaw), jnp.zeros_like(yaw)])
@@ -65,14 +65,14 @@ def look_at(target: Array, yaw: Array, elevation: Array, distance: Array) -> Cam
 
 
 def project(camera: Camera, points: Array) -> Array:
-    """Image coordinates (right, up) [P, 2] of points [P, 3], on the plane one unit ahead."""
+    """Project points [P, 3] to image coordinates (right, up) [P, 2] on the plane one unit ahead."""
     offset = points - camera.origin[None]
     depth = offset @ camera.forward
     return jnp.stack([offset @ camera.right / depth, offset @ camera.up / depth], axis=-1)
 
 
 def cast(camera: Camera, x: Array, y: Array, wall: Array) -> Rays:
-    """Rays through image coordinates x, y [P]; the wall stands `wall` metres behind the vehicle's middle."""
+    """Cast rays through image coordinates x, y [P]; the wall is `wall` metres behind the vehicle's middle."""
     direction = camera.forward[:, None] + camera.right[:, None] * x[None] + camera.up[:, None] * y[None]
     ahead = camera.forward[:2] / jnp.sqrt(jnp.sum(camera.forward[:2] ** 2))
     axes = jnp.stack([camera.right[:2], ahead])
@@ -80,14 +80,14 @@ def cast(camera: Camera, x: Array, y: Array, wall: Array) -> Rays:
 
 
 def nearest_bodies(rays: Rays, shape: Shape) -> Array:
-    """The nearest of ground, wall and the two polyhedra: depth and label [P] in one integer."""
+    """Find the nearest of ground, wall and the two polyhedra: depth and label [P] in one integer."""
     near = jnp.minimum(*_scene(rays.origin, rays.direction, rays.wall))
     near = jnp.minimum(near, _polyhedron(rays.origin, rays.direction, shape.lower, 0))
     return jnp.minimum(near, _polyhedron(rays.origin, rays.direction, shape.cabin, NUM_PLANES))
 
 
 def nearest_boxes(near: Array, rays: Rays, shape: Shape) -> Array:
-    """As `near` [P], or a box where one is nearer."""
+    """Replace `near` [P] by a box where a box is nearer."""
     inverse = 1.0 / jnp.where(jnp.abs(rays.direction) < 1e-6, 1e-6, rays.direction)
     for i in range(NUM_BOXES):
         near = jnp.minimum(near, _box(rays.origin, inverse, shape.boxes[i], FIRST_BOX + 3 * i))
@@ -95,7 +95,7 @@ def nearest_boxes(near: Array, rays: Rays, shape: Shape) -> Array:
 
 
 def nearest_wheels(near: Array, rays: Rays, shape: Shape) -> Array:
-    """As `near` [P], or a wheel where one is nearer."""
+    """Replace `near` [P] by a wheel where a wheel is nearer."""
     for i in range(NUM_WHEELS):
         wheel = _wheel(rays.origin, rays.direction, shape.wheels[i], FIRST_WHEEL + 2 * i)
         near = jnp.minimum(near, wheel)
@@ -103,7 +103,7 @@ def nearest_wheels(near: Array, rays: Rays, shape: Shape) -> Array:
 
 
 def _tagged(depth: Array, label: int) -> Array:
-    """Depth and label in one int32: non-negative floats are ordered as their bits are.
+    """Pack depth and label into one int32, because non-negative floats have the same order as their bits.
 
     The label takes the seven lowest bits of the mantissa, which costs 2^-16 of the depth: 0.3 mm at 20 m.
     """
@@ -123,7 +123,7 @@ def _scene(origin: Array, direction: Array, wall: Array) -> tuple[Array, Array]:
 
 
 def _polyhedron(origin: Array, direction: Array, planes: Array, first: int) -> Array:
-    """Entry into the intersection of half-spaces n·p <= d; labels `first` onwards name the plane entered."""
+    """Find the entry into the intersection of half-spaces n·p <= d; labels from `first` on name the entered plane."""
     near = jnp.zeros_like(direction[0], jnp.int32)
     far = jnp.full_like(direction[0], FAR)
     for i in range(NUM_PLANES):
@@ -136,7 +136,7 @@ def _polyhedron(origin: Array, direction: Array, planes: Array, first: int) -> A
 
 
 def _box(origin: Array, inverse: Array, box: Array, first: int) -> Array:
-    """Entry into an axis-aligned box (centre, half size) by the slab test; the label names the axis."""
+    """Find the entry into an axis-aligned box (centre, half size) by the slab test; the label names the axis."""
     middle = [(box[i] - origin[i]) * inverse[i] for i in range(3)]
     reach = [box[3 + i] * jnp.abs(inverse[i]) for i in range(3)]
     x, y, z = (_tagged(middle[i] - reach[i], first + i) for i in range(3))
@@ -146,7 +146,7 @@ def _box(origin: Array, inverse: Array, box: Array, first: int) -> Array:
 
 
 def _wheel(origin: Array, direction: Array, wheel: Array, first: int) -> Array:
-    """A cylinder along y, 0.22 m wide, standing on the ground: labels `first` for its tread, then its side."""
+    """Hit a cylinder along y, 0.22 m wide, on the ground; label `first` is its tread, the next one its side."""
     ox, oz, radius = origin[0] - wheel[0], origin[2] - wheel[2], wheel[2]
     a = direction[0] ** 2 + direction[2] ** 2
     b = ox * direction[0] + oz * direction[2]
@@ -160,7 +160,7 @@ def _wheel(origin: Array, direction: Array, wheel: Array, first: int) -> Array:
 
 
 def unpack(near: Array, rays: Rays, shape: Shape) -> Hits:
-    """What the nearest surfaces are: part and normal by label, the sign of a box's face from the ray."""
+    """Unpack the nearest surfaces: part and normal by label; the ray gives the sign of a box's face."""
     label, depth = near & LABEL_BITS, _depth(near)
     position = rays.origin[:, None] + rays.direction * depth[None]
     parts, normals = _surfaces(shape, rays.wall)
@@ -173,7 +173,7 @@ def unpack(near: Array, rays: Rays, shape: Shape) -> Hits:
 
 
 def _rounded(part: Array, position: Array, shape: Shape) -> Array:
-    """Normals [3, P] that turn gradually where planes meet, as if edges were pressed in sheet metal."""
+    """Round the normals [3, P] where planes meet, as on edges that are pressed in sheet metal."""
     cabin = part == CABIN
     total = [jnp.zeros_like(position[0])] * 3
     for i in range(NUM_PLANES):
@@ -186,7 +186,7 @@ def _rounded(part: Array, position: Array, shape: Shape) -> Array:
 
 
 def _surfaces(shape: Shape, wall: Array) -> tuple[Array, Array]:
-    """Part [labels] and normal [labels, 3] of every surface, in the order of the labels."""
+    """List part [labels] and normal [labels, 3] of every surface, in the order of the labels."""
     axes = jnp.eye(3)
     parts = [jnp.repeat(jnp.array([BODY, CABIN]), NUM_PLANES), jnp.repeat(FIXED + shape.box_materials, 3)]
     parts += [jnp.full(2 * NUM_WHEELS, WHEEL), FIXED + jnp.array([Material.GROUND, Material.WALL])]
@@ -197,7 +197,7 @@ def _surfaces(shape: Shape, wall: Array) -> tuple[Array, Array]:
 
 
 def _from_nearest_axle(position: Array, shape: Shape) -> Array:
-    """Unit vectors [3, P] in the x-z plane, from the nearest axle to the position."""
+    """Compute unit vectors [3, P] in the x-z plane, from the nearest axle to the position."""
     offset = axle_offset(position[0], shape.wheels)
     up = position[2] - shape.wheels[0, 2]
     length = jnp.sqrt(offset**2 + up**2 + 1e-9)
@@ -205,7 +205,7 @@ def _from_nearest_axle(position: Array, shape: Shape) -> Array:
 
 
 def axle_offset(x: Array, wheels: Array) -> Array:
-    """How far [P] in front of its nearest axle each x lies."""
+    """Compute how far [P] each x is in front of its nearest axle."""
     offset = jnp.full_like(x, FAR)
     for i in range(0, NUM_WHEELS, 2):
         other = jnp.where(wheels[i, 2] > 0, x - wheels[i, 0], FAR)

@@ -1,15 +1,15 @@
-"""Who a vehicle is: a handful of choices from small palettes, drawn anew for each modality.
+"""Draw a vehicle's identity: a few choices from small palettes, separately for each modality.
 
-Identities come in families of three that share one body. Within a family every pair looks alike in exactly
-one modality and differs in the two others:
+Identities come in families of three that share one body. Within a family, each pair looks alike in exactly one modality
+and differs in the two others:
 
     member   RGB   NIR   TIR
       0       a     a     a
       1       a     b     b
       2       b     a     b
 
-so no single modality can tell a family apart, and all three together always can. Chance collisions between
-families come on top, because the palettes are small.
+So no single modality can distinguish a whole family, and all three together always can. Members of different families
+may look alike by chance, because the palettes are small.
 """
 
 import zlib
@@ -48,7 +48,7 @@ LOGOS = ("none", "front door", "rear panel", "long")
 
 
 class Body(NamedTuple):
-    """What every modality sees: the silhouette and its fittings, as indices into the palettes above."""
+    """What every modality sees: the silhouette and the fittings, as indices into the palettes above."""
 
     kind: int
     size: int
@@ -63,7 +63,7 @@ class Body(NamedTuple):
 
 
 class Visible(NamedTuple):
-    """What only the RGB camera sees. An accent of -1 is painted in the colour of the body: not visible."""
+    """What only the RGB camera sees. An accent of -1 has the colour of the body, so it is not visible."""
 
     paint: int
     accent: int
@@ -73,7 +73,7 @@ class Visible(NamedTuple):
 
 
 class NearInfrared(NamedTuple):
-    """What only the near-infrared camera sees: reflectances that owe nothing to the visible colour."""
+    """What only the near-infrared camera sees: reflectances that do not depend on the visible colour."""
 
     paint: int
     accent: int
@@ -83,7 +83,7 @@ class NearInfrared(NamedTuple):
 
 
 class Thermal(NamedTuple):
-    """What only the thermal camera sees: where it is warm and which panels are poor emitters."""
+    """What only the thermal camera sees: the warm places, and the panels that emit little."""
 
     engine: int
     engine_size: int
@@ -96,7 +96,7 @@ class Thermal(NamedTuple):
 
 
 class Identity(NamedTuple):
-    """One vehicle. `_replace` any part of it to ask what a modality makes of the change."""
+    """One vehicle. `_replace` a part of it to see how a modality changes."""
 
     body: Body
     visible: Visible
@@ -105,7 +105,7 @@ class Identity(NamedTuple):
 
 
 def identity(domain: str, seed: int, index: int) -> Identity:
-    """The `index`-th vehicle of a domain: a pure function, independent of how many are drawn."""
+    """Draw the `index`-th vehicle of a domain; it does not depend on how many vehicles are drawn."""
     family, member = divmod(index, FAMILY_SIZE)
 
     def stream(name: str, variant: int) -> np.random.Generator:
@@ -121,7 +121,7 @@ def identity(domain: str, seed: int, index: int) -> Identity:
 
 
 def draw_body(rng: np.random.Generator) -> Body:
-    """One body; sizes, fittings and marks come from three to five choices each."""
+    """Draw a body; sizes, fittings and marks have three to five choices each."""
     kind = int(rng.choice(len(KINDS), p=(0.22, 0.17, 0.2, 0.14, 0.1, 0.1, 0.07)))
     stripe = int(rng.choice(len(STRIPES), p=(0.3, 0.2, 0.2, 0.15, 0.15)))
     roof = int(rng.choice(len(ROOFS), p=(0.4, 0.2, 0.15, 0.1, 0.15)))
@@ -131,14 +131,14 @@ def draw_body(rng: np.random.Generator) -> Body:
 
 
 def draw_visible(rng: np.random.Generator, variant: int) -> Visible:
-    """The `variant`-th look of a family; two variants never share the paint."""
+    """Draw the `variant`-th look of a family; two variants never have the same paint."""
     paint = rng.choice(len(PAINTS), size=2, replace=False, p=PAINT_SHARES)[variant]
     choices = rng.integers((-1, -1, 0, 0), (len(ACCENTS), len(ACCENTS), 2, 2), size=(2, 4))[variant]
     return Visible(int(paint), *(int(i) for i in choices))
 
 
 def draw_near(rng: np.random.Generator, variant: int) -> NearInfrared:
-    """The `variant`-th near-infrared look of a family; two variants never share the paint's reflectance."""
+    """Draw the `variant`-th near-infrared look of a family; two variants never have the same reflectance."""
     paint = rng.permutation(len(NIR_PAINTS))[variant]
     high = (len(NIR_ACCENTS), len(NIR_ACCENTS), len(NIR_GLASS), 2)
     choices = rng.integers((-1, -1, 0, 0), high, size=(2, 4))[variant]
@@ -146,7 +146,7 @@ def draw_near(rng: np.random.Generator, variant: int) -> NearInfrared:
 
 
 def draw_thermal(rng: np.random.Generator, variant: int) -> Thermal:
-    """The `variant`-th heat pattern of a family; two variants never share the engine's place."""
+    """Draw the `variant`-th heat pattern of a family; two variants never have the engine in the same place."""
     engine = rng.permutation(len(ENGINES))[variant]
     choices = rng.integers(0, (2, len(EXHAUSTS), len(CABINS), 2, 2, 2, 4), size=(2, 7))[variant]
     return Thermal(int(engine), *(int(i) for i in choices))

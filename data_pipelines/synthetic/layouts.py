@@ -1,4 +1,4 @@
-"""Two ways to store triples: the file names and folders of RGBNT100 and of WMVeID863."""
+"""Store triples in two ways: with the file names and folders of RGBNT100 or of WMVeID863."""
 
 import io
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ JPEG_QUALITY = 92
 
 @dataclass(frozen=True)
 class Item:
-    """One triple to be rendered, and the splits it is filed under."""
+    """One triple to be rendered, and the splits that contain it."""
 
     index: int  # of the identity
     number: int  # of the triple within its identity
@@ -25,10 +25,10 @@ class Item:
 
 
 def plan(domain: Domain, seed: int, identities: int, test_identities: int, triples: int) -> list[Item]:
-    """Every triple of a domain: training identities first, then the test identities.
+    """List every triple of a domain: training identities first, then the test identities.
 
-    All test triples are in the gallery; the first of each camera is a query too. An identity is seen by
-    several cameras, so every query has a match under another camera.
+    All test triples are in the gallery, and the first triple of each camera is a query too. Several cameras see each
+    identity, so every query has a match of another camera.
     """
     items = []
     for index in range(identities + test_identities):
@@ -41,7 +41,7 @@ def plan(domain: Domain, seed: int, identities: int, test_identities: int, tripl
 
 
 def files(domain: Domain, item: Item, triple: UInt8[np.ndarray, "3 H W 3"]) -> Iterator[tuple[str, bytes]]:
-    """Relative paths and JPEG bytes of one triple in its domain's layout."""
+    """Yield relative paths and JPEG bytes of one triple in its domain's layout."""
     pid = domain.first_pid + item.index
     if domain.name == "RGBNT100":
         folders = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}

@@ -1,4 +1,4 @@
-"""What surfaces are made of: one row of optical and thermal numbers per material."""
+"""The materials of surfaces: one row of optical and thermal numbers for each material."""
 
 from enum import IntEnum
 from typing import NamedTuple
@@ -45,7 +45,7 @@ class Material(IntEnum):
 
 
 COLUMNS = ("red", "green", "blue", "nir", "gloss", "emissivity", "heat", "lamp")
-"""Albedos, clear-coat weight, thermal emissivity, degrees above the air, light given off by lamps."""
+"""Albedos, weight of the clear coat, thermal emissivity, degrees above the air, and the light of lamps."""
 
 HEAT_SPOTS = 7
 
@@ -58,7 +58,7 @@ class Finish(NamedTuple):
 
 
 def finish(identity: Identity, length: float, width: float, height: float) -> Finish:
-    """Optical and thermal properties of one identity; `length`, `width`, `height` (m) place the heat spots."""
+    """Compute the optical and thermal properties of an identity; its sizes (m) give the places of the heat spots."""
     return Finish(_table(identity), _spots(identity, length, width, height))
 
 

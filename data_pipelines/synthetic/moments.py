@@ -1,4 +1,4 @@
-"""A moment before one camera: view, surroundings, weather and sensors, every nuisance drawn at random."""
+"""Draw a moment before one camera: view, surroundings, weather and sensors, all at random."""
 
 import zlib
 
@@ -17,7 +17,7 @@ DAY, DUSK, NIGHT = range(3)
 def moment(
     domain: Domain, camera: int, trip: np.random.Generator, rng: np.random.Generator
 ) -> tuple[View, Scene, Weather, Sensor]:
-    """One moment before one camera: hour and weather drawn from `trip`, every other nuisance from `rng`."""
+    """Draw a moment before one camera: hour and weather from `trip`, everything else from `rng`."""
     site = domain.cameras[camera]
     time = int(trip.choice(3, p=domain.times))
     view = _view(domain, site, rng)
@@ -41,7 +41,7 @@ def _view(domain: Domain, site: CameraSite, rng: np.random.Generator) -> View:
 
 
 def _occluder(rng: np.random.Generator) -> tuple[float, float, float, float]:
-    """A post, a low wall or a neighbour cut by the crop's edge."""
+    """Draw what covers a part of the vehicle: a post, a low wall, or a neighbour at the edge of the crop."""
     style = rng.integers(3)
     if style == 0:
         x, half = rng.uniform(-0.7, 0.7), rng.uniform(0.03, 0.07)
@@ -87,7 +87,7 @@ def _weather(domain: Domain, time: int, yaw: float, rng: np.random.Generator) ->
 def _scene(
     domain: Domain, camera: int, site: CameraSite, weather: Weather, rng: np.random.Generator
 ) -> Scene:
-    """The place belongs to the camera and is the same every time; only temperatures change."""
+    """Make the surroundings of a camera, which are always the same; only the temperatures change."""
     place = np.random.default_rng([zlib.crc32(domain.name.encode()), camera])
     # Lane lines in metres; their dashes repeat every six.
     markings = (place.uniform(3.2, 5.5), place.uniform(-1, 3), place.choice((2.5, 4, 6)), 0.08)
@@ -113,7 +113,7 @@ def _scene(
 
 
 def _sensor(domain: Domain, time: int, weather: Weather, rng: np.random.Generator) -> Sensor:
-    """Automatic exposure follows the light only so far: at night RGB stays dark and noisy."""
+    """Draw the sensors' settings. Automatic exposure has a limit, so at night RGB stays dark and noisy."""
     visible = float(0.5 * weather.sun[1] + weather.sky[1])
     infrared = float(0.5 * weather.sun[3] + weather.sky[3] + weather.illuminator[3])
     exposure = (
@@ -138,7 +138,7 @@ def _sensor(domain: Domain, time: int, weather: Weather, rng: np.random.Generato
 
 
 def _flares(domain: Domain, time: int, rng: np.random.Generator) -> Array:
-    """A pair of headlights that dazzles the RGB camera and hardly the infrared ones: see `Sensor.flare`."""
+    """Draw a pair of headlights that dazzles the RGB camera, but hardly the infrared ones (see `Sensor.flare`)."""
     lights = np.zeros((3, 6), np.float32)
     lights[:, 2] = 1.0
     if time != DAY and rng.random() < domain.glare_share:

@@ -1,4 +1,4 @@
-"""Which material lies where: windows, lamps, stripes and road markings, from a hit's position."""
+"""Choose the material by a hit's position: windows, lamps, stripes and road markings."""
 
 from typing import cast
 
@@ -11,7 +11,7 @@ from data_pipelines.synthetic.shapes import Dimensions, Shape
 
 
 def paint(hits: Hits, shape: Shape, ground: Array, scene: Array) -> Array:
-    """The material [P] of every hit. `ground` [2, P] are the scene's coordinates, `scene` [6] its markings."""
+    """Paint every hit with a material [P]; `ground` [2, P] are the scene's coordinates, `scene` [6] its markings."""
     dims = Dimensions(*cast(tuple[float, ...], tuple(shape.measures)))  # traced scalars, used as floats
     fixed = hits.part - FIXED
     material = jnp.where(fixed >= 0, fixed, Material.PAINT)
@@ -24,7 +24,7 @@ def paint(hits: Hits, shape: Shape, ground: Array, scene: Array) -> Array:
 
 
 def _modulo(value: Array, period: Array | float) -> Array:
-    """`value % period`, for a positive period; the operator is not vectorised on CPU."""
+    """Compute `value % period` for a positive period, because the operator is not vectorised on a CPU."""
     return value - period * jnp.floor(value / period)
 
 
@@ -126,7 +126,7 @@ def _cargo(hits: Hits, shape: Shape, d: Dimensions) -> Array:
 
 
 def _wheel(hits: Hits, shape: Shape) -> Array:
-    """Rim styles by Chebyshev polynomials: cos 5θ from cos θ, without an arctangent."""
+    """Paint the rims by Chebyshev polynomials, which give cos 5θ from cos θ without an arctangent."""
     x, _, z = hits.position
     radius, rim = shape.wheels[0, 2], shape.choices[0]
     offset = axle_offset(x, shape.wheels)
@@ -142,7 +142,7 @@ def _wheel(hits: Hits, shape: Shape) -> Array:
 
 
 def _road(ground: Array, scene: Array) -> Array:
-    """Lane lines at a spacing and phase of the camera's own, dashed along the other direction."""
+    """Paint lane lines, whose spacing and phase depend on the camera; along the other direction they are dashed."""
     spacing, phase, dash, width, _, _ = scene
     across = jnp.abs(_modulo(ground[1] - phase + spacing / 2, spacing) - spacing / 2) < width
     dashed = _modulo(ground[0], 6.0) < dash
@@ -150,7 +150,7 @@ def _road(ground: Array, scene: Array) -> Array:
 
 
 def _wall(z: Array, ground: Array, scene: Array) -> Array:
-    """A building with openings, or a hedge without, below the sky."""
+    """Paint a building with openings, or a hedge without openings, below the sky."""
     pitch, top = scene[4], scene[5]
     opening = (_modulo(ground[0], pitch) < 0.5 * pitch) & _between(_modulo(z, 3.0), 1.0, 2.4)
     return _layers(Material.WALL, (opening, Material.OPENING), (z > top, Material.SKY))

@@ -1,4 +1,4 @@
-"""An overview of both domains: identities in rows, views in columns, the three modalities stacked."""
+"""Draw an overview of both domains: identities in rows, views in columns, the three modalities stacked."""
 
 from pathlib import Path
 
@@ -46,7 +46,7 @@ def _panel(domain: Domain, seed: int) -> np.ndarray:
 
 
 def _indices(domain: Domain, seed: int) -> list[int]:
-    """The first families whose kinds differ from one another: all three members of each."""
+    """Find the first families of different kinds, with all three members of each."""
     firsts: dict[int, int] = {}
     for index in range(0, 90, 3):
         firsts.setdefault(identity(domain.name, seed, index).body.kind, index)

@@ -1,10 +1,10 @@
-"""The renderer: one pass of rays shared by three modalities, in batches and in compiled stages.
+"""Render triples: all three modalities share the same rays, in batches and in compiled stages.
 
                                                    ┌─► reflected light [4] ─┐
     vehicle, view ─► rays ─► nearest hits ─► materials                      sensors ─► R, N, T
                                                    └─► emitted heat    [1] ─┘
 
-Everything is an argument, nothing a constant of the compilation: one compilation draws every domain.
+All values are arguments and none is a constant of the compilation, so one compilation draws every domain.
 """
 
 from functools import partial
@@ -39,7 +39,7 @@ SUBPIXELS = ((-0.25, -0.25), (0.25, 0.25))
 
 
 class View(NamedTuple):
-    """From where, and framed how."""
+    """The place of the camera, and the crop."""
 
     yaw: Array  # [] radians; 0 is head-on
     elevation: Array  # []
@@ -50,7 +50,7 @@ class View(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """What stands around the vehicle."""
+    """The surroundings of the vehicle."""
 
     markings: Array  # [6] line spacing, phase, dash (of 6 m), half width, wall's pitch, wall's top
     wall: Array  # [] metres from the vehicle to the wall behind it
@@ -59,7 +59,7 @@ class Scene(NamedTuple):
 
 
 class Shot(NamedTuple):
-    """Everything one triple depends on."""
+    """Everything that one triple depends on."""
 
     shape: Shape
     finish: Finish
@@ -70,10 +70,10 @@ class Shot(NamedTuple):
 
 
 def render(shots: Shot, *, height: int = HEIGHT, width: int = WIDTH) -> tuple[Array, Array]:
-    """Images [B, 3, H, W, 3] uint8 in the order R, N, T, and the vehicle's coverage [B, H, W] in [0, 1].
+    """Render images [B, 3, H, W, 3] uint8 in the order R, N, T, and the vehicle's coverage [B, H, W] in [0, 1].
 
-    Each stage is compiled by itself: within one compilation XLA would fuse across the stages and compute the
-    geometry again for everything that reads it.
+    Each stage is compiled separately. In one compilation, XLA would fuse the stages and compute the geometry again for
+    everything that reads it.
     """
     rays = _aim(shots, height=height, width=width)
     near = _bodies(rays, shots.shape)
@@ -90,7 +90,7 @@ def render(shots: Shot, *, height: int = HEIGHT, width: int = WIDTH) -> tuple[Ar
 
 
 def has_drawn() -> bool:
-    """Whether this process has drawn something already, so that nothing is left to compile."""
+    """Tell whether this process has drawn something already, so that nothing is left to compile."""
     return is_compiled(_bodies)
 
 
@@ -159,7 +159,7 @@ def _develop(
 
 
 def _pixels(height: int, width: int) -> tuple[Array, Array]:
-    """Image coordinates [P] in [-1, 1], x to the right, y up, subpixel by subpixel."""
+    """List the image coordinates [P] in [-1, 1], x to the right and y up, subpixel by subpixel."""
     rows, columns = jnp.meshgrid(jnp.arange(height) + 0.5, jnp.arange(width) + 0.5, indexing="ij")
     x = [(columns + dx).ravel() * (2.0 / width) - 1.0 for dx, _ in SUBPIXELS]
     y = [1.0 - (rows + dy).ravel() * (2.0 / height) for _, dy in SUBPIXELS]
@@ -167,7 +167,7 @@ def _pixels(height: int, width: int) -> tuple[Array, Array]:
 
 
 def _frame(camera: Camera, shot: Shot, aspect: float) -> tuple[Array, Array]:
-    """Half size and middle of the crop, fitted to the vehicle's box without distorting it."""
+    """Fit the crop to the vehicle's box without distorting it; give its half size and its middle."""
     low, high = shot.shape.bounds
     corners = jnp.stack([jnp.where(jnp.array([i & 1, i & 2, i & 4]) > 0, high, low) for i in range(8)])
     points = project(camera, corners)
@@ -179,7 +179,7 @@ def _frame(camera: Camera, shot: Shot, aspect: float) -> tuple[Array, Array]:
 
 
 def _texture(ground: Array, texture: Array) -> Array:
-    """Stains and grain of the ground [P]: sines that bend one another."""
+    """Draw stains and grain of the ground [P], as sines whose arguments are sines."""
     frequency, phase, contrast = texture
     u, v = ground[0] * frequency, ground[1] * frequency
     stains = jnp.sin(1.9 * u + 2.0 * jnp.sin(0.8 * v + phase))

@@ -1,4 +1,4 @@
-"""From radiance to the eight bits of three cameras: exposure, flare, blur, noise, response."""
+"""Turn radiance into the eight bits of three cameras: exposure, flare, blur, noise, response."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from jax import Array
 
 
 class Sensor(NamedTuple):
-    """One moment of a camera head. Three-vectors are in the order RGB, near-infrared, thermal."""
+    """The settings of the three cameras at one moment. Three-vectors are in the order RGB, near-infrared, thermal."""
 
     exposure: Array  # [2] RGB, near-infrared
     cast: Array  # [3] red, green, blue gains of the white balance
@@ -24,7 +24,7 @@ class Sensor(NamedTuple):
 
 
 def expose(bands: Array, sensor: Sensor) -> Array:
-    """Three images [3, H, W, 3] uint8 from radiance [5, H, W]; R, N, T are its leading axis."""
+    """Expose three images [3, H, W, 3] uint8, in the order R, N, T, from radiance [5, H, W]."""
     _, height, width = bands.shape
     y = jnp.linspace(1.0, -1.0, height)[:, None]
     x = jnp.linspace(-1.0, 1.0, width)[None, :]
@@ -43,7 +43,7 @@ def expose(bands: Array, sensor: Sensor) -> Array:
 
 
 def _flare(x: Array, y: Array, lights: Array) -> Array:
-    """Veiling glare [4, H, W] of a few strong lights: a core and a wide skirt, with a horizontal streak."""
+    """Draw the glare [4, H, W] of a few strong lights: a core, a wide halo and a horizontal streak."""
     total = jnp.zeros((4, y.shape[0], x.shape[1]))
     for i in range(lights.shape[0]):
         dx, dy = 2.0 * (x - lights[i, 0]), y - lights[i, 1]
@@ -56,7 +56,7 @@ def _flare(x: Array, y: Array, lights: Array) -> Array:
 
 
 def _blur(images: Array, sigma: Array) -> Array:
-    """Gaussian of 7 taps along both axes; images [C, H, W], sigma [C]."""
+    """Blur images [C, H, W] by a Gaussian of 7 taps along both axes; sigma [C]."""
     taps = jnp.arange(-3, 4)
     weights = jnp.exp(-0.5 * (taps[None] / jnp.maximum(sigma, 0.05)[:, None]) ** 2)
     weights = weights / jnp.sum(weights, axis=1, keepdims=True)
@@ -70,7 +70,7 @@ def _blur(images: Array, sigma: Array) -> Array:
 
 
 def _add_noise(grey: Array, sensor: Sensor) -> Array:
-    """Shot noise of each image, and noise that a whole column of the thermal image shares."""
+    """Add shot noise to each image, and to the thermal image noise that is the same in a whole column."""
     channels, height, width = grey.shape
     sigma = jnp.concatenate([jnp.repeat(sensor.noise[0], 3), sensor.noise[1:]])
     shot = _noise(sensor.seed, channels * height * width).reshape(grey.shape)
@@ -80,7 +80,7 @@ def _add_noise(grey: Array, sensor: Sensor) -> Array:
 
 
 def _noise(seed: Array, size: int) -> Array:
-    """Nearly normal numbers [size], of unit variance: the four bytes of a hash of seed and index, summed.
+    """Draw nearly normal numbers [size] of variance 1, as the sum of four bytes of a hash of seed and index.
 
     `jax.random.normal` is ten times slower, and took longer than all the rays together.
     """
@@ -93,7 +93,7 @@ def _noise(seed: Array, size: int) -> Array:
 
 
 def _quantise(grey: Array) -> Array:
-    """[5, H, W] in [0, 1] → [3, H, W, 3] uint8; the two infrared images repeat their one channel."""
+    """Turn [5, H, W] in [0, 1] into [3, H, W, 3] uint8; the two infrared images repeat their one channel."""
     eight = jnp.round(jnp.clip(grey, 0.0, 1.0) * 255.0).astype(jnp.uint8)
     rgb = jnp.moveaxis(eight[:3], 0, -1)
     return jnp.stack([rgb, *(jnp.repeat(eight[i][..., None], 3, axis=-1) for i in (3, 4))])

@@ -1,4 +1,4 @@
-"""One set of hits, three kinds of light: what leaves each surface towards the camera."""
+"""Compute the light that leaves each surface towards the camera, for all three modalities."""
 
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ class Weather(NamedTuple):
 
 
 class Incidence(NamedTuple):
-    """How light falls on each hit, whatever its wavelength: all [P] but `ray`."""
+    """How light falls on each hit, which is the same for every wavelength; all are [P] but `ray`."""
 
     ray: Array  # [3, P] unit, from the camera
     facing: Array  # cosine towards the camera
@@ -35,7 +35,7 @@ class Incidence(NamedTuple):
 
 
 def incidence(hits: Hits, rays: Rays, bounds: Array, weather: Weather) -> Incidence:
-    """`bounds` [2, 3] is the vehicle's box: it stands in for the vehicle where a shadow is cast."""
+    """Compute how light falls on each hit; `bounds` [2, 3], the vehicle's box, casts the vehicle's shadow."""
     ray = rays.direction / jnp.sqrt(jnp.sum(rays.direction**2, axis=0, keepdims=True))
     facing = jnp.clip(-jnp.sum(ray * hits.normal, axis=0), 0.0, 1.0)
     toward_sun = jnp.clip(jnp.sum(hits.normal * weather.sun_direction[:, None], axis=0), 0.0, 1.0)
@@ -49,7 +49,7 @@ def incidence(hits: Hits, rays: Rays, bounds: Array, weather: Weather) -> Incide
 
 
 def _shadow(position: Array, bounds: Array, sun: Array) -> tuple[Array, Array]:
-    """Share of the sun [P] that passes the vehicle's box, and the distance [P] to its outline in metres."""
+    """Compute the share of the sun [P] that passes the vehicle's box, and the distance [P] to its outline in metres."""
     inverse = 1.0 / jnp.where(jnp.abs(sun) < 1e-3, 1e-3, sun)
     low, high = bounds
     sides = [((low[i] - position[i]) * inverse[i], (high[i] - position[i]) * inverse[i]) for i in (0, 1)]
@@ -63,10 +63,10 @@ def _shadow(position: Array, bounds: Array, sun: Array) -> tuple[Array, Array]:
 def reflected(
     hits: Hits, light: Incidence, material: Array, columns: Array, texture: Array, weather: Weather
 ) -> Array:
-    """Red, green, blue and near-infrared radiance [4, P], linear; 1 is white in full light.
+    """Compute red, green, blue and near-infrared radiance [4, P]; it is linear, and 1 is white in full light.
 
-    Diffuse light, a clear coat that mirrors sky and sun, the vehicle's lamps; then haze. `columns` [8, P] are
-    the hits' `materials.COLUMNS`, `texture` [P] the ground's relative brightness.
+    It is the sum of diffuse light, the clear coat's reflections of sky and sun, and the vehicle's lamps; then haze is
+    added. `columns` [8, P] are the hits' `materials.COLUMNS`, `texture` [P] the ground's relative brightness.
     """
     albedo, gloss, lamp = columns[:4], columns[4], columns[7]
     albedo = albedo * jnp.where(material == Material.GROUND, texture, 1.0)[None]
@@ -89,9 +89,9 @@ def reflected(
 def emitted(
     hits: Hits, light: Incidence, material: Array, columns: Array, spots: Array, weather: Weather
 ) -> Array:
-    """Apparent temperature [P] in degrees above the air: what is emitted, and the cold sky that is mirrored.
+    """Compute the apparent temperature [P] in degrees above the air: emitted heat, and reflections of the cold sky.
 
-    `spots` [S, 5] are x, y, z, radius and degrees of what a warm engine warms.
+    `spots` [S, 5] are x, y, z, radius and degrees of the places that a warm engine heats.
     """
     emissivity, heat = columns[5], columns[6]
     vehicle = material < Material.GROUND

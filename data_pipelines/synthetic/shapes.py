@@ -1,6 +1,6 @@
-"""From a body's palette indices to primitives: two convex polyhedra, boxes and wheels (metres).
+"""Build primitives from a body's palette indices: two convex polyhedra, boxes and wheels, in metres.
 
-The vehicle's frame: x forward, y to its left, z up, the ground at z = 0, the origin below its middle.
+The vehicle's coordinates: x is forward, y to its left, z up; the ground is at z = 0, the origin below its middle.
 """
 
 from typing import NamedTuple
@@ -18,7 +18,7 @@ NUM_WHEELS = 6
 
 
 class Dimensions(NamedTuple):
-    """The numbers that make a sedan a sedan. x values are measured from the middle, forwards."""
+    """The measures of a kind of vehicle, such as a sedan. x values are measured forwards from the middle."""
 
     length: float
     width: float
@@ -62,7 +62,7 @@ DIMENSIONS = {
 
 
 class Shape(NamedTuple):
-    """Primitives and the measures by which they are painted, all float32 or int32 arrays."""
+    """The primitives, and the measures by which they are painted; all are float32 or int32 arrays."""
 
     lower: Array  # [12, 4] planes (n, d): inside is n·p <= d
     cabin: Array  # [12, 4]
@@ -98,7 +98,7 @@ def shape(body: Body) -> Shape:
 
 
 def _resized(dims: Dimensions, body: Body) -> Dimensions:
-    """Three lengths and three heights of each kind; wheels keep their size."""
+    """Resize a kind of vehicle to one of three lengths and three heights; wheels keep their size."""
     long, high = (0.93, 1.0, 1.07)[body.size], (0.95, 1.0, 1.06)[body.height]
     along = {
         name: getattr(dims, name) * long for name in ("length", "screen", "back", "front_axle", "rear_axle")
@@ -112,7 +112,7 @@ Plane = tuple[tuple[float, float, float], tuple[float, float, float]]
 
 
 def _planes(planes: list[Plane]) -> Array:
-    """Normalised planes [12, 4]; the unused ones (n = 0, d = 1) hold everywhere."""
+    """Normalise planes to [12, 4]; unused ones (n = 0, d = 1) contain every point."""
     table = np.tile(np.array([0, 0, 0, 1.0]), (NUM_PLANES, 1))
     for row, (normal, point) in zip(table, planes, strict=False):
         unit = np.array(normal) / np.linalg.norm(normal)
@@ -162,7 +162,7 @@ Box = tuple[tuple[float, float, float], tuple[float, float, float], Material]
 
 
 def _cargo(kind: str, d: Dimensions) -> list[Box]:
-    """The first box: a truck's cargo body, otherwise hidden below the ground. Then what carries it."""
+    """Make the boxes behind the cabin of a truck or a pickup; without a cargo body, the first is below the ground."""
     rear = -d.length / 2
     if kind == "truck":
         end = d.back - 0.25
@@ -187,7 +187,7 @@ def _cargo(kind: str, d: Dimensions) -> list[Box]:
 
 
 def _fittings(d: Dimensions) -> list[Box]:
-    """Mirrors, bumpers and a sill: small, but they break the silhouette."""
+    """Make mirrors, bumpers and a sill, which are small but change the silhouette."""
     mirror = (d.screen - 0.55 * d.screen_run - 0.05, d.width / 2 + 0.07, d.belt + 0.09)
     return [
         ((mirror[0], mirror[1], mirror[2]), (0.06, 0.1, 0.075), Material.PAINT),

@@ -1,4 +1,4 @@
-"""From (domain, seed, identity) to shots and images: pure functions, nothing of it depends on history."""
+"""Make shots and images from (domain, seed, identity), by pure functions."""
 
 import zlib
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ CAMERAS_PER_IDENTITY = 4
 
 
 def cameras_of(domain: Domain, seed: int, index: int, triples: int) -> list[int]:
-    """The camera of each triple of one identity: up to four of the domain's, in turn."""
+    """Choose the camera of each triple of an identity: up to four of the domain's cameras, in turn."""
     rng = _stream(domain, seed, index, "cameras")
     seen = rng.permutation(len(domain.cameras))[:CAMERAS_PER_IDENTITY]
     return [int(seen[number % len(seen)]) for number in range(triples)]
@@ -27,7 +27,7 @@ def cameras_of(domain: Domain, seed: int, index: int, triples: int) -> list[int]
 def shot(
     domain: Domain, seed: int, index: int, number: int, camera: int, who: Identity | None = None
 ) -> Shot:
-    """The `number`-th triple of identity `index`, seen by `camera`; `who` replaces the vehicle, not the view."""
+    """Make the `number`-th triple of identity `index`, seen by `camera`; `who` replaces the vehicle, not the view."""
     body, look = _vehicle(identity(domain.name, seed, index) if who is None else who)
     rng = _stream(domain, seed, index, f"triple {number}")
     trip = _stream(domain, seed, index, "trip") if domain.one_trip else rng

@@ -21,7 +21,7 @@ from data_pipelines.synthetic.triples import images, shot
 BATCH = 8
 RECIPE = "synthetic.json"
 VERSION = 2
-"""Raise it when the same seed would draw other pictures."""
+"""Raise this number when the same seed draws other pictures."""
 
 
 def write_domain(
@@ -35,11 +35,11 @@ def write_domain(
     height: int,
     width: int,
 ) -> bool:
-    """Write `out/<domain's name>`; False if it was there already, made by the same recipe.
+    """Write `out/<domain's name>`; return False if it exists already and was made with the same settings.
 
-    The folder is built beside its final place and renamed when it is whole, so that an interrupted run
-    leaves nothing that looks finished. Raises `DataError` if the folder exists with another recipe, and its subclass
-    `DiskError` if the disk refuses.
+    The folder is built beside its final place and renamed when it is whole, so an interrupted run leaves nothing that
+    looks finished. Raises `DataError` if the folder was made with other settings, and its subclass `DiskError` if the
+    disk refuses.
     """
     recipe = {
         "version": VERSION,
@@ -88,7 +88,7 @@ def _require_same(final: Path, recipe: dict[str, int]) -> None:
 def _write_items(
     domain: Domain, root: Path, items: Sequence[Item], seed: int, height: int, width: int
 ) -> None:
-    """Render and encode in as many threads as there are cores; JAX and Pillow both release the interpreter."""
+    """Render and encode in as many threads as there are cores; JAX and Pillow release the interpreter's lock."""
     batches = [items[start : start + BATCH] for start in range(0, len(items), BATCH)]
 
     def work(batch: Sequence[Item]) -> int:

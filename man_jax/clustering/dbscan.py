@@ -25,7 +25,7 @@ def dbscan(distances: ArrayLike, *, eps: float, min_samples: int = 4) -> Int32[n
         ValueError: the distances are not square, not symmetric, negative or not finite; eps < 0; min_samples < 1.
 
     Source: Ester et al., "A density-based algorithm for discovering clusters", KDD 1996.
-    Differs from the source: it leaves the sample between two clusters to the order of the visit.
+    Differs from the source: there the order of visits decides on a sample between two clusters.
     """
     near = _near(np.asarray(distances), eps=eps, min_samples=min_samples)
     core = np.flatnonzero(near.sum(axis=1) >= min_samples)

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from scipy.sparse import csr_array
 
 BLOCK_ENTRIES = 4_000_000
-"""Numbers that a block holds at once: similarities [rows, N], or features [pairs, D]."""
+"""How many numbers a block holds at once: similarities [rows, N], or features [pairs, D]."""
 
 
 def jaccard_distances(features: ArrayLike, *, k1: int = 30, k2: int = 6) -> Float[np.ndarray, "N N"]:
@@ -66,7 +66,7 @@ def _check_counts(num_samples: int, *, k1: int, k2: int) -> None:
 
 
 def _nearest(rows: Float[np.ndarray, "N D"], k1: int) -> Int32[np.ndarray, "N k1"]:
-    """The k1 nearest of every sample, nearest first, itself before all."""
+    """Find the k1 nearest neighbours of every sample, nearest first; the sample itself comes before all."""
     num_samples = len(rows)
     nearest = np.empty((num_samples, k1), np.int32)
     height = max(1, BLOCK_ENTRIES // num_samples)
@@ -79,10 +79,10 @@ def _nearest(rows: Float[np.ndarray, "N D"], k1: int) -> Int32[np.ndarray, "N k1
 
 
 def _largest(similarity: Float[np.ndarray, "b N"], k1: int) -> Int32[np.ndarray, "b k1"]:
-    """Columns of the k1 largest of each row, largest first; equal ones by column."""
+    """Find the columns of the k1 largest values of each row, largest first; equal ones by column."""
     smallest_kept = np.partition(similarity, -k1, axis=1)[:, -k1]
     above = similarity > smallest_kept[:, None]
-    # A partition leaves open which of those that equal the last one kept are among the k1: the first are.
+    # A partition does not say which of several equal last values are kept; here the first are.
     equal = similarity == smallest_kept[:, None]
     kept = above | (equal & (np.cumsum(equal, axis=1) <= k1 - above.sum(axis=1, keepdims=True)))
     columns = np.nonzero(kept)[1].reshape(-1, k1)
@@ -91,7 +91,7 @@ def _largest(similarity: Float[np.ndarray, "b N"], k1: int) -> Int32[np.ndarray,
 
 
 def _reciprocal(nearest: Int32[np.ndarray, "N k"]) -> csr_array:
-    """R(i, k) as a matrix of zeros and ones [N, N]."""
+    """Make R(i, k), a matrix of zeros and ones [N, N]."""
     num_samples, k = nearest.shape
     is_mutual = np.stack(
         [(nearest[nearest[:, rank]] == np.arange(num_samples)[:, None]).any(axis=1) for rank in range(k)],
@@ -102,7 +102,7 @@ def _reciprocal(nearest: Int32[np.ndarray, "N k"]) -> csr_array:
 
 
 def _expanded_neighbours(nearest: Int32[np.ndarray, "N k1"], k1: int) -> csr_array:
-    """R*(i) as a matrix [N, N] whose entries that are not zero are the members."""
+    """Make R*(i), a matrix [N, N] whose members are the entries that are not zero."""
     neighbours = _reciprocal(nearest)
     closer = _reciprocal(nearest[:, : int(np.around(k1 / 2)) + 1])
     sizes = np.diff(closer.indptr)
@@ -116,7 +116,7 @@ def _expanded_neighbours(nearest: Int32[np.ndarray, "N k1"], k1: int) -> csr_arr
 
 
 def _encoding(rows: Float[np.ndarray, "N D"], expanded: csr_array) -> csr_array:
-    """V before the mean: softmax of -|f_i - f_j|^2 = 2 f_i.f_j - 2 over the members of each row."""
+    """Compute V before the mean: softmax of -|f_i - f_j|^2 = 2 f_i.f_j - 2 over the members of each row."""
     num_samples, dim = rows.shape
     expanded.sort_indices()
     i = np.repeat(np.arange(num_samples), np.diff(expanded.indptr))
@@ -132,7 +132,7 @@ def _encoding(rows: Float[np.ndarray, "N D"], expanded: csr_array) -> csr_array:
 
 
 def _mean_of_neighbours(encoding: csr_array, nearest: Int32[np.ndarray, "N k2"]) -> csr_array:
-    """The mean of V over the k2 nearest of each sample."""
+    """Average V over the k2 nearest neighbours of each sample."""
     num_samples, k2 = nearest.shape
     i = np.repeat(np.arange(num_samples), k2)
     averaging = csr_array((np.full(nearest.size, 1.0 / k2), (i, nearest.ravel())), shape=encoding.shape)
@@ -140,7 +140,7 @@ def _mean_of_neighbours(encoding: csr_array, nearest: Int32[np.ndarray, "N k2"])
 
 
 def _overlap_distances(encoding: csr_array) -> Float[np.ndarray, "N N"]:
-    """d(i, j) of all rows of V, a row at a time: only columns that row i holds can add to its sums."""
+    """Compute d(i, j) of all rows of V, a row at a time; only columns that row i holds add to its sums."""
     num_samples = len(encoding.indptr) - 1
     encoding.sort_indices()
     holders = csr_array(encoding.T)  # of each column: which rows hold it, and how much
@@ -157,6 +157,6 @@ def _overlap_distances(encoding: csr_array) -> Float[np.ndarray, "N N"]:
 
 
 def _ranges(starts: Int32[np.ndarray, " r"], lengths: Int32[np.ndarray, " r"]) -> np.ndarray:
-    """start, start + 1, ..., start + length - 1 of each range, one after the other."""
+    """List start, start + 1, ..., start + length - 1 of each range, one after the other."""
     ends = np.cumsum(lengths)
     return np.arange(ends[-1]) + np.repeat(starts - (ends - lengths), lengths)

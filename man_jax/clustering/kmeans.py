@@ -19,7 +19,7 @@ class KMeansResult(NamedTuple):
     labels: Int32[Array, " N"]
     centres: Float[Array, "K D"]
     inertia: Float[Array, ""]
-    """Σ over samples of 1 − cos(sample, its centre): half the squared Euclidean distance."""
+    """Σ over samples of 1 − cos(sample, its centre), which is half the squared Euclidean distance."""
     iterations: Int32[Array, ""]
 
 
@@ -42,7 +42,8 @@ def kmeans(
     Raises ValueError if there are fewer samples than clusters.
 
     Source: Eq. 1, 3; Arthur & Vassilvitskii, "k-means++", SODA 2007 (greedy variant as in scikit-learn).
-    Differs from the paper: it does not say which K-means; spherical, as retrieval compares by cosine.
+    Differs from the paper: the paper does not say which K-means; ours is spherical, because retrieval compares by
+    cosine.
     """
     num_samples = features.shape[0]
     if not 1 <= num_clusters <= num_samples:
@@ -90,7 +91,7 @@ def _best_clustering(features, keys, *, num_clusters, max_iterations, tolerance,
 
 
 def _seed(features: Float[Array, "N D"], key: PRNGKeyArray, *, num_clusters: int) -> Float[Array, "K D"]:
-    """Greedy k-means++: of a few candidates drawn ∝ squared distance, keep the one that leaves least."""
+    """Seed by greedy k-means++: of a few candidates drawn ∝ squared distance, keep the one that leaves least."""
     num_samples = features.shape[0]
     num_candidates = 2 + int(math.log(num_clusters)) if num_clusters > 1 else 1
     first_key, key = jax.random.split(key)
@@ -132,7 +133,7 @@ def _lloyd(blocks, centres, num_samples: int, *, max_iterations: int, tolerance)
 
 
 def _assign(blocks, centres: Float[Array, "K D"]):
-    """Nearest centre of every row, block by block, and the sum and count of each cluster's rows."""
+    """Find the nearest centre of every row, block by block, and the sum and count of each cluster's rows."""
     num_clusters = centres.shape[0]
 
     def assign_block(carry, block):
@@ -151,7 +152,7 @@ def _assign(blocks, centres: Float[Array, "K D"]):
 
 
 def _restart_empty(centres, counts, rows, similarity) -> Float[Array, "K D"]:
-    """The e-th empty cluster restarts at the e-th farthest sample."""
+    """Restart the e-th empty cluster at the e-th farthest sample."""
     num_clusters = centres.shape[0]
     _, farthest = jax.lax.top_k(-similarity, min(num_clusters, similarity.shape[0]))
     empty = counts == 0

@@ -10,11 +10,11 @@ from scipy.optimize import linear_sum_assignment
 Rule = Literal["fusion_vote", "majority", "fusion_label"]
 
 FUSION = -1
-"""Row of the fusion in every [L, N] array of labels; the rows before it are those of the modalities, R, N, T."""
+"""The row of the fusion in every [L, N] array of labels; the rows before it belong to the modalities R, N, T."""
 
 
 class PseudoLabels(NamedTuple):
-    """The labels of one epoch. Unreliable samples carry a label too: PDA and MMA batches are drawn by it."""
+    """The labels of one epoch. Unreliable samples have a label too, because batches for PDA and MMA are drawn by it."""
 
     labels: Int32[np.ndarray, " N"]
     reliable: Bool[np.ndarray, " N"]
@@ -103,7 +103,7 @@ def settle_labels(
 def clustering_accuracy(labels: Integer[np.ndarray, " N"], pids: Integer[np.ndarray, " N"]) -> float:
     """Compute the share of samples whose cluster is their identity's under the best one-to-one matching (Fig. 3, 6).
 
-    A diagnostic: it reads the true identities, which training never does. 0.0 for no samples.
+    This is a diagnostic: it reads the true identities, which training never does. Without samples it is 0.
     """
     if len(labels) == 0:
         return 0.0

@@ -1,4 +1,4 @@
-"""The sizes of clusters."""
+"""Limit the number of clusters by their sizes."""
 
 import numpy as np
 from absl import logging
@@ -8,7 +8,7 @@ from jaxtyping import Int32
 def keep_largest(labels: Int32[np.ndarray, " N"], *, most: int) -> Int32[np.ndarray, " N"]:
     """Keep the `most` largest clusters, in their order, numbered from 0; members of the others become outliers, −1.
 
-    Of clusters of equal size the one with the smaller number is kept. What is left out is told in the log.
+    Of clusters of equal size the one with the smaller number is kept. The log says what is left out.
     """
     sizes = np.bincount(labels[labels >= 0])
     if len(sizes) <= most:

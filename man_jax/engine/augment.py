@@ -8,7 +8,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray, UInt8
 
 
 class Augmentation(NamedTuple):
-    """How training images vary. Flip and crop are drawn once a triple: its images are pixel-aligned."""
+    """How training images vary. Flip and crop are drawn once for a triple, because its images are pixel-aligned."""
 
     flip: float = 0.5
     """Probability of a left-right flip."""
@@ -32,7 +32,7 @@ class Normalization(NamedTuple):
 
 
 def normalize(images: UInt8[Array, "... 3"], normalization: Normalization) -> Float[Array, "... 3"]:
-    """Bytes to numbers of about zero mean and unit deviation."""
+    """Turn bytes into numbers of about zero mean and unit deviation."""
     shape = (1,) * (images.ndim - 1) + (3,)
     mean, std = (jnp.asarray(values).reshape(shape) for values in normalization)
     return (images.astype(jnp.float32) / 255.0 - mean) / std
@@ -64,7 +64,7 @@ def augment(
 def erasing_mask(
     key: PRNGKeyArray, height: int, width: int, augmentation: Augmentation
 ) -> Bool[Array, "H W"]:
-    """True inside the rectangle to erase; nowhere with probability 1 − erase.
+    """Mark the rectangle to erase with True; with probability 1 − erase there is none.
 
     Differs from Zhong et al.: a rectangle that does not fit is cut to the image instead of being drawn again.
     """

@@ -1,4 +1,4 @@
-"""From the configuration to the parts of a run. Leaves take arrays and plain values, never the config."""
+"""Build the parts of a run from the configuration, so that formulas take arrays and plain values only."""
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ from man_jax.networks.three_branch import Backbone, Branch, ThreeBranch
 
 
 def build_model(model: Config, *, num_classes: int) -> ThreeBranch:
-    """The network; `auto` forms are those DECISIONS.md found best for the platform."""
+    """Build the network; `auto` forms are those that docs/MEASUREMENTS.md found best for the platform."""
     on_cpu = jax.default_backend() == "cpu"
     application = ("vmap" if on_cpu else "loop") if model.application == "auto" else model.application
     return ThreeBranch(
@@ -27,12 +27,12 @@ def build_model(model: Config, *, num_classes: int) -> ThreeBranch:
 
 
 def build_backbone(model: Config) -> Backbone:
-    """Build what turns an image into a feature, the same in every branch.
+    """Build the backbone, which turns an image into a feature and is the same in every branch.
 
     Raises:
         ValueError: there is no backbone of that name.
     """
-    # None and not float32: the tests compute in float64.
+    # None and not float32, because the tests compute in float64.
     dtype = jnp.bfloat16 if model.dtype == "bfloat16" else None
     values = flat({"model": model})
     keywords = {key.split(".")[-1]: values[key] for key in traits_of(model.backbone).keys}
@@ -42,7 +42,7 @@ def build_backbone(model: Config) -> Backbone:
 
 
 def build_optimizer(phase: Config, *, iterations: int) -> optax.GradientTransformation:
-    """The optimiser of a phase (`config.pretrain` or `config.adapt`) of `iterations` an epoch."""
+    """Build the optimiser of a phase (`config.pretrain` or `config.adapt`) with `iterations` steps an epoch."""
     schedule = warmup_cosine(
         phase.learning_rate,
         warmup_steps=min(phase.warmup_epochs, phase.epochs) * iterations,
@@ -58,12 +58,12 @@ def build_optimizer(phase: Config, *, iterations: int) -> optax.GradientTransfor
 
 
 def build_normalization(config: Config) -> Normalization:
-    """Mean and deviation of the images."""
+    """Build the normalisation of images: mean and standard deviation."""
     return Normalization(tuple(config.augment.mean), tuple(config.augment.std))
 
 
 def build_frame(config: Config, space: LabelSpace, num_triples: ByDomain[int]) -> Frame:
-    """Put together what a method sees of a run; `num_triples` are the training triples of each domain."""
+    """Build what a method sees of a run; `num_triples` are the numbers of training triples of both domains."""
     augmentation = Augmentation(**{name: config.augment[name] for name in Augmentation._fields})
     normalization = build_normalization(config)
 

@@ -29,16 +29,16 @@ class Domain:
     data: PreparedDataset
     identities: Int32[np.ndarray, " N"]
     cameras: Int32[np.ndarray, " N"]
-    """Numbers of the training triples' cameras, 0 … by sorted camid."""
+    """The camera of each training triple, numbered from 0 by sorted camid."""
 
     @property
     def num_identities(self) -> int:
-        """C."""
+        """The number of identities, C."""
         return int(self.identities.max(initial=-1)) + 1
 
 
 def open_domain(config: Config, side: str, dataset: Dataset) -> Domain:
-    """Verify and prepare (once) `config.data.<side>`, read as `dataset`; the modalities of the model are loaded."""
+    """Prepare the data set of `config.data.<side>`, if it is not prepared yet, and open the modalities of the model."""
     data, domain = config.data, config.data[side]
     prepared = prepare_read(
         dataset,
@@ -52,9 +52,9 @@ def open_domain(config: Config, side: str, dataset: Dataset) -> Domain:
 
 
 def open_domains(config: Config) -> tuple[Domain, Domain]:
-    """Source and target of a configuration, with labels where they are needed; warn of what both hold.
+    """Open source and target of a configuration, and warn of images that both contain.
 
-    Raises DataError if either lacks what its part in training needs, before any of them is verified or prepared.
+    Raises DataError if one of them lacks what training needs, before any of them is verified or prepared.
     """
     datasets = {side: read(config.data[side].name, config.data[side].root) for side in ("source", "target")}
     check_domains(config, **datasets)
@@ -70,15 +70,16 @@ def open_domains(config: Config) -> tuple[Domain, Domain]:
 
 
 def numbered(names: np.ndarray) -> Int32[np.ndarray, " N"]:
-    """Give each pid or camid its place among the sorted ones; −1 to a triple without."""
+    """Number pids or camids from 0 in sorted order; a triple that has none gets −1."""
     known = np.unique(names[names >= 0])
     return np.where(names >= 0, np.searchsorted(known, names), -1).astype(np.int32)
 
 
 def check_domains(config: Config, source: Dataset, target: Dataset) -> None:
-    """Raise DataError unless the source has labelled training triples, and the target some, and a test to score.
+    """Check that both data sets have what training needs, and raise DataError otherwise.
 
-    The modalities that are trained on must be there in both. The source needs no query and no gallery.
+    The source needs training triples with labels, but no query and no gallery. The target needs training triples, a
+    query and a gallery. Both need the modalities that are trained on.
     """
     for dataset in (source, target):
         place = f"{dataset.name} in {dataset.root}"

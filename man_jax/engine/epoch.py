@@ -1,4 +1,4 @@
-"""One epoch of iterations."""
+"""Train for one epoch: batches with their labels, and the steps over them."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
@@ -20,7 +20,7 @@ from man_jax.runs.time_left import Phase, RunClock
 from man_jax.sharding import local_rows, put_batch
 
 RUN_AHEAD = 2
-"""Steps that may be under way before the host waits: enough to keep the device busy, few batches in memory."""
+"""How many steps may be under way before the host waits. Two keep the device busy with few batches in memory."""
 
 STEP_NAMES: dict[Phase, str] = {"pretrain": "the pre-training step", "adapt": "the adaptation step"}
 
@@ -34,7 +34,7 @@ def labelled_batches(
     mesh: Mesh,
     workers: int,
 ) -> Iterator[Batch]:
-    """Yield the batches of a plan [T, B] with their labels, on the devices; each host loads its own share."""
+    """Yield the batches of a plan [T, B] with their labels, on the devices; each host loads only its own rows."""
     local_plan = plan[:, local_rows(plan.shape[1])]
     for loaded in training_batches(split, local_plan, workers=workers):
         index, images = loaded["index"], loaded["images"]
@@ -60,12 +60,12 @@ def train_epoch(
     phase: Phase = "pretrain",
     clock: RunClock | None = None,
 ) -> tuple[TrainState, dict[str, float]]:
-    """Run the step over the batches of one or both domains; give the state after it and the mean of each loss term.
+    """Run the step over the batches of an epoch; return the state after it and the mean of each loss term.
 
-    A domain that is None takes no part: the step is given None in its place. The clock measures the steps of the
-    phase, and says once how long the run will take.
+    A domain that is None takes no part, and the step gets None in its place. The clock measures the steps of the
+    phase and says once how long the run will take.
 
-    Raises FloatingPointError if a term or the state is not finite, which no later step could mend.
+    Raises FloatingPointError if a loss term or the state is not finite, because no later step could repair that.
     """
     progress = track(
         zip(
@@ -93,7 +93,7 @@ def train_epoch(
             if clock is not None and clock.step(phase, len(history) - RUN_AHEAD):
                 say(f"{clock.words(int(state.step))}, as the first steps went")
     means = _means(history)
-    # The terms are of before each update: what the last one did is seen in the state alone.
+    # The terms are computed before each update, so only the state shows the effect of the last update.
     _refuse_broken(_broken(means) + ([] if _is_finite(state) else ["the state"]), description)
     return state, means
 
@@ -117,6 +117,6 @@ def _refuse_broken(broken: Sequence[str], description: str) -> None:
 
 @jax.jit
 def _is_finite(tree: Any) -> Bool[Array, ""]:
-    """Whether every floating number of a tree is finite."""
+    """Tell whether every floating-point number of a tree is finite."""
     floats = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating)]
     return jnp.all(jnp.array([jnp.isfinite(leaf).all() for leaf in floats]))

@@ -1,4 +1,4 @@
-"""What retrieval on a data set's unseen identities is worth: features, distances, mAP and CMC."""
+"""Measure retrieval on a data set's unseen identities: features, distances, mAP and CMC."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -26,7 +26,7 @@ class QueryGallery(NamedTuple):
 def extract_query_gallery(
     extract: Extract, variables: Variables, data: PreparedDataset, *, batch_size: int, mesh: Mesh
 ) -> QueryGallery:
-    """Features of both test splits; `batch_size` is global and divisible by the number of devices."""
+    """Extract the features of query and gallery; `batch_size` is that of all devices, which must divide it."""
     kind = {"batch_size": batch_size, "mesh": mesh}
     return QueryGallery(
         extract_table(extract, variables, data.query, **kind, description="features of queries"),
@@ -37,9 +37,9 @@ def extract_query_gallery(
 def retrieval_distances(
     features: QueryGallery, *, present: Sequence[int] | None = None
 ) -> Float[np.ndarray, "Q G"]:
-    """Squared distances of the fused Unit features of every query to every gallery triple.
+    """Compute the squared distances between the fused unit features of all queries and all gallery triples.
 
-    `present`: the branches whose modality is there (Table 9); all of them if None.
+    `present`: the branches whose modality is used (Table 9 leaves some out); None uses all of them.
     """
 
     def fused(table: FeatureTable):
@@ -51,7 +51,7 @@ def retrieval_distances(
 
 
 def rank(distances: Float[np.ndarray, "Q G"], data: PreparedDataset) -> RankingResult:
-    """mAP, CMC and mINP under the removal rule of the data set."""
+    """Compute mAP, CMC and mINP, without the gallery triples that the data set's rule removes."""
     return evaluate_ranking(
         distances,
         query_pids=data.query.pids,

@@ -1,4 +1,4 @@
-"""Features of whole splits, in evaluation mode."""
+"""Extract the features of whole splits, in evaluation mode."""
 
 from collections.abc import Callable
 
@@ -21,7 +21,10 @@ Extract = Callable[[Variables, UInt8[Array, "B M H W 3"]], tuple[Array, Array]]
 
 
 def make_extract(model: ThreeBranch, normalization: Normalization, mesh: Mesh) -> Extract:
-    """The jitted function from (variables, images) to unit features ([M, B, D], [B, F]), whole on every host."""
+    """Make the jitted function from (variables, images) to unit features ([M, B, D], [B, F]).
+
+    Every host gets the features of the whole batch.
+    """
 
     def extract(variables: Variables, images: UInt8[Array, "B M H W 3"]):
         features, _ = model.features(variables, normalize(images, normalization), train=False)
@@ -39,9 +42,9 @@ def extract_table(
     mesh: Mesh,
     description: str,
 ) -> FeatureTable:
-    """Features of every triple of a split; `batch_size` is global and divisible by the number of devices.
+    """Extract the features of every triple of a split; `batch_size` is that of all devices, which must divide it.
 
-    Raises DataError if it has none, as one that its data set lacks.
+    Raises DataError if the split has no triple.
     """
     if not len(split):
         raise DataError(f"{description}: the split has no triple; extract those of a split that the set has")
@@ -54,7 +57,7 @@ def extract_table(
         process_index=jax.process_index(),
     )
     rows = local_rows(batch_size)
-    # Kept on the device until all are under way: fetching each would wait for it.
+    # The features stay on the device until all batches are started, because fetching each would wait for it.
     tables = []
     for batch in progress:
         images = put_batch(batch["images"][rows], mesh)

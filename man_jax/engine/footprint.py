@@ -1,4 +1,4 @@
-"""What a configuration's adaptation step needs, found by compiling it: no data, no weights, no training."""
+"""Measure the memory of a configuration's adaptation step by compiling it, without data, weights or training."""
 
 import time
 from functools import partial
@@ -22,7 +22,10 @@ GIB = 2**30
 
 
 def step_footprint(config: Config) -> dict[str, Any]:
-    """Memory (GiB a device) and compile time (s) of one adaptation step, with the published sizes of both sets."""
+    """Measure memory (GiB a device) and compile time (s) of an adaptation step, for the published sizes of the data.
+
+    Raises ConfigError for a data set whose size is known only from its files.
+    """
     mesh = make_mesh()
     check_config(config, num_devices=mesh.size)
     source, target = (_published_size(config, side) for side in ("source", "target"))
@@ -58,7 +61,7 @@ def step_footprint(config: Config) -> dict[str, Any]:
 
 
 def _published_size(config: Config, side: str) -> tuple[int, int]:
-    """Training triples and identities."""
+    """Look up how many training triples and identities a published data set has."""
     name = config.data[side].name
     if name not in FACTS or "train" not in FACTS[name].published:
         sized = ", ".join(known for known, facts in FACTS.items() if facts.published)

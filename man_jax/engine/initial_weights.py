@@ -1,4 +1,4 @@
-"""What the branches start from: a file of weights that others trained, or nothing."""
+"""Read the weights that every branch starts from, if `config.model.pretrained` names a file of them."""
 
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ from man_jax.networks.three_branch import Variables, with_backbone
 from man_jax.runs.starting_weights import file_digest
 
 NAMED = 24
-"""So many arrays that are not used the log names; the heads of known code bases have fewer."""
+"""At most this many unused arrays are named in the log; the heads of known code bases have fewer."""
 
 
 class InitialBackbone(NamedTuple):
@@ -25,11 +25,11 @@ class InitialBackbone(NamedTuple):
 
     variables: Variables
     description: str
-    """For the log: the file, its digest, whose names it has and what in it was not needed."""
+    """For the log: the file, its digest, the library whose names it has, and the arrays that are not used."""
 
 
 def read_backbone(model: Config, image_size: tuple[int, int]) -> InitialBackbone | None:
-    """The backbone of `config.model.pretrained`, a path or a file of the hub, or None if that is empty.
+    """Read the backbone from `config.model.pretrained`, a path or a file of the hub; None if that is empty.
 
     Raises:
         ConfigError: the file cannot be read, or is not the network of `config.model`.
@@ -58,7 +58,7 @@ def read_backbone(model: Config, image_size: tuple[int, int]) -> InitialBackbone
 
 
 def place_backbone(state: TrainState, backbone: InitialBackbone) -> TrainState:
-    """A new state with that backbone in every branch and in the running statistics of both domains."""
+    """Put the backbone into every branch of a new state, and its running statistics into those of both domains."""
     variables = with_backbone(TRAINED.variables(state, "source"), backbone.variables)
     statistics = ByDomain(variables["batch_stats"], variables["batch_stats"])
     return state.replace(params=variables["params"], statistics=statistics)

@@ -1,4 +1,4 @@
-"""The start of an epoch of adaptation: features of both domains, labels of the target, the method's own beginning."""
+"""Make and check the labels of an epoch, and report how right they are."""
 
 from collections.abc import Sequence
 
@@ -11,22 +11,22 @@ from man_jax.frame import Labels
 
 
 def known_labels(identities: Int32[np.ndarray, " N"]) -> Labels:
-    """Take true identities for labels, each to be learnt from: those of the source."""
+    """Take true identities as labels, all of weight 1; this is how the source is labelled."""
     everyone = np.ones(len(identities), np.float32)
     return Labels(identities[:, None], everyone, int(identities.max(initial=-1)) + 1, continued=True)
 
 
 def oracle_labels(identities: Int32[np.ndarray, " N"], *, modalities: Sequence[str], epoch: int) -> Labels:
-    """Take the target's true identities for labels (Table 4's oracle); they mean the same in all epochs."""
+    """Take the target's true identities as labels (the oracle of Table 4); they mean the same in all epochs."""
     clusterings = dict.fromkeys([*modalities, "F"], identities)
     return known_labels(identities)._replace(continued=epoch > 0, clusterings=clusterings)
 
 
 def check_labels(labels: Labels, *, capacity: int, num_triples: int, method: str) -> None:
-    """Refuse labels of a method that do not fit the state: a mistake in the method's file.
+    """Check that the labels that a method returned fit the state.
 
     Raises:
-        ValueError: what does not fit.
+        ValueError: they do not, which is a mistake in the method's file; the message says what is wrong.
     """
     told = f"label() of the method {method}"
     if labels.labels.ndim != 2 or len(labels.labels) != num_triples or labels.weight.shape != (num_triples,):
@@ -42,10 +42,11 @@ def check_labels(labels: Labels, *, capacity: int, num_triples: int, method: str
 
 
 def label_report(labels: Labels, pids: np.ndarray) -> dict[str, float]:
-    """Report the accuracy of each clustering, of the labels, and of those that are learnt from (Fig. 3, 6).
+    """Report the accuracy of each clustering, of the labels, and of the labels of weight above 0 (Fig. 3, 6).
 
-    A report only: the target's true identities are read here and nowhere in training. Triples without one (a negative
-    pid) do not count; if that is all of them, no accuracy is reported. A triple in no cluster is a cluster by itself.
+    This is only a report. Training never reads the target's true identities. Triples without an identity (a negative
+    pid) do not count; if no triple has one, no accuracy is reported. A triple in no cluster counts as a cluster of its
+    own.
     """
     settled = labels.labels[:, 0]
     kept, known = labels.weight > 0, pids >= 0
@@ -66,10 +67,10 @@ def label_report(labels: Labels, pids: np.ndarray) -> dict[str, float]:
 def sampled_labels(
     labels: Labels, *, reliable_only: bool, num_identities: int, epoch: int
 ) -> Int32[np.ndarray, " N"]:
-    """Give the labels by which batches are drawn; −1 for a triple that is not drawn.
+    """Give the labels by which batches are drawn; a triple with −1 is not drawn.
 
     Raises:
-        ConfigError: fewer clusters can be drawn than a batch holds.
+        ConfigError: there are fewer clusters to draw from than a batch holds.
     """
     drawn = labels.labels[:, 0]
     if reliable_only:

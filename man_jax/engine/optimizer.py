@@ -1,4 +1,4 @@
-"""Optimisers and schedules of the recipe (Adam 3.5e-4, weight decay 1e-4, cosine with warm-up)."""
+"""Optimisers and learning-rate schedules (by default Adam at 3.5e-4, weight decay 1e-4, cosine with warm-up)."""
 
 from typing import Literal
 
@@ -10,7 +10,7 @@ WeightDecay = Literal["coupled", "decoupled"]
 
 
 def warmup_cosine(peak: float, *, warmup_steps: int, total_steps: int) -> optax.Schedule:
-    """Learning rate by step: linear from peak/100 over the warm-up, then a cosine down to 0."""
+    """Make the learning rate by step: it rises linearly from peak/100 in the warm-up, then falls by a cosine to 0."""
     # A phase that ends with its warm-up has no cosine, but optax wants one of at least one step.
     decay_steps = max(total_steps, warmup_steps + 1)
     return optax.warmup_cosine_decay_schedule(peak / 100, peak, warmup_steps, decay_steps)
@@ -24,7 +24,7 @@ def make_optimizer(
     decay_form: WeightDecay = "coupled",
     decay_norms: bool = False,
 ) -> optax.GradientTransformation:
-    """Adam, or SGD with momentum 0.9.
+    """Make Adam, or SGD with momentum 0.9.
 
     `coupled` adds the decay to the gradient, as PyTorch's Adam and SGD do; `decoupled` adds it to the update, as
     AdamW does. Norms, necks and biases do not decay unless `decay_norms`.
@@ -40,5 +40,5 @@ def make_optimizer(
 
 
 def decaying(params) -> dict:
-    """A tree of the shape of `params`, True at the weights that decay: the kernels."""
+    """Mark the parameters that decay, which are the kernels, with True in a tree of the same structure."""
     return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", params)

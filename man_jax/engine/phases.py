@@ -1,7 +1,7 @@
-"""The two phases of a run: pre-training on the source, adaptation to the target (Algorithm 1).
+"""The two phases of a run: pre-training on the source, then adaptation to the target (Algorithm 1).
 
-The state's step says which epoch is next, and all randomness is named by (seed, epoch) or (seed, step): what is
-resumed is what was interrupted, bit for bit on CPU.
+The state's step says which epoch is next, and all randomness follows from (seed, epoch) or (seed, step). So a resumed
+run has the same result as one without a break, bit for bit on a CPU.
 """
 
 import numpy as np
@@ -38,11 +38,11 @@ REPORTED = (
     "eval/mAP",
     "eval/R1",
 )
-"""What the log says of an epoch; metrics.jsonl has all of it."""
+"""The figures of an epoch that the log shows; metrics.jsonl has all figures."""
 
 
 def pretrain(parts: RunParts, state: TrainState) -> TrainState:
-    """Learn the source's identities (Eq. 21, 22); evaluate the end on the target as "source only"."""
+    """Train on the source's identities (Eq. 21, 22), then evaluate on the target as "source only"."""
     config, iterations, source = parts.config, parts.pretrain_iterations, parts.domains.source
     labels = known_labels(source.identities)
     for epoch in range(int(state.step) // iterations, parts.pretrain_epochs):
@@ -106,7 +106,7 @@ def adapt(parts: RunParts, state: TrainState) -> TrainState:
 
 
 def relabel(parts: RunParts, state: TrainState, epoch: int) -> tuple[TrainState, ByDomain[Labels], Row]:
-    """Take features, label the target, and let the method begin its epoch."""
+    """Extract features, label the target, and let the method begin its epoch."""
     config, target = parts.config, parts.domains.target
     of_target = _features(parts, state, "target")
     labels = ByDomain(known_labels(parts.domains.source.identities), _target_labels(parts, of_target, epoch))
@@ -127,7 +127,7 @@ def _target_labels(parts: RunParts, features: tuple[FeatureTable, ...], epoch: i
         num_triples=len(target.identities),
         method=config.method,
     )
-    # All processes learn what the first one found.
+    # All processes use the labels of the first one.
     shared = of_first_process(
         {"labels": labels.labels, "weight": labels.weight, "clusterings": dict(labels.clusterings)}
     )
@@ -174,7 +174,7 @@ def distances_on_target(parts: RunParts, state: TrainState, network: Network) ->
 
 
 def _features(parts: RunParts, state: TrainState, domain: DomainName) -> tuple[FeatureTable, ...]:
-    """Take a domain's features with each of the method's networks."""
+    """Extract a domain's features with each of the method's networks."""
     return tuple(
         extract_table(
             parts.extract,
@@ -195,7 +195,7 @@ def _batches(parts: RunParts, domain: Domain, plan: np.ndarray, labels: Labels):
 
 
 def _finish_epoch(parts: RunParts, state: TrainState, row: Row, *, epoch: int, phase: str) -> None:
-    # The row first: a kill between the two repeats the epoch, whose old row is dropped at the restart.
+    # The row is written first. After a kill between the two, the epoch is repeated and its old row dropped.
     parts.writer.write(row, step=int(state.step), epoch=epoch, phase=phase)
     figures = [f"{name} {row[name]:.3g}" for name in REPORTED if name in row]
     left = [words] if (words := parts.clock.words(int(state.step))) else []

@@ -1,4 +1,4 @@
-"""Pre-training, the same for every method: L_ReID on the labelled source alone (Eq. 21, 22)."""
+"""The loss of pre-training, which is the same for every method: L_ReID on the labelled source alone (Eq. 21, 22)."""
 
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -18,7 +18,7 @@ def loss(
     target: None,
     key: PRNGKeyArray,
 ) -> tuple[Float[Array, ""], Change]:
-    """Learn the source's identities; the running statistics of both domains are the source's."""
+    """Compute L_ReID of the source; both domains get the running statistics of the source."""
     del target
     source_key, _ = jax.random.split(key, 2)
     variables = {"params": params, "batch_stats": state.statistics.source}
@@ -29,6 +29,6 @@ def loss(
 
 
 def after_update(frame: Frame, state: TrainState) -> TrainState:
-    """Leave the state as it is."""
+    """Leave the state as it is, because nothing follows the update."""
     del frame
     return state

@@ -1,4 +1,4 @@
-"""Which queries a ranking picture shows, and what is written beside them."""
+"""Choose the queries of a ranking picture, and write what stands beside them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from man_jax.retrieval.ranking import average_precisions, top_matches
 NUM_QUERIES, NUM_MATCHES = 6, 10
 KINDS = ("best", "drawn", "worst")
 LONGEST_NUMBER, LONGEST_NAME = 9, 40
-"""In letters, below a match and in a heading."""
+"""The most letters of a number below a match, and of a file's name in a heading."""
 
 
 def draw_rankings(
@@ -56,10 +56,12 @@ def draw_rankings(
 
 
 def choose_queries(precisions: np.ndarray, *, seed: int) -> list[tuple[str, int, int]]:
-    """(kind, place, index) of `NUM_QUERIES` queries or all: the best and the worst by AP, and others drawn by seed.
+    """Choose `NUM_QUERIES` queries, or all if there are fewer: the best and worst by AP, and some drawn by seed.
 
-    Of equal AP the first in the order of the queries comes first. A query without AP (NaN) can only be drawn. Where
-    queries are few, a best one is chosen first, then a worst one, then a drawn one.
+    Queries of equal AP stay in their order. A query without AP (NaN) can only be drawn. If there are few queries, a
+    best one is chosen first, then a worst one, then a drawn one.
+
+    Returns (kind, place, index) of each; `place` counts from the best or the worst.
     """
     ascending = np.argsort(precisions, kind="stable")
     scored = ascending[np.isfinite(precisions[ascending])]
@@ -86,7 +88,7 @@ def choose_queries(precisions: np.ndarray, *, seed: int) -> list[tuple[str, int,
 
 
 def _about(precisions: np.ndarray, data: PreparedDataset) -> str:
-    """Say what the ranking is worth and by which rule."""
+    """Describe the ranking: its mAP, the number of queries, and the rule by which gallery triples are removed."""
     scored = precisions[np.isfinite(precisions)]
     worth = f"mAP {100 * scored.mean():.1f} %" if len(scored) else "no query has a match"
     removed = "camera" if data.removal == "camid" else "scene"
@@ -106,7 +108,7 @@ def _labels(query: PreparedSplit, gallery: PreparedSplit, indices: np.ndarray) -
 
 
 def _heading(kind: str, place: int, precision: float, name: str, num_scored: int) -> str:
-    """Such as "best 2 of 120: AP 98.2 %, 0012_c3.jpg"; `place` counts the queries of a kind from the extreme one."""
+    """Write a heading, such as "best 2 of 120: AP 98.2 %, 0012_c3.jpg"."""
     told = f"AP {100 * precision:.1f} %" if np.isfinite(precision) else "no match in the gallery"
     of = f"{kind} by seed" if kind == "drawn" else f"{kind} {place} of {num_scored}"
     return f"{of}: {told}, {shorten(name, LONGEST_NAME)}"

@@ -1,4 +1,4 @@
-"""What a finished run leaves for people: the summary, the curves, the ranking picture."""
+"""Write what a finished run leaves for its user: the summary, the curves and the ranking picture."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,13 +17,13 @@ from man_jax.runs.metrics import read_history, write_summary
 METRICS = ("mAP", "R1", "R5", "R10", "mINP")
 
 BEFORE = {"pretrain": "source_only", "start": "start"}
-"""By phase, what the figures are called of the weights that adaptation begins with."""
+"""The name that the figures before adaptation have in the summary, by the phase that wrote them."""
 
 
 def report(parts: RunParts, state: TrainState) -> dict[str, Any]:
-    """Write summary.json, curves.png and ranking.png below the work directory; return the summary.
+    """Write summary.json, curves.png and ranking.png in the work directory; return the summary.
 
-    DiskError if the disk refuses; the same command writes all of them again.
+    Raises DiskError if the disk refuses; the same command writes all of them again.
     """
     with writing(parts.workdir):
         require_folder(parts.workdir)
@@ -34,7 +34,7 @@ def report(parts: RunParts, state: TrainState) -> dict[str, Any]:
     initial = next(filter(None, given), "scratch")
     summary = {"experiment": config.experiment, "seed": config.seed, "initial_weights": initial}
     summary |= summarize(history)
-    # Of this process: a run that only reports has compiled no step.
+    # Counted in this process only: a run that only reports has compiled no step.
     steps = {
         "pretrain_step": parts.pretrain_step,
         "adapt_step": parts.adapt_step,
@@ -58,12 +58,12 @@ def report(parts: RunParts, state: TrainState) -> dict[str, Any]:
 
 
 def summarize(history: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """source_only, adapted (the last epoch) and best_on_test, as fractions, from the rows of `metrics.jsonl`.
+    """Take source_only, adapted (the last epoch) and best_on_test from the rows of `metrics.jsonl`, as fractions.
 
-    In the place of source_only, a run that went on from adapted weights has `start`, their figures.
+    A run that began from adapted weights has `start`, the figures of those weights, in place of source_only.
 
-    `best_on_test` is the epoch of the highest mAP on the test identities: chosen on test data, for comparison with
-    code that reports it, not a result.
+    `best_on_test` is the epoch of the highest mAP on the test identities. It is chosen on test data, so it is no
+    result, and only for comparison with code that reports it.
     """
     evaluated = [row for row in history if "eval/mAP" in row]
     before = [row for row in evaluated if row["phase"] in BEFORE][-1]

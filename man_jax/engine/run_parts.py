@@ -1,4 +1,4 @@
-"""The parts of a run that stay the same from its first step to its last, and the state it starts or goes on from."""
+"""Open a run: the parts that stay the same through it, and the state with which it begins or goes on."""
 
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -47,7 +47,8 @@ from man_jax.runs.workdir import check_workdir, claim_workdir
 from man_jax.sharding import make_mesh, put_replicated, replicated
 
 QUICK_COMPILATION = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-"""For what runs once: drawing the initial weights compiles ten times longer on CPU than it runs."""
+"""Options for a program that runs once. On a CPU, drawing the first weights takes ten times longer to compile than to
+run."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,14 +58,14 @@ class RunParts:
     config: Config
     workdir: Path
     claim: AbstractContextManager[Any]
-    """Keeps other processes out of the work directory until it is left."""
+    """The lock of the work directory: other processes are kept out until this context is left."""
     mesh: Mesh
     domains: ByDomain[Domain]
     method: Any
     """A module of `man_jax.methods`."""
     frame: Frame
     create: Callable[[], TrainState]
-    """A new state, as pre-training begins with."""
+    """Creates the state with which pre-training begins."""
     extract: Extract
     pretrain_iterations: int
     pretrain_optimizer: optax.GradientTransformation
@@ -75,13 +76,13 @@ class RunParts:
     writer: MetricsWriter
     clock: RunClock
     backbone: InitialBackbone | None
-    """What every branch of a new state starts from; None: drawn, or another run's weights."""
+    """The weights that every branch starts from; None if they are drawn or come from another run."""
     about: Mapping[str, Any]
-    """What the weights are for; it is kept beside them."""
+    """Which run and data the weights belong to; it is saved beside them."""
 
     @property
     def pretrain_epochs(self) -> int:
-        """0 where another run's weights are taken."""
+        """The epochs of pre-training; 0 if the run begins from another run's weights."""
         return _epochs_of_pretraining(self.config)
 
     @property
@@ -91,7 +92,7 @@ class RunParts:
 
 
 def open_run(config: Config, workdir: Path) -> RunParts:
-    """Check everything that can be checked before the first step, then put the parts together."""
+    """Check everything that can be checked before the first step, then build the parts of the run."""
     mesh = make_mesh()
     check_config(config, num_devices=mesh.size)
     moved = find_moved_weights(workdir, config)
@@ -126,7 +127,7 @@ def open_run(config: Config, workdir: Path) -> RunParts:
     create = partial(create_state, frame, pretrain_optimizer)
     if beginning and beginning.key == "pretrain.init_from":
         check_pretrained(beginning.workdir, jax.eval_shape(create), num_source=frame.space.num_source)
-    # Claimed only now: what was refused above leaves no work directory that a corrected command would trip over.
+    # Locked only now, so that a refusal above leaves no work directory that stops the corrected command.
     claim = _claim(workdir, config, moved)
     keep_data(workdir, used, config, fresh=fresh)
     return RunParts(
@@ -175,7 +176,7 @@ def _clock(
 
 
 def _claim(workdir: Path, config: Config, moved: Collection[str]) -> AbstractContextManager[Any]:
-    """The claim of process 0, which writes; if it is refused, every process is, and none waits for the others."""
+    """Lock the work directory for process 0, which writes; if that is refused, every process ends."""
     claim, refusal = nullcontext(), WorkdirError(f"process 0 could not claim {workdir}; see its own message")
     claimed = True
     if jax.process_index() == 0:
@@ -189,12 +190,12 @@ def _claim(workdir: Path, config: Config, moved: Collection[str]) -> AbstractCon
 
 
 def begin_adaptation(parts: RunParts, state: TrainState) -> TrainState:
-    """Add the method's own to a pre-trained state, and begin with an optimiser whose moments are zero."""
+    """Add the method's arrays to a pre-trained state, and give it the optimiser of adaptation with moments of zero."""
     return begin_phase(parts.method.start(parts.frame, state), parts.adapt_optimizer)
 
 
 def first_state(parts: RunParts) -> TrainState:
-    """The state of the newest whole checkpoint, or a new one; metrics written after that checkpoint are dropped."""
+    """Restore the newest whole checkpoint, or create a new state; rows of metrics after that checkpoint are dropped."""
     if has_checkpoint(parts.workdir):
         step, state = _newest_state(parts)
         sealed = described(parts.workdir / CHECKPOINTS / str(step), "row")
@@ -223,7 +224,7 @@ def first_state(parts: RunParts) -> TrainState:
 
 
 def _newest_state(parts: RunParts) -> tuple[int, TrainState]:
-    """The state of the newest whole checkpoint; newer ones that are damaged are moved aside, and that is said."""
+    """Restore the newest whole checkpoint; damaged newer ones are moved aside, and the log says so."""
     folder = parts.workdir / CHECKPOINTS
     new = jax.eval_shape(parts.create)
 

@@ -1,4 +1,4 @@
-"""The state at its two beginnings: of a run, and of a phase."""
+"""Create the state of a new run, and give it a new optimiser where a phase begins."""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ from man_jax.frame import ByDomain, Frame, TrainState
 
 
 def create_state(frame: Frame, optimizer: optax.GradientTransformation) -> TrainState:
-    """Draw a new state at step 0, as pre-training begins with."""
+    """Create the state with which pre-training begins: random weights, step 0."""
     init_key, step_key = jax.random.split(jax.random.key(frame.config.seed))
     variables = frame.model.init(init_key, tuple(frame.config.data.image_size))
     return TrainState(
@@ -21,5 +21,5 @@ def create_state(frame: Frame, optimizer: optax.GradientTransformation) -> Train
 
 
 def begin_phase(state: TrainState, optimizer: optax.GradientTransformation) -> TrainState:
-    """Give a state the phase's optimiser, with moments of zero."""
+    """Give a state the optimiser of a new phase, with moments of zero."""
     return state.replace(opt_state=optimizer.init(state.params))

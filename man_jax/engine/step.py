@@ -1,4 +1,4 @@
-"""One iteration, as a pure function of (state, batches): the method's loss, the update, what follows it."""
+"""The training step, a pure function of (state, batches): the method's loss, the update, and what follows it."""
 
 from typing import Any
 
@@ -10,15 +10,15 @@ from man_jax.frame import Batch, Frame, Terms, TrainState
 from man_jax.sharding import replicated
 
 Step = Any
-"""A jitted function (state, source, target) → (state, terms): calling it runs it, `lower` compiles it."""
+"""A jitted function (state, source, target) → (state, terms). Calling it runs a step; `lower` compiles it only."""
 
 
 def make_step(method: Any, frame: Frame, optimizer: optax.GradientTransformation, mesh: Mesh) -> Step:
-    """Build the jitted step of a method (a module of `man_jax.methods`, or `man_jax.engine.pretraining`).
+    """Make the jitted step of a method (a module of `man_jax.methods`, or `man_jax.engine.pretraining`).
 
-    A domain that takes no part is None in its place: the target in pre-training, the source under the US protocol. The
-    state is donated. The batches come split over the mesh, so batch statistics, triplets and means are those of the
-    global batch.
+    A domain that takes no part is given as None: the target in pre-training, the source under the US protocol. The
+    state is donated, so its arrays cannot be used after the call. The batches are split over the devices, but batch
+    statistics, triplets and means are those of the whole batch.
     """
 
     def step(state: TrainState, source: Batch | None, target: Batch | None) -> tuple[TrainState, Terms]:

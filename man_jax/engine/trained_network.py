@@ -1,4 +1,4 @@
-"""A trained network, opened from a work directory without the data or the optimiser it was trained with."""
+"""Open the trained network of a work directory, without its training data and its optimiser."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from man_jax.sharding import put_replicated
 
 
 class TrainedNetwork(NamedTuple):
-    """What turns triples of some modalities into features."""
+    """A network that turns triples of some modalities into features."""
 
     extract: Extract
     variables: Variables
@@ -27,17 +27,18 @@ class TrainedNetwork(NamedTuple):
 
 
 def tested_network(workdir: Path) -> Network:
-    """Tell where in the state of the run in `workdir` the network is that its method tests."""
+    """Tell where the tested network is in the state of the run in `workdir`."""
     return methods.find(run_config(workdir).method).NETWORKS[0]
 
 
 def open_trained(
     workdir: Path, config: Config, *, pretrained: bool, present: tuple[str, ...], mesh: Mesh
 ) -> TrainedNetwork:
-    """The network of a run, with the branches of those modalities that are `present`.
+    """Open the network of a run, with the branches of the modalities in `present`.
 
-    Its weights are those of the last checkpoint, with the running statistics of the target, or, if `pretrained`, those
-    with which adaptation began. Raises ConfigError if the run left none, or they are of another configuration.
+    The weights are those of the last checkpoint, with the running statistics of the target. With `pretrained` they are
+    those with which adaptation began. Raises ConfigError if the run left none, or if they belong to another
+    configuration.
     """
     if pretrained:
         variables, description, folder = read_pretrained(workdir), "pre-trained", workdir / PRETRAINED

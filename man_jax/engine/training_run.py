@@ -1,4 +1,4 @@
-"""A whole run, from a configuration to a summary."""
+"""Run a whole experiment, from its configuration to its summary."""
 
 from dataclasses import replace
 from functools import partial
@@ -15,22 +15,22 @@ from man_jax.runs.metrics import SUMMARY_FILE
 
 
 def has_begun(workdir: Path) -> bool:
-    """Whether a run in `workdir` would go on rather than begin."""
+    """Tell whether `workdir` has a checkpoint, from which a run would go on."""
     return has_checkpoint(workdir)
 
 
 def is_finished(workdir: Path) -> bool:
-    """Whether a run has left its summary in `workdir`."""
+    """Tell whether a run in `workdir` is finished, which means that it left its summary."""
     return (workdir / SUMMARY_FILE).is_file()
 
 
 def run(config: Config, workdir: Path) -> dict[str, Any]:
-    """Pre-train, adapt and report; return what `summary.json` holds. Goes on where an earlier call stopped.
+    """Pre-train, adapt and report; return what `summary.json` holds. A call goes on where an earlier one stopped.
 
     Raises:
         ConfigError, DataError, WorkdirError: before any training, if something does not fit.
         FloatingPointError: if training diverges.
-        DiskError: whenever the disk refuses; what was whole stays so.
+        DiskError: whenever the disk refuses to write; what is saved already stays whole.
     """
     workdir = workdir.absolute()  # what is said of it names the whole path
     with kept(partial(describe_kept, workdir)):
@@ -38,7 +38,7 @@ def run(config: Config, workdir: Path) -> dict[str, Any]:
 
 
 def describe_kept(workdir: Path) -> str:
-    """What a run that is stopped now leaves, and what goes on from it."""
+    """Describe what is kept of a run that is stopped now, and how to go on."""
     step = last_saved(workdir)
     if step is None:
         return (

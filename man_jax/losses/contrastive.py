@@ -1,4 +1,4 @@
-"""Contrast of features with a memory of class centres."""
+"""Compare features with a memory of class centres by a contrastive loss."""
 
 import jax
 import jax.numpy as jnp
@@ -33,7 +33,7 @@ def info_nce(
     centres = jax.lax.stop_gradient(jnp.where(exists[:, None], centres, 0.0))
     own = jnp.clip(labels, 0, num_classes - 1)
     takes_part = (own == labels) & exists[own]
-    # Where no class exists no row takes part; the softmax is over all then, as over none it is NaN.
+    # If no class exists, no row takes part. The softmax is then over all classes, because over none it is NaN.
     among = (exists | ~exists.any())[None, :]
     log_probability = jax.nn.log_softmax(features @ centres.T / temperature, where=among)
     loss = -jnp.take_along_axis(log_probability, own[:, None], axis=1)[:, 0]

@@ -24,7 +24,7 @@ class Form(TypedDict):
 NUM_KERNELS = 5
 
 SMALLEST_BANDWIDTH = 1e-4
-"""Squared distance; unit vectors of different identities are of the order of 1 apart."""
+"""The smallest squared distance used as a bandwidth; unit vectors of different identities are about 1 apart."""
 
 
 def prototype_domain_loss(
@@ -160,7 +160,7 @@ def _mean_bandwidth(pairs, num_rows) -> Float[Array, ""]:
     (xx, xx_mask), (yy, yy_mask), (xy, xy_mask) = pairs
     total = jnp.sum(xx, where=xx_mask) + jnp.sum(yy, where=yy_mask) + 2.0 * jnp.sum(xy, where=xy_mask)
     mean = total / jnp.maximum(num_rows * (num_rows - 1), 1)
-    # Rows nearer than this to one another differ by rounding only, which a smaller bandwidth would magnify.
+    # Rows that are nearer to each other differ only by rounding, which a smaller bandwidth would magnify.
     return jax.lax.stop_gradient(jnp.maximum(mean, SMALLEST_BANDWIDTH))
 
 

@@ -58,13 +58,13 @@ def modality_centres(
 
 
 def _within(centres, *, margin, distance, reduction) -> Float[Array, ""]:
-    """Dist(X, X): the pairs Mi < Mj of one set."""
+    """Compute Dist(X, X) over the pairs Mi < Mj of one set."""
     pairs = jnp.triu(jnp.ones((centres.shape[0],) * 2, bool), k=1)
     return _reduce(_margin_gaps(centres, centres, margin, distance), pairs, reduction)
 
 
 def _across(x_centres, y_centres, *, margin, distance, reduction, pairing: Pairing) -> Float[Array, ""]:
-    """Dist(X, Y): the ordered pairs Mi ≠ Mj of two sets, or those Mi = Mj."""
+    """Compute Dist(X, Y) over the ordered pairs Mi ≠ Mj of two sets, or over those with Mi = Mj."""
     if pairing not in ("different", "equal"):
         raise ValueError(f"pairing is {pairing!r}; choose different or equal")
     equal = jnp.eye(x_centres.shape[0], dtype=bool)
@@ -73,7 +73,7 @@ def _across(x_centres, y_centres, *, margin, distance, reduction, pairing: Pairi
 
 
 def _margin_gaps(x_centres, y_centres, margin: float, distance: Distance) -> Float[Array, "M M"]:
-    """|margin − d(x_i, y_j)| for all pairs of modalities (Eq. 18)."""
+    """Compute |margin − d(x_i, y_j)| for all pairs of modalities (Eq. 18)."""
     if distance == "squared":
         d = jnp.sum((x_centres[:, None] - y_centres[None, :]) ** 2, axis=-1)
     elif distance == "cosine":

@@ -34,7 +34,7 @@ def soft_cross_entropy(
     among = (exists | ~exists.any())[None, :]  # a softmax over no class is NaN
     target = jax.nn.softmax(jax.lax.stop_gradient(teacher), where=among)
     log_probability = jax.nn.log_softmax(student, where=among)
-    # where, not only a product: 0 · −∞ of a class that does not exist is NaN.
+    # A product alone would be NaN for a class that does not exist: 0 · −∞.
     loss = -jnp.sum(target * jnp.where(exists[None, :], log_probability, 0.0), axis=1)
     return weighted_mean(loss, weight)
 

@@ -1,4 +1,4 @@
-"""The mean over samples that count differently."""
+"""Average over samples that have different weights."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -9,7 +9,7 @@ def weighted_mean(x: Float[Array, " B"], weight: Float[Array, " B"]) -> Float[Ar
 
         Σ w x / Σ w,   w ≥ 0;   0 if all weights are 0
 
-    What has the weight 0 may be infinite.
+    A value of weight 0 may be infinite.
     """
     total = jnp.sum(weight * jnp.where(weight > 0, x, 0.0))
     weights = weight.sum()

@@ -1,4 +1,4 @@
-"""A memory of cluster centres, one unit vector a cluster.
+"""A memory of cluster centres: one unit vector for each cluster.
 
 Source: Dai et al., "Cluster contrast for unsupervised person re-identification", ACCV 2022.
 """
@@ -49,8 +49,8 @@ def update_centres(
     least like its centre, f·c smallest, the first of equal ones (CM_Hard). Classes that do not exist or are not in
     the batch stay as they are; rows of weight 0 or with a label of no class take no part.
 
-    A row's weight says only whether it takes part: a step has a length of its own. The loss reads the centres of
-    before the move.
+    A row's weight says only whether it takes part, because the momentum gives the length of a step. The loss reads the
+    centres as they were before the move.
 
     Raises ValueError for another form.
 

@@ -40,7 +40,7 @@ def enqueue(
     mask = jnp.ones(labels.shape[0], bool) if mask is None else mask
     order = jnp.cumsum(mask) - 1
     written = mask.sum()
-    # Rows that a later one of the same batch would overwrite, and masked ones, go to a slot past the end.
+    # Masked rows, and rows that a later row of the batch would overwrite, go to a slot past the end.
     keep = mask & (order >= written - capacity)
     slot = jnp.where(keep, (queue.cursor + order) % capacity, capacity)
     return CrossBatch(
@@ -51,9 +51,9 @@ def enqueue(
 
 
 def flush(queue: CrossBatch, *, first_label: int) -> CrossBatch:
-    """Forget entries labelled `first_label` or higher: clusters change their meaning at each re-clustering.
+    """Forget entries labelled `first_label` or higher, because clusters have a new meaning at each re-clustering.
 
-    Differs from the reference codes: they forget to forget.
+    Differs from the reference codes: they keep these entries.
     """
     return queue._replace(labels=jnp.where(queue.labels >= first_label, EMPTY, queue.labels))
 
@@ -69,8 +69,8 @@ def queue_triplet(
 ) -> Float[Array, ""]:
     """Compute the batch-hard triplet loss of the batch against the queue, which is constant.
 
-    Anchors masked out, or without a positive or a negative in it, are left out of the mean. An anchor that is
-    in the queue already is its own positive there, the nearest possible: it counts where there is no other.
+    Anchors that are masked out, or that have no positive or no negative in the queue, are left out of the mean. An
+    anchor that is in the queue already is its own positive there, at distance 0; it counts only if there is no other.
     """
     return hardest_triplets(
         anchors,

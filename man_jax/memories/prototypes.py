@@ -61,14 +61,14 @@ def class_prototypes(
         raise ValueError(f"weights is {weights!r}; choose softmax or average")
     own = jnp.clip(labels, 0, num_classes - 1)
     cosine = jnp.sum(unit(features) * unit(centres[own]), axis=1)
-    # Relative to the largest of the class: exp(cos/τ) of a small τ has no number that is neither 0 nor infinite.
+    # Relative to the largest of the class, because exp(cos/τ) is 0 or infinite for a small τ.
     largest = jnp.max(cosine[:, None], axis=0, where=member > 0, initial=-1.0)
     behind = jnp.where(member.any(axis=1), cosine - jax.lax.stop_gradient(largest)[own], 0.0)
     weighted = member * jnp.exp(behind / temperature)[:, None]
     return unit(weighted.T @ features), valid
 
 
-# Jitted here and not in make_bank: a function jitted anew in each epoch is compiled anew in each epoch.
+# Jitted here and not in make_bank, because jitting again in each epoch would compile again in each epoch.
 _compiled_prototypes = jax.jit(class_prototypes, static_argnames=("num_classes", "weights", "temperature"))
 
 

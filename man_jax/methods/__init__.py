@@ -1,9 +1,9 @@
-"""The methods: each file here is one, and a new file is a new one. docs/ADD_A_METHOD.md says what it holds.
+"""The methods. Each file here is one method, and a new file adds one; docs/ADD_A_METHOD.md explains how.
 
 A file NAME.py has, in this order:
 
     KEYS                                         its keys, `config.NAME.KEY`
-    NETWORKS                                     where in the state the networks are whose features are taken
+    NETWORKS                                     where the networks that extract features are in the state
     capacity(config, num_triples)                how many clusters the target may have
     start(frame, state)                          what the method adds to the state when adaptation begins
     label(frame, features, cameras, epoch)       pseudo-labels of the target, on the host
@@ -27,13 +27,13 @@ FOLDER = Path(__file__).parent
 
 @cache
 def names() -> tuple[str, ...]:
-    """Name every method there is."""
+    """List the names of all methods."""
     return tuple(sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__"))
 
 
 @cache
 def keys_of(name: str) -> dict[str, Key]:
-    """Give the keys of a method by name; does not import it."""
+    """Read the keys of a method by name, without importing its file."""
     return read_keys(FOLDER / f"{name}.py")
 
 

@@ -1,12 +1,12 @@
-"""Cluster contrast: clusters of the target, a memory of their centres, and one contrastive loss against it.
+"""Cluster contrast: clusters of the target, a memory of their centres, and a contrastive loss with this memory.
 
 Each epoch clusters the target's fused features by DBSCAN on the k-reciprocal Jaccard distance, which needs no number of
-clusters; what lies in no cluster is left out. The memory starts from the clusters' centres, and each step moves the
-centres of the batch. Under the UDA protocol the source's identities are classes of the same memory.
+clusters; samples in no cluster are left out. The memory starts from the clusters' centres, and each step moves the
+centres of the batch's clusters. Under the UDA protocol the source's identities are classes of the same memory.
 
 Source: Dai et al., "Cluster contrast for unsupervised person re-identification", ACCV 2022.
-Differs from the source: it has one modality, and here the fused feature is clustered and contrasted; it knows no source
-domain; the schedule is that of `config.adapt`.
+Differs from the source: the source has one modality, and here the fused feature is clustered and contrasted. The source
+has no labelled domain. The schedule is that of `config.adapt`.
 """
 
 from typing import NamedTuple
@@ -66,15 +66,15 @@ NETWORKS = (TRAINED,)
 
 
 class Slots(NamedTuple):
-    """What the method keeps besides the network."""
+    """The arrays that the method adds to the state."""
 
     centres: Float[Array, "C F"]
-    """Unit centres of all classes: source identities, then clusters."""
+    """Centres of unit length of all classes: source identities, then clusters."""
     exists: Bool[Array, " C"]
 
 
 def capacity(config: Config, num_triples: int) -> int:
-    """Give the most clusters there may be."""
+    """Give the largest number of clusters that an epoch may have."""
     own = config.cluster_contrast
     if own.clusters == "kmeans":
         return config.adapt.num_clusters
@@ -141,7 +141,7 @@ def loss(
     target: Batch,
     key: PRNGKeyArray,
 ) -> tuple[Float[Array, ""], Change]:
-    """Contrast the fused features of each domain with the memory, then move the centres of the batch."""
+    """Compare the fused features of each domain with the memory, then move the centres of the batch's classes."""
     own, slots, terms = frame.config.cluster_contrast, state.slots, {}
     outputs, statistics = pass_domains(frame, params, state.statistics, views(frame, key, source, target))
     centres = slots.centres
@@ -166,12 +166,12 @@ def loss(
 
 
 def after_update(frame: Frame, state: TrainState) -> TrainState:
-    """Leave the state as it is: the centres have moved with the batch already."""
+    """Leave the state as it is, because `loss` has already moved the centres."""
     del frame
     return state
 
 
 def weights(config: Config) -> dict[str, float]:
-    """Give the factor of each term in the total: each counts once."""
+    """Give the factors of the terms in the total; an empty table, because every factor is 1."""
     del config
     return {}

@@ -80,7 +80,7 @@ NETWORKS = (TRAINED,)
 
 
 class Slots(NamedTuple):
-    """What MAN keeps besides the network."""
+    """The arrays that MAN adds to the state."""
 
     banks: ByDomain[Bank]
     queue: CrossBatch
@@ -113,7 +113,7 @@ def start(frame: Frame, state: TrainState) -> TrainState:
 def label(
     frame: Frame, features: tuple[FeatureTable, ...], cameras: Int32[np.ndarray, " N"], epoch: int
 ) -> Labels:
-    """Cluster R, N, T and F (Eq. 1–3), align the clusterings (Eq. 4), keep what they agree on (Eq. 5, 6)."""
+    """Cluster R, N, T and F (Eq. 1–3), align the clusterings (Eq. 4), keep labels on which they agree (Eq. 5, 6)."""
     del cameras
     (table,) = features
     config, adapt = frame.config.man, frame.config.adapt
@@ -150,10 +150,10 @@ def begin_epoch(
     features: EpochFeatures,
     labels: ByDomain[Labels],
 ) -> TrainState:
-    """Build the banks (Eq. 7–10); give the heads the target's prototypes as columns; forget the target's past.
+    """Build the banks (Eq. 7–10), and give the heads the target's prototypes as columns.
 
-    The columns' moments become zero and the queue forgets target entries, since the clusters changed their meaning.
-    Where the labels go on as they were, as the oracle's do, the heads and the queue keep what they learnt.
+    The optimiser's moments of these columns become zero, and the queue forgets its target entries, because the cluster
+    numbers have a new meaning. If the labels keep their meaning, as the oracle's do, heads and queue are not changed.
     """
     config, space = frame.config.man, frame.space
     kind = {"weights": config.prototype_weights, "temperature": config.temperature}
@@ -192,13 +192,13 @@ def begin_epoch(
 
 
 class Learnt(NamedTuple):
-    """What the network says of a batch of one domain, and what it is to learn of it."""
+    """A batch of one domain, with the outputs of the network and the labels to learn."""
 
     outputs: Outputs
     labels: Int32[Array, " B"]
     """Classes: source identities, then clusters."""
     reliable: Bool[Array, " B"]
-    """Where False, the row takes no part in L_ReID and XBM."""
+    """False: the row takes no part in L_ReID and XBM."""
 
 
 def loss(
@@ -209,7 +209,7 @@ def loss(
     target: Batch,
     key: PRNGKeyArray,
 ) -> tuple[Float[Array, ""], Change]:
-    """Pass both domains, move their prototypes (Eq. 11), fill the queue, and sum the terms (Eq. 23)."""
+    """Pass both domains through the network, move the prototypes (Eq. 11), fill the queue, sum the terms (Eq. 23)."""
     config, slots = frame.config, state.slots
     outputs, statistics = pass_domains(frame, params, state.statistics, views(frame, key, source, target))
     learnt: list[Learnt] = []
@@ -252,10 +252,10 @@ def adaptation_loss(
     exists: Bool[Array, " C"] | None = None,
     config: Config,
 ) -> tuple[Float[Array, ""], Terms]:
-    """Sum L = L_ReID(source) + L_ReID(target, reliable) + L_XBM + α L_PDA + β L_MMA (Eq. 23); give each term too.
+    """Sum L = L_ReID(source) + L_ReID(target) + w L_XBM + α L_PDA + β L_MMA (Eq. 23); return its terms too.
 
-    `banks` are those of before this batch, `moved_banks` those of after it (Eq. 11). `queue` already holds this batch,
-    as in the reference code of XBM.
+    w is `memory_weight`. Only reliable target samples count in L_ReID and L_XBM. `banks` are the banks before this
+    batch, `moved_banks` those after it (Eq. 11). `queue` already holds this batch, as in the reference code of XBM.
     """
     man = config.man
     identity_source, triplet_source = reid_loss(
@@ -291,10 +291,10 @@ def unsupervised_loss(
     exists: Bool[Array, " C"] | None = None,
     config: Config,
 ) -> tuple[Float[Array, ""], Terms]:
-    """Sum the US protocol's L_ReID(target, reliable) + L_XBM + β L_MMA; there is no source, hence no PDA.
+    """Sum L = L_ReID(target) + w L_XBM + β L_MMA, the loss of the US protocol; without a source there is no PDA.
 
-    Differs from the paper: it does not say what becomes of MMA. Here the target takes both its roles, so
-    L_MMA = L_uma(t, t).
+    Differs from the paper: the paper does not say what MMA is here. We put the target in the place of both domains,
+    so L_MMA = L_uma(t, t).
     """
     man = config.man
     identity, triplet = reid_loss(
@@ -314,7 +314,7 @@ def unsupervised_loss(
 
 
 def cross_batch_loss(batches: list[Learnt], queue: CrossBatch, config: Config) -> Float[Array, ""]:
-    """Compute L_XBM of the batches of all domains together, on fused features before the neck."""
+    """Compute L_XBM of all domains' batches together, on the fused features before the neck."""
     return queue_triplet(
         jnp.concatenate([batch.outputs.features.fused_pooled for batch in batches]),
         jnp.concatenate([batch.labels for batch in batches]),
@@ -333,10 +333,10 @@ def domain_loss(
     moved_banks: ByDomain[Bank],
     man: Config,
 ) -> Terms:
-    """Compute both halves of L_PDA between the rows that `domain_pairs` names (Eq. 16; Table 5 has the others).
+    """Compute both halves of L_PDA for the rows that `domain_pairs` names (Eq. 16; Table 5 has the other pairs).
 
-    Prototypes at rest would give Proto-Proto no gradient at all, so there they are those that the batch has moved:
-    the gradient passes through its step of Eq. 11.
+    Proto-Proto compares the prototypes that this batch has moved, because the gradient passes through the step of
+    Eq. 11. Prototypes that did not move would have no gradient.
     """
     form: Any = {"margin": man.domain_margin, "inter": man.domain_inter, "kernel": man.domain_kernel}
     valid = {"source_valid": banks.source.valid, "target_valid": banks.target.valid}
@@ -356,7 +356,7 @@ def modality_loss(
     banks: ByDomain[Bank],
     man: Config,
 ) -> Float[Array, ""]:
-    """Compute L_MMA (Eq. 17–20) of Unit features and the banks of both domains."""
+    """Compute L_MMA (Eq. 17–20) from the unit features and the banks of both domains."""
     return modality_margin_loss(
         source_instances,
         target_instances,
@@ -371,13 +371,13 @@ def modality_loss(
 
 
 def after_update(frame: Frame, state: TrainState) -> TrainState:
-    """Leave the state as it is: the banks have moved with the batch already."""
+    """Leave the state as it is, because `loss` has already moved the banks."""
     del frame
     return state
 
 
 def weights(config: Config) -> dict[str, float]:
-    """Give the factor in the total (Eq. 23) of each term that has one; the others count once."""
+    """Give the factors of the terms in the total (Eq. 23); a term that is not named has the factor 1."""
     man = config.man
     return {
         "memory": man.memory_weight,

@@ -1,16 +1,17 @@
 """MMT, mutual mean-teaching: two students, each taught by the moving average of the other.
 
 Each epoch clusters the target by K-means on the mean of both teachers' fused features, and gives all heads the
-clusters' centres as columns. Each step shows either student a view of its own; it learns from the clusters (hard) and
-from what the other student's teacher says of that student's view (soft). The teachers follow their students, and the
-first of them is tested. Under the UDA protocol the students learn from the source's identities too.
+clusters' centres as columns. In each step, each student sees its own view of the batch. It learns from the clusters
+(hard labels) and from the answers that the other student's teacher gives to the other student's view (soft labels).
+The teachers follow their students, and the first teacher is tested. Under the UDA protocol the students also learn from
+the source's identities.
 
 Source: Ge et al., "Mutual mean-teaching: pseudo label refinery for unsupervised domain adaptation on person
 re-identification", ICLR 2020.
-Differs from the source: it has one modality, and here the fused feature is clustered and learnt from; both students
-start from the same pre-trained weights (there from two pre-trainings), so the views alone make them differ; the
-optimiser goes on from epoch to epoch, without the moments of new columns; the source is learnt from under "uda" (there,
-never).
+Differs from the source: the source has one modality, and here the fused feature is clustered and learnt from. Both
+students start from the same pre-trained weights (in the source, from two pre-trainings), so only the views make them
+differ. The optimiser goes on from epoch to epoch; only the moments of new columns become zero. Under "uda" the students
+learn from the labelled source too, which the source's code never does.
 """
 
 from typing import Any, NamedTuple
@@ -71,14 +72,14 @@ OTHER = {"first": "second", "second": "first"}
 
 
 class Slots(NamedTuple):
-    """What MMT keeps besides the students."""
+    """The arrays that MMT adds to the state."""
 
     teachers: dict[str, dict[str, Any]]
-    """By name: parameters, and running statistics by domain."""
+    """The parameters of each teacher by name, and its running statistics by domain."""
     exists: Bool[Array, " C"]
-    """Classes that the softmax knows."""
+    """Marks the classes that take part in the softmax."""
     updates: Int32[Array, ""]
-    """Steps of adaptation so far."""
+    """Number of adaptation steps so far."""
 
 
 def capacity(config: Config, num_triples: int) -> int:
@@ -88,7 +89,7 @@ def capacity(config: Config, num_triples: int) -> int:
 
 
 def start(frame: Frame, state: TrainState) -> TrainState:
-    """Make two students and two teachers of the pre-trained network."""
+    """Copy the pre-trained network to two students and two teachers."""
     teacher = {"params": state.params, "statistics": state.statistics}
     teachers = {"first": teacher, "second": teacher}
     exists = frame.space.exists(frame.space.capacity)
@@ -124,7 +125,7 @@ def begin_epoch(
     features: EpochFeatures,
     labels: ByDomain[Labels],
 ) -> TrainState:
-    """Give all four networks' heads the clusters' centres as columns, and forget the columns' moments."""
+    """Give the heads of all four networks the clusters' centres as columns; moments of these columns become zero."""
     space, target = frame.space, labels.target
     slots = state.slots._replace(exists=space.exists(target.num_clusters))
     if target.continued:
@@ -170,7 +171,7 @@ def loss(
     target: Batch,
     key: PRNGKeyArray,
 ) -> tuple[Float[Array, ""], Change]:
-    """Teach each student by the labels of its view, and by the other's teacher of the other's view."""
+    """Compute each student's loss from the labels and from the other student's teacher, and sum both losses."""
     seen = {
         "first": views(frame, key, source, target),
         "second": views(frame, other_key(key, "second view"), source, target),
@@ -199,7 +200,7 @@ def loss(
 def target_terms(
     frame: Frame, student: Outputs, teacher: Outputs, batch: Batch, exists: Bool[Array, " C"]
 ) -> dict[str, Float[Array, ""]]:
-    """Compare one student's fused features and logits with the labels, and with the other's teacher."""
+    """Compare a student's fused features and logits with the labels and with the other student's teacher."""
     labels, weight = frame.space.of("target", batch.label), batch.weight
     pooled = student.features.fused_pooled
     return {
@@ -214,7 +215,7 @@ def target_terms(
 def source_terms(
     student: Outputs, batch: Batch, exists: Bool[Array, " C"], config: Config
 ) -> dict[str, Float[Array, ""]]:
-    """Compare one student's fused features and logits with the source's identities."""
+    """Compare a student's fused features and logits with the source's identities."""
     return hard_terms(student, batch.label, batch.weight, exists, "source", config)
 
 
@@ -226,7 +227,7 @@ def hard_terms(
     domain: str,
     config: Config,
 ) -> dict[str, Float[Array, ""]]:
-    """Compute the cross-entropy and the softmax triplet of the fusion."""
+    """Compute the cross-entropy and the softmax triplet of a student's fused outputs."""
     values = smoothed_cross_entropy(
         student.logits[-1], labels, smoothing=config.loss.smoothing, exists=exists
     )
@@ -252,7 +253,7 @@ def after_update(frame: Frame, state: TrainState) -> TrainState:
 
 
 def weights(config: Config) -> dict[str, float]:
-    """Give the factors of the target's hard and soft terms; those of the source count once."""
+    """Give the factors of the target's hard and soft terms; the terms of the source have the factor 1."""
     own = config.mmt
     factors = {
         "identity_target": 1.0 - own.soft_identity,

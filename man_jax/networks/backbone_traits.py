@@ -1,4 +1,4 @@
-"""What each backbone has, as the configuration and the readers of weights must know it; imports no JAX.
+"""The facts about each backbone that the configuration and the readers of weights need; imports no JAX.
 
 A new backbone is an entry here and a function of the same name in `backbones.py`.
 """
@@ -14,7 +14,7 @@ class BackboneTraits(NamedTuple):
 
     architecture: Architecture
     keys: tuple[str, ...]
-    """The keys of `config.model` that belong to it: its function in `backbones.py` takes what they are called last."""
+    """Its keys in `config.model`; its function in `backbones.py` takes the last parts of their names."""
     has_stages: bool
     """Whether it gives maps stage by stage, which mixing, parts and `model.remat=stage` need."""
     has_positions: bool
@@ -31,17 +31,17 @@ TRAITS = {
     "vit": BackboneTraits("transformer", _TRANSFORMER, has_stages=False, has_positions=True),
     "clip": BackboneTraits("transformer", _TRANSFORMER, has_stages=False, has_positions=True),
 }
-"""By the name that `config.model.backbone` has."""
+"""The traits of each backbone, by its name in `config.model.backbone`."""
 
 AUTO_ACTIVATION: dict[str, Activation] = {"vit": "gelu", "clip": "quick_gelu"}
-"""What `config.model.vit.activation=auto` stands for in each transformer: what its published weights have."""
+"""The meaning of `config.model.vit.activation=auto` in each transformer: the activation of its published weights."""
 
 
 def traits_of(name: str) -> BackboneTraits:
     """Look a backbone up by its name.
 
     Raises:
-        ValueError: there is no such backbone; those there are are named.
+        ValueError: there is no such backbone; the message names those that exist.
     """
     if name not in TRAITS:
         raise ValueError(f"config.model.backbone is {name!r}; choose one of {', '.join(TRAITS)}")

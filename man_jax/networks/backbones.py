@@ -1,4 +1,4 @@
-"""The backbones by name: each a function of plain keywords, those of its keys in `backbone_traits.py`."""
+"""Build backbones by name. Each has a function, whose keywords are the keys in `backbone_traits.py`."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
@@ -45,7 +45,7 @@ def build_backbone(name: str, **keywords: Any) -> Backbone:
     """Build the backbone of that name.
 
     Raises:
-        ValueError: there is none; those there are are named.
+        ValueError: there is no such backbone; the message names those that exist.
     """
     traits_of(name)
     return BACKBONES[name](**keywords)

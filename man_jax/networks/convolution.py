@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 ConvolutionForm = Literal["lax", "taps"]
 
 FEW_CHANNELS = 16
-"""Below this, a tap's product is too thin to be worth a call, and the taps are gathered into one product."""
+"""With fewer channels, a tap's product is too small to be worth a call, so all taps become one product."""
 
 kernel_initializer = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
@@ -19,9 +19,9 @@ kernel_initializer = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 class Convolution(nn.Module):
     """Square convolution without bias, padded by (size − 1) / 2 on every side, as PyTorch's networks are.
 
-    (`SAME` is something else at stride 2.) `lax` is the form for GPU and TPU. On CPU, XLA's weight gradient of a
-    1×1 convolution can cost 60 times the matrix product it is, and a vmapped convolution becomes a grouped one:
-    there `taps` is the faster form.
+    (`SAME` pads differently at stride 2.) `lax` is the form for GPU and TPU. On a CPU, `taps` is faster: there XLA's
+    weight gradient of a 1×1 convolution can take 60 times as long as the equal matrix product, and a vmapped
+    convolution becomes a grouped one.
     """
 
     features: int
@@ -29,7 +29,7 @@ class Convolution(nn.Module):
     stride: int = 1
     form: ConvolutionForm = "lax"
     dtype: Any = None
-    """Of the computation; None: that of the parameters and maps."""
+    """The type of the computation; None: the type of the parameters and maps."""
 
     @nn.compact
     def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B h w E"]:

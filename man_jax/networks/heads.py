@@ -1,4 +1,4 @@
-"""The columns of the heads: those of source identities stay, those of target clusters change their meaning."""
+"""Change the columns of the heads that belong to target clusters; those of source identities stay."""
 
 from typing import Any, Literal
 
@@ -20,8 +20,8 @@ def set_columns(
 ) -> dict[str, Any]:
     """Give the heads' columns from `first` on the direction of the valid rows; other columns stay as they are.
 
-    `matched` gives them the mean norm of the columns before `first`; `unit` leaves them at 1, where learnt columns are
-    shorter or longer and one domain's classes outweigh the other's.
+    `matched` gives them the mean norm of the columns before `first`. `unit` gives them the norm 1; learnt columns have
+    another norm, so one domain's classes then outweigh the other's.
     """
     rows = {"modal": modal, "fused": fused}
 

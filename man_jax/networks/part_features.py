@@ -1,4 +1,4 @@
-"""Features of parts of an image: means of the maps over horizontal stripes (Sun et al., ECCV 2018)."""
+"""Compute features of parts of an image: means of the maps over horizontal stripes (Sun et al., ECCV 2018)."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -7,8 +7,8 @@ from jaxtyping import Array, Float
 def pool_stripes(maps: Float[Array, "... h w C"], *, num_stripes: int = 2) -> Float[Array, "P ... C"]:
     """Compute the mean of the maps over each of P horizontal stripes, from the top down.
 
-    Stripe p is of the rows floor(p h / P) … ceil((p + 1) h / P) − 1, as PyTorch's adaptive pooling has it: where P does
-    not divide h, neighbours share a row.
+    Stripe p has the rows floor(p h / P) … ceil((p + 1) h / P) − 1, as in PyTorch's adaptive pooling. If P does not
+    divide h, neighbours share a row.
 
     Raises:
         ValueError: there are fewer rows than stripes, or no stripe.

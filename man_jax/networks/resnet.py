@@ -1,4 +1,4 @@
-"""ResNet (He et al., CVPR 2016), in the variant of torchvision: a bottleneck's stride is in its 3×3."""
+"""ResNet (He et al., CVPR 2016), in the variant of torchvision, where the 3×3 of a bottleneck has the stride."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -71,7 +71,7 @@ class Basic(nn.Module):
 
 
 class Stage(nn.Module):
-    """Blocks of one width; the first one carries the stride."""
+    """Blocks of one width; the first one has the stride."""
 
     features: int
     num_blocks: int
@@ -96,11 +96,11 @@ class Stage(nn.Module):
 class ResNet(nn.Module):
     """A network from a normalised image to D = 8 · width · 4 (`basic`: 8 · width) features: stem, stages, average pool.
 
-    `last_stride` 1 keeps the last stage at the resolution of the one before, as is customary in ReID. `remat`
-    trades time for memory: what is recomputed in the backward pass is each block's inside, or each stage's.
+    `last_stride` 1 keeps the last stage at the resolution of the one before, as is customary in ReID. `remat` trades
+    time for memory: the backward pass computes the inside of each block, or of each stage, once more.
 
-    Maps are numbered by what made them: those of stage 0 are the stem's, those of stage s are what `layer{s}` makes
-    of them, and `num_stages` is the last one, whose mean over the places is the feature.
+    Maps have the number of the stage that made them: 0 is the stem, s is `layer{s}`. The last stage is `num_stages`,
+    and the mean of its maps over all places is the feature.
     """
 
     stage_sizes: Sequence[int] = (3, 4, 6, 3)
@@ -110,11 +110,11 @@ class ResNet(nn.Module):
     remat: Remat = "none"
     block: Block = "bottleneck"
     dtype: Any = None
-    """Of the computation; None: that of the parameters and images. Statistics and what is returned keep theirs."""
+    """The type of the computation; None: that of parameters and images. Statistics and results keep their types."""
 
     @property
     def dim(self) -> int:
-        """Length D of the feature vector."""
+        """The length D of the feature vector."""
         return self.width * 2 ** (self.num_stages - 1) * EXPANSION[self.block]
 
     @property
@@ -140,7 +140,7 @@ class ResNet(nn.Module):
         return tuple(x.astype(images.dtype) for x in maps)
 
     def from_stage(self, maps: Float[Array, "B h w C"], *, stage: int, train: bool) -> Float[Array, "B D"]:
-        """Compute the features from the maps of a stage: what is behind that stage, and the pool.
+        """Compute the features from the maps of a stage, by the later stages and the pool.
 
         Raises:
             ValueError: there is no such stage.
@@ -151,7 +151,7 @@ class ResNet(nn.Module):
 
     @nn.compact
     def _run_stages(self, x: Float[Array, "B H W C"], *, first: int, last: int, train: bool) -> list[Array]:
-        """The maps of the stages `first` … `last`, or `x` alone if there is none; before stage 0, `x` is the images."""
+        """Compute the maps of the stages `first` … `last`; without a stage, give `x`. Stage 0 reads images."""
         maps = []
         for stage in range(first, last + 1):
             x = self._stem(x, train=train) if stage == 0 else self._stage(stage, train=train)(x)
@@ -180,7 +180,7 @@ class ResNet(nn.Module):
 
 
 def pool_maps(maps: Float[Array, "... h w C"]) -> Float[Array, "... C"]:
-    """Compute the mean over the places of maps."""
+    """Compute the mean of maps over all places."""
     return jnp.mean(maps, axis=(-3, -2))
 
 

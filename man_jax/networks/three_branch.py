@@ -1,4 +1,4 @@
-"""The network: one branch a modality, BNNecks, fusion by concatenation, four hybrid heads."""
+"""The network: one branch for each modality, BNNecks, fusion by concatenation, and four hybrid heads."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ class Features(NamedTuple):
 
     @property
     def modal_unit(self) -> Float[Array, "M B D"]:
-        """Unit(f_m): what clustering, prototypes, PDA, MMA and retrieval compare."""
+        """Unit(f_m), which clustering, prototypes, PDA, MMA and retrieval compare."""
         return unit(self.normed)
 
     @property
@@ -65,7 +65,7 @@ def concatenate_modalities(x: Float[Array, "M B D"]) -> Float[Array, "B F"]:
 
 
 def _neck(*, train: bool, name: str | None = None) -> BatchNorm:
-    """BNNeck (Luo et al., CVPRW 2019): its bias is frozen at zero, hence absent."""
+    """Build a BNNeck (Luo et al., CVPRW 2019). Its bias is always zero, so it has none."""
     return BatchNorm(use_running_average=not train, use_bias=False, name=name)
 
 
@@ -135,16 +135,16 @@ def only_branches(variables: Variables, kept: Sequence[int]) -> Variables:
 class ThreeBranch:
     """Independent branches with their parameters stacked along a leading modality axis, and the heads.
 
-    How the stacked branches are applied is chosen here and nowhere else: `vmap` runs them as one (fast on CPU,
-    half the compile time), `loop` one after the other (GPU, TPU, where a vmapped convolution is a grouped one),
-    `scan` as a loop of the program, which holds the activations of one branch at a time and computes them once
-    more in the backward pass.
+    Only this class chooses how the stacked branches are applied. `vmap` runs them as one (fast on a CPU, half the
+    compile time). `loop` runs one after the other (for GPU and TPU, where a vmapped convolution is a grouped one).
+    `scan` runs them as a loop of the program, which holds the activations of one branch at a time and computes them
+    once more in the backward pass.
     """
 
     branch: Branch
     num_classes: int
     num_modalities: int = 3
-    """M, one branch each."""
+    """The number of modalities, M; each has one branch."""
     application: Application = "loop"
     fusion_neck: FusionNeck = "shared"
     """`shared`: f_F = Cat(f_R, f_N, f_T) | `own`: a BNNeck of its own on g_F."""
@@ -186,8 +186,8 @@ class ThreeBranch:
     ) -> tuple[tuple[Float[Array, "M B h w C"], ...], Variables]:
         """Compute the maps of the stages 0 … `last` (None: of all), and the batch statistics, updated if `train`.
 
-        Stage 0 is the stem. Only the statistics of these stages move, and `features_from` moves those behind its stage:
-        `maps` to a stage and `features_from` that stage, with the statistics that `maps` left, is `features`.
+        Stage 0 is the stem. `maps` moves the statistics of these stages only, and `features_from` those of the later
+        stages. So `maps` up to a stage, then `features_from` that stage with the new statistics, equals `features`.
 
         Raises:
             ValueError: the backbone has no such stage, or none at all.
@@ -212,7 +212,7 @@ class ThreeBranch:
     def _apply_branches(
         self, method: Callable, variables: Variables, x: Float[Array, "M B ..."], **keywords: Any
     ) -> tuple[Any, Variables]:
-        """A method of every branch, each on its part of `x`, and their batch statistics afterwards."""
+        """Apply a method of every branch to its part of `x`; give the results and the batch statistics afterwards."""
         stacked = {name: variables[name]["branches"] for name in ("params", "batch_stats")}
 
         def apply(variables, x):

@@ -17,7 +17,8 @@ Kind = Literal["vit", "clip"]
 Activation = Literal["auto", "gelu", "quick_gelu"]
 
 EPSILON = {"vit": 1e-6, "clip": 1e-5}
-"""Of the layer norms, as timm and OpenAI have it. (Hugging Face's ViT has 1e-12, which float32 cannot tell apart.)"""
+"""The epsilon of the layer norms, as in timm and OpenAI's code. (Hugging Face's ViT has 1e-12; in float32 it makes no
+difference.)"""
 
 MLP_RATIO = 4
 """The hidden layer of a block has this many times the width."""
@@ -43,7 +44,7 @@ def exact_gelu(x: Float[Array, "..."]) -> Float[Array, "..."]:
 def attention(
     q: Float[Array, "B N h d"], k: Float[Array, "B N h d"], v: Float[Array, "B N h d"]
 ) -> Float[Array, "B N h d"]:
-    """Compute softmax(q kᵀ / √d) v of every head, the softmax in single precision at least.
+    """Compute softmax(q kᵀ / √d) v of every head; the softmax has at least single precision.
 
     (`jax.nn.dot_product_attention` would round a double's softmax to single.)
     """
@@ -56,7 +57,7 @@ def attention(
 def extract_patches(
     images: Float[Array, "B H W C"], *, size: int, stride: int
 ) -> Float[Array, "B h S w S C"]:
-    """Cut squares of size × size pixels, `stride` apart; what is left at the right and below is not seen."""
+    """Cut squares of size × size pixels, `stride` apart; a rest at the right and below is left out."""
     rows, columns = (
         np.arange(1 + (length - size) // stride)[:, None] * stride + np.arange(size)
         for length in images.shape[1:3]
@@ -110,12 +111,12 @@ class ViT(nn.Module):
     heads: int = 12
     projection: int = 0
     activation: Activation = "auto"
-    """Of the MLPs. `auto`: `quick_gelu` in a clip, as OpenAI's; those of LAION have `gelu`, as a vit."""
+    """The MLPs' activation. `auto`: `gelu` in a vit, `quick_gelu` in a clip, as OpenAI's has; LAION's has `gelu`."""
     epsilon: float = 0.0
-    """Of the layer norms; 0: EPSILON[kind]."""
+    """The epsilon of the layer norms; 0: EPSILON[kind]."""
     remat: Literal["none", "block"] = "none"
     dtype: Any = None
-    """Of the computation; None: that of the parameters and images."""
+    """The type of the computation; None: the type of the parameters and images."""
 
     @property
     def dim(self) -> int:
@@ -123,7 +124,7 @@ class ViT(nn.Module):
         return self.projection or self.width
 
     def grid(self, image_size: tuple[int, int]) -> tuple[int, int]:
-        """Count the patches below and beside one another in an image of (H, W)."""
+        """Count the rows and columns of patches in an image of (H, W)."""
         height, width = (1 + (length - self.patch) // self.stride for length in image_size)
         return height, width
 
@@ -152,7 +153,7 @@ class ViT(nn.Module):
         return x.astype(images.dtype)
 
     def maps(self, *_: Any, **_keywords: Any) -> NoReturn:
-        """Refuse to give maps: the class token has no place in one.
+        """Refuse to give maps, because the class token has no place in a map.
 
         Raises:
             ValueError: always.
@@ -160,7 +161,7 @@ class ViT(nn.Module):
         raise ValueError(NO_MAPS.format(self.kind))
 
     def from_stage(self, *_: Any, **_keywords: Any) -> NoReturn:
-        """Refuse to begin at a stage, for there are none.
+        """Refuse to begin at a stage, because there are none.
 
         Raises:
             ValueError: always.
@@ -168,7 +169,7 @@ class ViT(nn.Module):
         raise ValueError(NO_MAPS.format(self.kind))
 
     def _tokens(self, images: Float[Array, "B H W 3"]) -> Float[Array, "B N E"]:
-        """The class token and the patches' tokens, row by row, each with its position added."""
+        """Compute the class token and the patches' tokens, row by row, and add the position of each."""
         patches = extract_patches(images, size=self.patch, stride=self.stride)
         tokens = PatchEmbedding(self.width, self.kind == "vit", self.dtype, name="patch")(patches)
         batch, count = tokens.shape[0], 1 + tokens.shape[1]

@@ -1,4 +1,4 @@
-"""Curves over a run's epochs, as in Fig. 3 and 6: retrieval, pseudo-labels, and what the loss consists of."""
+"""Draw curves over a run's epochs, as in Fig. 3 and 6: retrieval, pseudo-labels, and the terms of the loss."""
 
 import math
 import os
@@ -26,13 +26,14 @@ LABELS = {
 }
 RETRIEVAL = {"eval/mAP": "mAP", "eval/R1": "R1"}
 BEFORE = {"pretrain": "source only", "start": "at the start"}
-"""By phase, what the figures are called of the weights that adaptation begins with."""
+"""The name of the figures before adaptation, by the phase that wrote them."""
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#000000", "#e69f00", "#56b4e9")
-"""Of Okabe and Ito, which colour-blind readers can tell apart."""
+"""The colours of Okabe and Ito, which colour-blind readers can distinguish."""
 STYLES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (2, 2)))
 MARKERS = "os^Dv*P"
 THIN, WIDER, NEAR = 1.4, 2.2, 0.8
-"""In points: a line is so much wider for each later one that comes nearer than `NEAR` percent, lest that hide it."""
+"""Widths in points. A line gets wider by WIDER for each later line that comes nearer than NEAR percent, so that the
+later line does not hide it."""
 MOST_MARKED = 15
 PANEL = (5.0, 3.6)
 """Width and height of a panel and its legend, in inches."""
@@ -54,18 +55,18 @@ def curves_figure(
     title: str = "",
     weights: Mapping[str, float] | None = None,
 ) -> None:
-    """Draw what a run's rows tell over its epochs, and write a PNG atomically; see `draw_curves`."""
+    """Draw the curves of a run's rows and write a PNG atomically; see `draw_curves`."""
     save_figure(draw_curves(history, title=title, weights=weights), path)
 
 
 def draw_curves(
     history: Iterable[Row], *, title: str = "", weights: Mapping[str, float] | None = None
 ) -> Figure:
-    """Draw what a run's rows tell over its epochs, in four panels at most.
+    """Draw the curves of a run's rows over its epochs, in at most four panels.
 
-    Retrieval on the target beside its level before adaptation; the pseudo-labels' accuracy by modality and the share
-    of reliable samples; the terms of the loss, each times its weight, one upon the other, of the adaptation and of
-    the pre-training. A panel without figures is left out. Of several rows of an epoch the last one counts.
+    The panels are: retrieval on the target, with its level before adaptation; the accuracy of the pseudo-labels by
+    modality, with the share of reliable samples; and the weighted terms of the loss, stacked, of adaptation and of
+    pre-training. A panel without figures is left out. If an epoch has several rows, the last one counts.
 
     Args:
         history: rows as `read_history` gives them, with "epoch" and "phase" (pretrain, start or adapt; start: a run
@@ -118,7 +119,7 @@ def _write_heading(figure: Figure, title: str, outcome: str) -> None:
 
 
 def _read_levels(rows: Sequence[Row]) -> Levels:
-    """The figures of the weights that adaptation begins with."""
+    """Read the figures of the weights with which adaptation begins."""
     for phase, name in BEFORE.items():
         if found := named_series([row for row in rows if row.get("phase") == phase], RETRIEVAL):
             return Levels(name, found)
@@ -126,7 +127,7 @@ def _read_levels(rows: Sequence[Row]) -> Levels:
 
 
 def _outcome(adapt: Sequence[Row], retrieval: Mapping[str, Series], levels: Levels) -> str:
-    """One line: the last figures of retrieval, and those before adaptation."""
+    """Write a line with the last figures of retrieval and those before adaptation."""
     before = ", ".join(f"{label} {_percent(series)}" for label, series in levels.figures.items())
     before = f"{levels.name}: {before}" if before else ""
     if not retrieval:
@@ -173,7 +174,7 @@ def _draw_lines(
 ) -> None:
     """Draw percentages over epochs, each as its place in `order` says.
 
-    With `merge`, what is the same in every epoch is one line with all names: "fused = all, after CPA".
+    With `merge`, curves that are equal in every epoch become one line with all names: "fused = all, after CPA".
     """
     lines = merge_equal(curves) if merge else {(label,): series for label, series in curves.items()}
     drawn = list(lines.values())

@@ -1,4 +1,4 @@
-"""What the loss consists of: each term times its weight, one upon the other, so that the whole is the total."""
+"""Draw the terms of the loss, each times its weight, stacked so that together they are the total."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ TERMS = {
     "domain_inter": ("PDA, inter (Eq. 15)", "#1fa187"),
     "modality": ("MMA (Eq. 20)", "#cc79a7"),
 }
-"""Of methods/man.py, by name: what a term is called, with its number in the paper, and its colour."""
+"""The label (with the equation's number) and the colour of each term of methods/man.py, by the term's name."""
 OTHERS = ("#7f7f7f", "#b0b0b0", "#505050", "#cfcfcf")
 EDGE, MOST_PARTED = "white", 30
 
@@ -37,7 +37,7 @@ def draw_losses(
     """Stack the weighted terms of each epoch as bars from 0, and mark the total.
 
     The legend has the value of each in the last epoch and its share of all, weights other than 1 written before it.
-    Negative terms go down from 0. `whole`: what the total is called.
+    Negative terms go down from 0. `whole` is the label of the total.
     """
     terms, total = weighted_terms(rows, weights), series_of(rows, TOTAL)
     epochs = sorted({epoch for series in [*terms.values(), total] for epoch in series.epochs})
@@ -87,7 +87,7 @@ def _at(series: Series, epoch: int) -> float:
 
 
 def _described(label: str, weight: float, value: float, whole: float) -> str:
-    """Such as "MMA (Eq. 20) × 0.8: 8.8, 21 %"; `value` is weighted."""
+    """Write an entry of the legend, such as "MMA (Eq. 20) × 0.8: 8.8, 21 %"; `value` is weighted."""
     factor = "" if weight == 1 else f" × {weight:g}"
     if not math.isfinite(value):
         return f"{label}{factor}: not finite at last"

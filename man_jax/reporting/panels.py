@@ -1,4 +1,4 @@
-"""What every panel of a figure has: its title, its grid, its legend below."""
+"""Draw what every panel of a figure has: its title, its grid, its legend below."""
 
 from collections.abc import Iterable, Sequence
 

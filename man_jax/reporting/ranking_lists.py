@@ -1,4 +1,4 @@
-"""Ranking lists, as in Fig. 9: a query and its best matches, right ones and wrong ones."""
+"""Draw ranking lists, as in Fig. 9: a query and its best matches, right and wrong ones."""
 
 import math
 import os
@@ -20,37 +20,37 @@ EXPLANATION = (
 )
 
 WIDEST_STRIP, HIGHEST_STRIP = 0.8, 2.6
-"""In inches, of a triple; a high one is narrower, but never narrower than what is written below it."""
+"""The largest size of a triple in inches. A high triple is narrower, but never narrower than the text below it."""
 GAP, NAMES = 0.08, 0.2
-"""Widths in inches: between two triples, of the modalities' names."""
+"""Widths in inches: the gap between two triples, and the column of the modalities' names."""
 RANK_LINE, LINE, BELOW = 0.2, 0.125, 0.16
-"""Heights in inches: of the line above the strips, of a line below them, of the space below those."""
+"""Heights in inches: the line above the strips, a line of text below them, and the space below the text."""
 NARROWEST = 3.6
 TITLE_SIZE, HEADING_SIZE, CAPTION_SIZE = 10.0, 8.5, 7.0
 """Fonts in points; the explanation below the title is as large as a heading."""
 BOLD = 1.15
-"""A bold letter is so many times as wide as a plain one, or less."""
+"""A bold letter is at most so many times as wide as a plain one."""
 
 
 class RankingList(NamedTuple):
-    """One query and its best matches; everything that is written is made by the caller."""
+    """One query and its best matches; the caller writes all texts."""
 
     heading: str
-    """Such as "best 1 of 120 by AP: AP 98.2 %, 0012_c3.jpg"."""
+    """A heading, such as "best 1 of 120 by AP: AP 98.2 %, 0012_c3.jpg"."""
     query: NDArray[np.uint8]
     """[M, H, W, 3]."""
     query_lines: Sequence[str]
-    """Written below the query, one a line: its pid, its camera."""
+    """The lines below the query, such as its pid and its camera."""
     matches: NDArray[np.uint8]
     """[k, M, H, W, 3], best match first; k may be 0."""
     match_lines: Sequence[Sequence[str]]
-    """[k] times what is written below the match."""
+    """[k]: the lines below each match."""
     correct: Sequence[bool]
-    """[k], whether the match shows the query's object."""
+    """[k]: whether the match shows the query's object."""
 
 
 class _Layout(NamedTuple):
-    """Sizes in inches, of one list and of the figure."""
+    """The sizes of one list and of the figure, in inches."""
 
     strip_width: float
     strip_height: float
@@ -83,9 +83,9 @@ def draw_ranking_lists(lists: Sequence[RankingList], *, modalities: Sequence[str
     A right match has a solid green frame and a tick, a wrong one a dashed red frame and a cross.
 
     Args:
-        lists: one a query; a list may have fewer matches than another, and none.
+        lists: one for each query; a list may have fewer matches than another, or none.
         modalities: the M names, e.g. "RNT".
-        title: what was ranked by what; an explanation of the marks is put below it.
+        title: the data and the model; an explanation of the marks is put below it.
 
     Raises:
         ValueError: there is no list, or the shapes of one disagree.
@@ -148,12 +148,12 @@ def _lay_out(lists: Sequence[RankingList], num_modalities: int, title: str) -> _
 
 
 def _height_of(text: str, size: float) -> float:
-    """Inches that the lines of a text take at `size` points."""
+    """Compute the height of a text's lines in inches, at `size` points."""
     return (text.count("\n") + 1) * 1.45 * size / 72
 
 
 def _titles(title: str, width: float) -> list[tuple[str, float]]:
-    """The title and the explanation, broken into lines, and their sizes in points."""
+    """Break the title and the explanation into lines, and give their sizes in points."""
     texts = [(title, TITLE_SIZE), (EXPLANATION, HEADING_SIZE)]
     return [
         (wrap(replace_missing_glyphs(text), inches=width - 0.2, size=size), size)
@@ -167,7 +167,7 @@ def _heading(each: RankingList, list_width: float) -> str:
 
 
 def _balanced_columns(num_panels: int, aspect: float) -> int:
-    """Columns of panels of height/width `aspect` that bring the whole nearest to a screen's 3:4."""
+    """Choose the columns of panels of height/width `aspect` that bring the figure nearest to a screen's 3:4."""
     candidates = range(1, num_panels + 1)
     return min(candidates, key=lambda n: abs(math.log(math.ceil(num_panels / n) * aspect / n / 0.75)))
 

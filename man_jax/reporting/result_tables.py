@@ -1,4 +1,4 @@
-"""Results as text: one run's rows for the terminal, several seeds in Markdown for the README."""
+"""Write results as text: one run's rows for the terminal, several seeds in Markdown for the README."""
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +19,7 @@ def results_table(rows: Mapping[str, Mapping[str, float]]) -> str:
     """Write one run as aligned plain text, in percent; `rows` maps source_only, adapted, ... to its fractions.
 
     A figure that is missing or None shows as a dash. The row `best_on_test` gets a foot note: its epoch was
-    chosen with the test labels, so it is no honest result.
+    chosen with the test labels, so it is no result.
     """
     marks = {name: f"{name} *" if name == CHOSEN_ON_TEST else name for name in rows}
     cells = [["", *COLUMNS]]
@@ -37,10 +37,10 @@ def seeds_table(results: Sequence[Mapping[str, Any]]) -> str:
 
         gap closed = (adapted - source_only) / (oracle - source_only)
 
-    The gap closed in the last row is that of the means, not the mean of the gaps, which small denominators
-    would rule. It is a dash where the oracle is missing or no better than source_only, and "within noise" where
-    oracle - source_only is at most twice its deviation over the seeds, or twice what one query is worth: a share
-    of such a gap would be a number without a meaning.
+    The gap closed in the last row is computed from the means, because small denominators would dominate the mean of the
+    gaps. It is a dash if the oracle is missing or no better than source_only. It is "within noise" if oracle -
+    source_only is at most twice its deviation over the seeds, or twice what one query is worth, because a share of such
+    a gap has no meaning.
 
     Args:
         results: one mapping a seed: `{"seed": 0, "source_only": {"mAP": 0.3, "R1": 0.4}, "adapted": {...},
@@ -99,7 +99,7 @@ def rows_table(results: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _gaps(figures: Mapping[tuple[str, str], float | None], noise: Mapping[str, float]) -> list[str]:
-    """The share of the gap closed in percent, one string for each of `SEED_COLUMNS`."""
+    """Compute the share of the gap closed in percent, one string for each of `SEED_COLUMNS`."""
     return [
         _gap_closed(*(figures[row, column] for row in SEED_ROWS), noise=noise[column])
         for column in SEED_COLUMNS
@@ -117,7 +117,7 @@ def _gap_closed(
 
 
 def _noise(results: Sequence[Mapping[str, Any]], column: str) -> float:
-    """By how much oracle - source_only may differ for no reason: over the seeds, or by one query of the fewest."""
+    """Compute by how much oracle - source_only varies by chance: over the seeds, or by one query of the fewest."""
     gaps = [
         result["oracle"][column] - result["source_only"][column]
         for result in results
@@ -131,7 +131,7 @@ def _noise(results: Sequence[Mapping[str, Any]], column: str) -> float:
 
 
 def _noise_note(lines: Sequence[str], noise: Mapping[str, float]) -> list[str]:
-    """What "within noise" means, if the table says so."""
+    """Explain "within noise", if the table says so."""
     if not any(NOISE in line for line in lines):
         return []
     limits = " and ".join(f"{_percent(CLEAR * noise[column])} of {column}" for column in SEED_COLUMNS)
@@ -143,7 +143,7 @@ def _noise_note(lines: Sequence[str], noise: Mapping[str, float]) -> list[str]:
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
-    """The mean over all seeds; None if one is missing, or the rows would be means of different seeds."""
+    """Average over all seeds; None if one is missing, because rows would then be means of different seeds."""
     present = [value for value in values if value is not None]
     return statistics.fmean(present) if len(present) == len(values) else None
 
@@ -166,7 +166,7 @@ def _markdown_row(cells: Iterable[str]) -> str:
 
 
 def _aligned(cells: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of equal width: the first column to the left, the others to the right."""
+    """Align rows to equal width: the first column to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return [
         "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])

@@ -1,6 +1,6 @@
-"""Where figures are drawn, how they are written, and what text they can show.
+"""Write figures, and prepare the text that they show.
 
-Matplotlib's objects only: pyplot keeps global state, and picks a window system where there is none.
+Only Matplotlib's objects are used, because pyplot has global state and looks for a window system.
 """
 
 import os
@@ -15,7 +15,7 @@ from matplotlib.ft2font import FT2Font
 
 DPI = 120
 FONT = "DejaVu Sans"
-"""It comes with matplotlib, so that a figure is the same on every machine."""
+"""The font comes with matplotlib, so that a figure is the same on every machine."""
 
 
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
@@ -33,9 +33,9 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
 
 
 def replace_missing_glyphs(text: str) -> str:
-    """Replace what the font has no glyph for, Chinese for one, by its code, as in \\u8f66, and end no line.
+    """Replace letters that the font lacks, such as Chinese ones, by their codes, as in \\u8f66, and line ends too.
 
-    A dollar sign is escaped: two of them would begin mathematics.
+    A dollar sign is escaped, because two of them would begin a formula.
     """
     shown = (
         letter if letter.isprintable() and ord(letter) in _glyphs() else ascii(letter)[1:-1]
@@ -45,7 +45,7 @@ def replace_missing_glyphs(text: str) -> str:
 
 
 def shorten(text: str, longest: int) -> str:
-    """Leave out the middle of a text of more than `longest` letters; its ends tell it from others."""
+    """Leave out the middle of a text of more than `longest` letters, because names often differ at their ends."""
     if len(text) <= longest:
         return text
     tail = (longest - 1) // 2
@@ -88,5 +88,5 @@ def _glyphs() -> frozenset[int]:
 
 @cache
 def _advance(letter: str) -> float:
-    """Width of a letter over the size of the font."""
+    """Measure the width of a letter, divided by the size of the font."""
     return _font().load_char(ord(letter)).linearHoriAdvance / 65536 / 1000

@@ -1,4 +1,4 @@
-"""Axes that do not exaggerate: percent within 0 and 100, losses from 0, whole epochs, no offsets."""
+"""Choose axes that do not exaggerate: percent within 0 and 100, losses from 0, whole epochs, no offsets."""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
 LEAST_SPAN = 20.0
-"""Percent axes show so many points or more: a change of 0.1 is then as small as it is."""
+"""Percent axes show at least so many points, so that a change of 0.1 looks small."""
 STEP = 5.0
 FEWEST_EPOCHS, MOST_EPOCHS_NAMED = 4, 9
 
@@ -44,7 +44,7 @@ def whole_epochs(first: int, last: int) -> list[int]:
 
 
 def set_epochs(place: Axes, epochs: Sequence[int]) -> None:
-    """Name whole epochs below; a few epochs stand in the middle of an axis for `FEWEST_EPOCHS`."""
+    """Name whole epochs below the axis, which has room for at least `FEWEST_EPOCHS`; fewer are in its middle."""
     middle, half = (min(epochs) + max(epochs)) / 2, (max(epochs) - min(epochs)) / 2 + 0.6
     half = max(half, FEWEST_EPOCHS / 2)
     place.set_xlim(middle - half, middle + half)

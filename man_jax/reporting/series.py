@@ -1,4 +1,4 @@
-"""What a history says of one figure, epoch by epoch."""
+"""Take the values of one figure from a history, epoch by epoch."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,7 +8,7 @@ Row = Mapping[str, Any]
 
 
 class Series(NamedTuple):
-    """A figure over the epochs in which it was taken, in order; NaN where it was not finite."""
+    """The values of a figure, by the epochs in which it was measured; NaN if it was not finite."""
 
     epochs: list[int]
     values: list[float]
@@ -20,7 +20,7 @@ class Series(NamedTuple):
 
     @property
     def broken(self) -> list[int]:
-        """The epochs whose value is none."""
+        """The epochs whose value is no number."""
         return [epoch for epoch, value in zip(*self, strict=True) if not math.isfinite(value)]
 
     def scaled(self, factor: float) -> "Series":
@@ -31,8 +31,8 @@ class Series(NamedTuple):
 def series_of(rows: Iterable[Row], key: str) -> Series:
     """Collect the epochs and values of one key; the last row of an epoch counts.
 
-    A value that is null, as `metrics.jsonl` writes what is not finite, is NaN here. An epoch whose row lacks the key
-    is left out: the figure was not taken then.
+    A value of null, which `metrics.jsonl` has for numbers that are not finite, is NaN here. An epoch whose row lacks
+    the key is left out, because the figure was not measured then.
     """
     values = {row["epoch"]: _number(row[key]) for row in rows if key in row and "epoch" in row}
     epochs = sorted(values)

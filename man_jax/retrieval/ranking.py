@@ -1,8 +1,8 @@
-"""Ranking a gallery for each query, and what the ranking is worth: mAP, CMC, mINP (numpy only).
+"""Rank a gallery for each query, and measure the ranking by mAP, CMC and mINP (numpy only).
 
 A gallery entry is *removed* from a query's list if it shows the query's pid under the query's own group: the
 camid or the scene, whichever the data set's protocol names. The same object seen by the same camera is no
-evidence of re-identification. A negative pid is nobody's: it matches nothing, not even its like. Queries are ranked
+evidence of re-identification. A negative pid matches nothing, not even the same negative pid. Queries are ranked
 in blocks, so that memory follows the block and not Q x G.
 """
 
@@ -203,13 +203,13 @@ def _ranked_blocks(distances: NDArray, labels: _Labels, block_size: int | None) 
 
 
 def _average_precision(matches: NDArray[np.bool_], rank: NDArray[np.int32]) -> NDArray[np.floating]:
-    """AP [b] of queries with a match each, from where their matches [b, G] stand."""
+    """Compute the AP [b] of queries from the places of their matches [b, G]; each query has a match."""
     precision = matches.cumsum(axis=1) / rank.clip(1)  # before the first kept entry the rank is still 0
     return (precision * matches).sum(axis=1) / matches.sum(axis=1)
 
 
 def _squared_norms(features: NDArray, side: str) -> NDArray:
-    """Squared lengths [N]; they are finite exactly if the features are, and cost no copy of them."""
+    """Compute squared lengths [N] without a copy of the features; they are finite exactly if the features are."""
     norms = np.einsum("nd,nd->n", features, features)
     broken = np.flatnonzero(~np.isfinite(norms))
     if len(broken):

@@ -1,4 +1,4 @@
-"""Saving and restoring the state, with Orbax: a save that was interrupted does not exist."""
+"""Save and restore the state with Orbax. A save that was interrupted does not count as a checkpoint."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
@@ -26,12 +26,12 @@ FROM_COPY = "restore it from a copy, or name the work directory of another run"
 
 
 def has_checkpoint(workdir: Path) -> bool:
-    """Whether a run in `workdir` would go on rather than begin. Opens nothing, so that nothing is created."""
+    """Tell whether `workdir` has a checkpoint, from which a run would go on; creates no file."""
     return bool(saved_steps(workdir / CHECKPOINTS))
 
 
 def open_checkpoints(workdir: Path, *, keep: int = 2) -> ocp.CheckpointManager:
-    """The run's checkpoints by step, of which the last `keep` stay; leftovers of killed saves do not count."""
+    """Open the run's checkpoints by step; the last `keep` are kept, and what killed saves left is removed."""
     options = ocp.CheckpointManagerOptions(
         max_to_keep=keep, cleanup_tmp_directories=True, enable_async_checkpointing=False
     )
@@ -42,9 +42,10 @@ def open_checkpoints(workdir: Path, *, keep: int = 2) -> ocp.CheckpointManager:
 def save_state(
     checkpoints: ocp.CheckpointManager, state: TrainState, about: Mapping[str, Any] | None = None
 ) -> None:
-    """Save the state under its own step, once, with what its weights are `about` and a seal that tells damage.
+    """Save the state under its own step, if that is not saved yet.
 
-    DiskError if the disk refuses.
+    A seal beside it allows to find damage later; it also holds `about`, which describes the weights. Raises DiskError
+    if the disk refuses.
     """
     step = int(state.step)
     if checkpoints.latest_step() != step:
@@ -55,12 +56,15 @@ def save_state(
 
 
 def last_saved(workdir: Path) -> int | None:
-    """The step of the last checkpoint; None if there is none. May be asked while another thread saves."""
+    """Find the step of the last checkpoint; None if there is none. Another thread may be saving meanwhile."""
     return max(saved_steps(workdir / CHECKPOINTS), default=None)
 
 
 def restore_state(checkpoints: ocp.CheckpointManager, step: int, like: TrainState, mesh: Mesh) -> TrainState:
-    """The state saved at `step`, on all devices; `like` gives its shapes, from this or another number of devices."""
+    """Restore the state saved at `step` on all devices; `like` gives its shapes.
+
+    It may have been saved with another number of devices.
+    """
     abstract = _abstract(like, mesh)
     return put_replicated(checkpoints.restore(step, args=ocp.args.StandardRestore(abstract)), mesh)
 
@@ -68,9 +72,9 @@ def restore_state(checkpoints: ocp.CheckpointManager, step: int, like: TrainStat
 def save_pretrained(
     workdir: Path, state: TrainState, about: Mapping[str, Any] | None = None, *, num_source: int
 ) -> None:
-    """Keep what pre-training learnt, for other runs' `config.pretrain.init_from`: all but the target's columns.
+    """Save what pre-training learnt, for `config.pretrain.init_from` of other runs.
 
-    DiskError if the disk refuses.
+    The target's columns of the heads are left out. Raises DiskError if the disk refuses.
     """
     folder = workdir / PRETRAINED
     with saving(folder, inside=workdir), ocp.StandardCheckpointer() as checkpointer:
@@ -84,7 +88,7 @@ def _seal(folder: Path, about: Mapping[str, Any] | None) -> None:
 
 
 def find_pretrained(workdir: Path) -> Path:
-    """Where another run keeps what pre-training learnt; ConfigError if it left nothing, or it is damaged."""
+    """Find the folder in which another run saved what pre-training learnt; ConfigError if it is missing or damaged."""
     folder = (workdir / PRETRAINED).absolute()
     if not folder.is_dir():
         raise ConfigError(
@@ -97,10 +101,10 @@ def find_pretrained(workdir: Path) -> Path:
 
 
 def check_pretrained(workdir: Path, like: TrainState, *, num_source: int) -> None:
-    """Compare the shapes of what another run's pre-training learnt with those of `like`; reads no array.
+    """Check that the pre-trained variables of another run have the shapes of `like`; reads no array.
 
     Raises:
-        ConfigError: that run left none, or they are of another network or of other source identities.
+        ConfigError: that run left none, or they belong to another network or to other source identities.
     """
     folder = find_pretrained(workdir)
     with _readable(folder, "config.pretrain.init_from: "), ocp.StandardCheckpointer() as checkpointer:
@@ -109,7 +113,7 @@ def check_pretrained(workdir: Path, like: TrainState, *, num_source: int) -> Non
 
 
 def restore_pretrained(workdir: Path, like: TrainState, mesh: Mesh, *, num_source: int) -> TrainState:
-    """`like`, with the pre-trained variables of another run, whatever its number of clusters was.
+    """Put the pre-trained variables of another run into `like`; that run may have had another number of clusters.
 
     Raises ConfigError as `check_pretrained` does.
     """
@@ -125,12 +129,13 @@ def restore_pretrained(workdir: Path, like: TrainState, mesh: Mesh, *, num_sourc
 def restore_adapted(
     workdir: Path, network: Network, like: TrainState, mesh: Mesh, *, num_source: int
 ) -> TrainState:
-    """Put the adapted variables of another run's newest whole checkpoint into `like`, whatever its clusters were.
+    """Put the adapted variables of another run's newest whole checkpoint into `like`.
 
-    `network`: where in that run's state they are. Raises ConfigError if it left no checkpoint, or none that fits.
+    That run may have had another number of clusters. `network`: where the variables are in its state. Raises
+    ConfigError if it left no checkpoint, or none that fits.
     """
     step, source, target = read_network(workdir, network)
-    # Only the source's columns mean here what they meant there: labels of the target are drawn anew each epoch.
+    # Only the source's columns have the same meaning here: the target's labels are new in each epoch.
     heads = jax.tree.map(lambda kernel: kernel[..., :num_source], target["params"]["heads"])
     params = {**target["params"], "heads": heads}
     folder = workdir / CHECKPOINTS / str(step)
@@ -144,7 +149,7 @@ def restore_adapted(
 def _begun_from(
     like: TrainState, params: Variables, statistics: ByDomain[Variables], num_source: int
 ) -> TrainState:
-    """Give `like` other variables, of the heads the source's columns."""
+    """Give `like` other variables; of its heads only the source's columns are replaced."""
     heads = jax.tree.map(
         lambda new, old: new.at[..., :num_source].set(old), like.params["heads"], params["heads"]
     )
@@ -152,10 +157,10 @@ def _begun_from(
 
 
 def read_network(workdir: Path, network: Network) -> tuple[int, Variables, Variables]:
-    """Read the newest whole checkpoint's step and its network's variables for source and target, as NumPy arrays.
+    """Read the newest whole checkpoint: its step, and its network's variables for source and target, as NumPy arrays.
 
-    No optimiser is read and nothing else of the method. What is passed over is said in the log. Raises ConfigError if
-    there is no checkpoint, or none that is whole.
+    The optimiser and the rest of the state are not read. The log names damaged checkpoints that are passed over. Raises
+    ConfigError if there is no checkpoint, or none that is whole.
     """
     folder = workdir / CHECKPOINTS
 
@@ -168,7 +173,7 @@ def read_network(workdir: Path, network: Network) -> tuple[int, Variables, Varia
 
 
 def read_pretrained(workdir: Path) -> Variables:
-    """The pre-trained variables of a run, as NumPy arrays; ConfigError if it left none, or they are damaged."""
+    """Read the pre-trained variables of a run as NumPy arrays; ConfigError if they are missing or damaged."""
     folder = workdir / PRETRAINED
     if not folder.is_dir():
         raise ConfigError(
@@ -182,7 +187,7 @@ def read_pretrained(workdir: Path) -> Variables:
 
 @contextlib.contextmanager
 def _readable(folder: Path, key: str = "") -> Iterator[None]:
-    """What Orbax raises of a folder without a seal is damage, and becomes a ConfigError of one line."""
+    """Turn an error of Orbax into a ConfigError of one line, if the folder has no seal that proves it whole."""
     try:
         yield
     except Exception as error:
@@ -199,8 +204,8 @@ def saved_fields(folder: Path) -> set[str]:
 
 
 def _read_part(folder: Path, part: Callable[[Any], Any]) -> Any:
-    """What `part` takes of a saved tree; nothing else is read."""
-    # The handler itself: a Checkpointer warns of a file that checkpoints of a manager keep one folder above.
+    """Read only that part of a saved tree which the function `part` chooses."""
+    # Not by a Checkpointer: it warns of a missing file, which a manager keeps one folder above.
     handler: Any = ocp.PyTreeCheckpointHandler()
     with contextlib.closing(handler):
         directory = folder.absolute()
@@ -212,7 +217,7 @@ def _read_part(folder: Path, part: Callable[[Any], Any]) -> Any:
 
 
 def _only(tree: Any, *paths: tuple[str, ...]) -> dict[str, Any]:
-    """Keep of a saved tree the parts at these paths, where they are: Orbax finds what it restores by its place."""
+    """Take the parts at these paths out of a saved tree, each at its old place, by which Orbax finds it."""
     kept: dict[str, Any] = {}
     for path in paths:
         place = kept
@@ -223,7 +228,7 @@ def _only(tree: Any, *paths: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _source_part(state: TrainState, num_source: int) -> Variables:
-    """Take the variables without the heads' columns of target clusters, which pre-training does not teach."""
+    """Take the variables without the heads' columns of target clusters, which pre-training does not train."""
     heads = jax.tree.map(lambda kernel: kernel[..., :num_source], state.params["heads"])
     return {"params": {**state.params, "heads": heads}, "batch_stats": state.statistics.source}
 

@@ -1,4 +1,4 @@
-"""The lines around the first call of a jitted function."""
+"""Write a line before and after the first call of a jitted function, which compiles it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,9 +13,9 @@ from data_pipelines.session.progress import between_bars
 
 @contextmanager
 def compiling(function: Callable[..., Any], name: str) -> Iterator[Callable[[], float]]:
-    """Tell of the first call of a jitted function, which compiles it; a later call is silent.
+    """Tell of the first call of a jitted function, which compiles it; later calls are silent.
 
-    Gives a function that says how many seconds the call took if it compiled, otherwise 0.
+    Yields a function that returns how many seconds the call took if it compiled, and 0 otherwise.
     """
     if compilation.is_compiled(function):
         yield lambda: 0.0
@@ -25,7 +25,7 @@ def compiling(function: Callable[..., Any], name: str) -> Iterator[Callable[[], 
 
 
 def say(line: str) -> None:
-    """Write a line to the log of process 0, above the bars."""
+    """Write a line to the log of process 0, above the progress bars."""
     if jax.process_index() == 0:
         with between_bars():
             logging.info("%s", line)

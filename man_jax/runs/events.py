@@ -1,6 +1,7 @@
-"""Events for TensorBoard, written where they are told, so that a full disk is an error there.
+"""Write events for TensorBoard in the calling thread, so that a full disk is an error at that place.
 
-TensorboardX's own writer has a thread: its failure is a traceback that ends nothing, and then the end waits for ever.
+The writer of tensorboardX has a thread of its own. If that fails, it prints a traceback, the program goes on, and at
+its end it waits for ever.
 """
 
 import os
@@ -20,7 +21,7 @@ _proto: Any = event_pb2  # its names are made when it is imported
 
 
 class EventFile:
-    """A new file of events in `folder`, which hides those of earlier files from `purge_step` on."""
+    """A new file of events in `folder`. TensorBoard hides the events of earlier files from `purge_step` on."""
 
     def __init__(self, folder: Path, *, purge_step: int | None = None):
         folder.mkdir(parents=True, exist_ok=True)
@@ -34,7 +35,7 @@ class EventFile:
         self._append(first)
 
     def write(self, scalars: dict[str, float], *, step: int) -> None:
-        """Write down all scalars of a step, or, if the disk refuses, none: OSError."""
+        """Write all scalars of a step; if the disk refuses, OSError is raised and none of them is written."""
         now = time.time()
         self._append(
             [
@@ -52,7 +53,7 @@ class EventFile:
 
 
 def _record(data: bytes) -> bytes:
-    """A TFRecord: length, its checksum, the data, their checksum."""
+    """Make a TFRecord: the length, its checksum, the data, their checksum."""
     length = struct.pack("<Q", len(data))
     checksums = [struct.pack("<I", masked_crc32c(part)) for part in (length, data)]
     return length + checksums[0] + data + checksums[1]

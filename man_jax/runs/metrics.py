@@ -1,8 +1,8 @@
-"""What a run leaves to read: `metrics.jsonl`, TensorBoard events and `summary.json`.
+"""Write the figures of a run: `metrics.jsonl`, TensorBoard events and `summary.json`.
 
-`metrics.jsonl` is the truth: one JSON object a line, on the disk at once, so that a killed run loses at most the line
-it was writing, and a full disk none. A figure that is not finite is written as null, because JSON has no NaN; whether
-to go on with such a loss is the trainer's business.
+`metrics.jsonl` is the record of the run. It has one JSON object a line, and each line is on the disk at once: a killed
+run loses at most the line that it was writing, and a full disk loses none. A figure that is not finite is written as
+null, because JSON has no NaN; the training loop decides whether to go on with such a loss.
 """
 
 import json
@@ -23,9 +23,9 @@ ROW_KEYS = ("step", "epoch", "phase")
 
 
 class MetricsWriter:
-    """Appends rows to `metrics.jsonl` and TensorBoard below `workdir`; every process but 0 writes nothing.
+    """Appends rows to `metrics.jsonl` and to TensorBoard's events in `workdir`; only process 0 writes.
 
-    Rows already there are kept; call `resume` before the first `write` to go on from a checkpoint.
+    Rows that are there already are kept. To go on from a checkpoint, call `resume` before the first `write`.
     """
 
     def __init__(self, workdir: str | os.PathLike[str], *, process_index: int = 0):
@@ -36,10 +36,10 @@ class MetricsWriter:
         self._purge_step: int | None = None
 
     def resume(self, step: int) -> None:
-        """Forget every row after the checkpoint's `step`, which is the last one that counts.
+        """Drop every row after `step`, the step of the checkpoint from which the run goes on.
 
-        `step` has to count through the whole run, pre-training included. The file is replaced atomically;
-        TensorBoard is told to hide its own events from the next step on.
+        `step` counts through the whole run, pre-training included. The file is replaced atomically, and TensorBoard is
+        told to hide its events from the next step on.
 
         Raises:
             RuntimeError: rows have been written already.
@@ -59,7 +59,7 @@ class MetricsWriter:
 
         Raises:
             ValueError: a metric is called step, epoch or phase, or is not a scalar.
-            DiskError: the disk refuses; the rows before are whole.
+            DiskError: the disk refuses; the earlier rows stay whole.
         """
         values = {name: _scalar(name, value) for name, value in metrics.items()}
         if not self._enabled:
@@ -71,7 +71,7 @@ class MetricsWriter:
             self._opened_tensorboard().write(values, step=int(step))
 
     def close(self) -> None:
-        """Flush and close both; closing twice is harmless."""
+        """Close both files; closing twice is harmless."""
         if self._file is not None:
             self._file.close()
         if self._tensorboard is not None:
@@ -102,9 +102,9 @@ class MetricsWriter:
 
 
 def read_history(workdir: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """The rows of `metrics.jsonl` in order; none if there is no file. null becomes None.
+    """Read the rows of `metrics.jsonl` in order; without a file there are none. null becomes None.
 
-    A last line without its newline was torn by a kill and is left out.
+    A last line without a newline is left out, because the run was killed while it wrote that line.
 
     Raises:
         ValueError: a whole line is not a JSON object with a step.
@@ -132,7 +132,7 @@ def write_summary(
 ) -> None:
     """Write `summary.json` atomically: a reader sees the old file or the new one, never half of one.
 
-    Nested mappings and lists of scalars are welcome; a figure that is not finite becomes null.
+    The summary may hold nested mappings and lists of scalars. A figure that is not finite becomes null.
     """
     if process_index == 0:
         text = json.dumps(_jsonable(summary), indent=2, allow_nan=False) + "\n"
@@ -150,10 +150,10 @@ def _json_line(row: Mapping[str, Any]) -> str:
 def replace_file(path: Path, text: str) -> None:
     """Write a text atomically: a reader sees the old file or the new one, never half of one.
 
-    DiskError if the disk refuses; the old file is as it was.
+    Raises DiskError if the disk refuses; the old file then stays as it was.
     """
     with disk.writing(path):
-        # A name in the text may hold what UTF-8 does not: a byte of another encoding.
+        # A name in the text may hold a byte of another encoding, which UTF-8 cannot write.
         disk.replace_file(path, text.encode(errors="backslashreplace"))
 
 
@@ -167,7 +167,7 @@ def _scalar(name: str, value: Any) -> float:
 
 
 def _jsonable(value: Any) -> Any:
-    """Plain Python for `json`: numpy and jax scalars unwrapped, NaN and infinities as None."""
+    """Turn a value into plain Python for `json`: numpy and jax scalars become numbers, NaN and infinities None."""
     if isinstance(value, Mapping):
         return {str(key): _jsonable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""Several processes that train together, each with its own devices: on several hosts, or on one."""
+"""Let several processes train together, each with its own devices, on several hosts or on one."""
 
 import os
 from typing import Any
@@ -9,20 +9,20 @@ from jax.experimental import multihost_utils
 from man_jax.config import ConfigError
 
 ADDRESS, COUNT, PLACE = "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"
-"""Environment variables: host:port of process 0, how many processes there are, and which this is, from 0 on."""
+"""Environment variables: host:port of process 0, the number of processes, and the number of this one, from 0 on."""
 
 
 def join_processes() -> None:
-    """Connect this process with the others, before anything else of JAX is called.
+    """Connect this process with the others; call it before anything else of JAX.
 
-    What the environment does not name is found by JAX itself on TPU pods, under Slurm and under Open MPI.
+    On TPU pods, under Slurm and under Open MPI, JAX itself finds what the environment does not name.
 
     Raises:
         ConfigError: something is missing or no number. If the others do not answer within five minutes, JAX ends the
             process by itself.
     """
     count, place = (_number(name) for name in (COUNT, PLACE))
-    # Else SIGTERM would be heard and not obeyed; a run needs no warning, since it goes on after its last epoch.
+    # Otherwise JAX would catch SIGTERM, and the run would not end. It needs no warning: it can always go on.
     jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(num_processes=count, process_id=place)
@@ -35,9 +35,10 @@ def join_processes() -> None:
 
 
 def of_first_process(values: Any) -> Any:
-    """Process 0's NumPy arrays on every process, which all have to call this; of a single one, its own.
+    """Give every process the NumPy arrays of process 0; all processes have to call this together.
 
-    What each process computes alone may differ by rounding, and what follows from it would then be different programs.
+    What each process computes alone may differ by rounding, and then the processes would go on differently. If there
+    is only one process, it keeps its own arrays.
     """
     return values if jax.process_count() == 1 else multihost_utils.broadcast_one_to_all(values)
 

@@ -1,4 +1,4 @@
-"""A configuration that another version wrote, read as that version meant it."""
+"""Read a configuration that another version wrote, as that version meant it."""
 
 import json
 from collections.abc import Mapping
@@ -22,18 +22,18 @@ class PastConfig(NamedTuple):
 
     values: dict[str, Any]
     gone: dict[str, Any]
-    """Keys that there are no more, with their values."""
+    """Keys that do not exist any more, with their values."""
     version: str | None
-    """Of man_jax; None before versions were kept."""
+    """The version of man_jax that began the run; None if it was before versions were kept."""
 
 
 def read_config(workdir: Path, known: Mapping[str, Any] | None = None) -> PastConfig:
-    """The configuration of the run in `workdir`; a key it lacks has the default of the version that ran.
+    """Read the configuration of the run in `workdir`; a missing key has the default of the version that ran.
 
-    `known`: the keys there are, those of `configs/default.py` if not given.
+    `known`: the keys that exist now; those of `configs/default.py` if not given.
 
     Raises:
-        WorkdirError: there is none, or it cannot be read.
+        WorkdirError: there is no configuration, or it cannot be read.
     """
     found = read_json(workdir / CONFIG, "name the work directory of a run, e.g. runs/demo")
     known = plain_values(default.get_config()) if known is None else known
@@ -50,7 +50,7 @@ def read_config(workdir: Path, known: Mapping[str, Any] | None = None) -> PastCo
 
 
 def run_config(run: Path) -> Config:
-    """The configuration of a run, as its version meant it; keys that are gone are named in the log."""
+    """Load the configuration of a run, as its version meant it; the log names keys that do not exist any more."""
     past = read_config(run)
     for key, value in past.gone.items():
         logging.warning(
@@ -58,7 +58,7 @@ def run_config(run: Path) -> Config:
         )
     config = default.get_config()
     try:
-        # Versions before wrote ~ down as it was given.
+        # Earlier versions kept ~ in their paths.
         homes = {key: expand_home(past.values[key]) for key in PATHS if key in past.values}
         config.update_from_flattened_dict(past.values | homes)
     except (KeyError, TypeError, ValueError) as error:
@@ -67,7 +67,7 @@ def run_config(run: Path) -> Config:
 
 
 def read_version(workdir: Path) -> str | None:
-    """The version of man_jax that made a work directory, or None if it is older than such records."""
+    """Read which version of man_jax made a work directory; None if that version kept no such record."""
     if not (workdir / DATA).is_file():
         return None
     found = read_json(workdir / DATA, "").get("versions", {})
@@ -76,7 +76,7 @@ def read_version(workdir: Path) -> str | None:
 
 
 def read_json(path: Path, remedy: str) -> dict[str, Any]:
-    """The object in a file of a work directory; WorkdirError in a line if there is none."""
+    """Read the JSON object in a file of a work directory; WorkdirError if there is none."""
     if not path.is_file():
         raise WorkdirError(f"{path} does not exist; {remedy}")
     try:
@@ -89,9 +89,10 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
 
 
 def refusing_gone(past: PastConfig) -> list[str]:
-    """Of the keys that there are no more, those without which the run would be another, each as a sentence.
+    """List, as sentences, the keys that do not exist here and that the result of the run may depend on.
 
-    A key that a later version added may be such a one; of others that nobody knows the log tells.
+    These are keys of a later version, and keys that are gone with a value that mattered. The log names other unknown
+    keys.
     """
     ours = versions()["man_jax"]
     of_later = past.version is not None and is_older(ours, past.version)
@@ -103,7 +104,7 @@ def refusing_gone(past: PastConfig) -> list[str]:
 
 
 def plain_values(config: Config) -> dict[str, Any]:
-    """Values by full key, of a configuration or nested dictionaries, as JSON gives them back: tuples are lists."""
+    """Give the values of a configuration, or of nested dictionaries, by full key; tuples become lists, as in JSON."""
     plain = config.to_dict() if hasattr(config, "to_dict") else config
     return {
         key: value
@@ -113,18 +114,18 @@ def plain_values(config: Config) -> dict[str, Any]:
 
 
 def is_of_other_method(key: str, values: Mapping[str, Any]) -> bool:
-    """Tell whether a full key is one of a method that the configuration `values` does not use."""
+    """Tell whether a full key belongs to a method that the configuration `values` does not use."""
     part = key.partition(".")[0]
     return part in methods.names() and part != values["method"]
 
 
 def _is_like(value: Any, known: Any) -> bool:
-    """Whether a value of JSON is of the type of the other one; a whole number may stand for any number."""
+    """Tell whether a value from JSON has the type of the known one; a whole number may stand for any number."""
     return type(value) is type(known) or (type(value) is int and type(known) is float)
 
 
 def _defaults(version: str | None) -> dict[str, Any]:
-    """What a run of that version did where its configuration says nothing."""
+    """Give the defaults that a run of that version had for keys missing in its configuration."""
     values = plain_values(default.get_config())
     for since, before in sorted(default.BEFORE.items(), key=lambda item: numbers(item[0]), reverse=True):
         if is_older(version, since):

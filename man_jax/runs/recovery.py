@@ -1,4 +1,4 @@
-"""The newest checkpoint that is whole, and what was passed over to come to it; nothing is ever deleted here."""
+"""Find the newest whole checkpoint, and move damaged newer ones aside. Nothing is ever deleted here."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,25 +13,26 @@ from man_jax.runs.seal import is_sealed, seal_fault
 T = TypeVar("T")
 ASIDE = "damaged-"
 LOSS = "loss/total"
-"""The figure by which a checkpoint knows its row of `metrics.jsonl`."""
+"""The figure of a row in `metrics.jsonl` that is kept beside the checkpoint too, so that the two can be compared."""
 
 
 class PassedOver(NamedTuple):
-    """A checkpoint that could not be used."""
+    """A checkpoint that could not be used, and why."""
 
     step: int
     reason: str
 
 
 def saved_steps(checkpoints: Path) -> list[int]:
-    """The steps that have a folder, the last one first."""
+    """List the steps that have a checkpoint's folder, the last one first."""
     return sorted((int(path.name) for path in checkpoints.glob("*") if path.name.isdigit()), reverse=True)
 
 
 def read_newest(checkpoints: Path, read: Callable[[int], T]) -> tuple[int, T, list[PassedOver]]:
-    """The newest step whose files are as they were written, what `read` makes of it, and the newer ones.
+    """Read the newest whole checkpoint with `read`; return its step, what was read, and the damaged newer ones.
 
-    A checkpoint without a seal is whole if it can be read; what `read` raises of a sealed one is no damage.
+    A checkpoint is whole if its files are as the seal says. One without a seal is whole if it can be read. If the seal
+    is right and `read` raises an error, the checkpoint is not damaged, and the error is raised.
 
     Raises:
         ConfigError: there is none, or none is whole.
@@ -42,7 +43,7 @@ def read_newest(checkpoints: Path, read: Callable[[int], T]) -> tuple[int, T, li
         if reason is None:
             try:
                 return step, read(step), passed
-            except Exception as error:  # what a damaged file brings forth is anybody's guess
+            except Exception as error:  # a damaged file may cause any error
                 if is_sealed(folder):
                     raise
                 reason = first_line(error)
@@ -57,13 +58,13 @@ def read_newest(checkpoints: Path, read: Callable[[int], T]) -> tuple[int, T, li
 
 
 def check_rows(workdir: Path, step: int, *, begun_at: int, sealed: Mapping[str, float] | None = None) -> None:
-    """Refuse to go on from the checkpoint of `step` without the rows of `metrics.jsonl` that its summary needs.
+    """Check that `metrics.jsonl` has the rows that the summary needs, if the run goes on from the checkpoint of `step`.
 
     `begun_at`: the step at which adaptation begins, where the weights were evaluated.
-    `sealed`: the row of `step`, or a part of it, as it was kept beside the checkpoint.
+    `sealed`: the row of `step`, or a part of it, as it was saved beside the checkpoint.
 
     Raises:
-        WorkdirError: rows are missing, or another run's; the message says which, and the ways.
+        WorkdirError: rows are missing, or belong to another run; the message says which, and what to do.
     """
     rows = [row for row in read_history(workdir) if row["step"] <= step]
     last = max((row["step"] for row in rows), default=None)
@@ -87,7 +88,7 @@ def check_rows(workdir: Path, step: int, *, begun_at: int, sealed: Mapping[str, 
 
 
 def warn_of(passed: list[PassedOver], checkpoints: Path, step: int) -> None:
-    """Say of each checkpoint that was passed over why, and which one is used instead."""
+    """Warn of each damaged checkpoint: why it was passed over, and which one is used instead."""
     for each in passed:
         logging.warning(
             "the checkpoint of step %d in %s is damaged (%s); the one of step %d is used instead",
@@ -96,7 +97,7 @@ def warn_of(passed: list[PassedOver], checkpoints: Path, step: int) -> None:
 
 
 def move_aside(passed: list[PassedOver], checkpoints: Path) -> None:
-    """Give damaged checkpoints another name, so that the steps are free for those to come."""
+    """Rename damaged checkpoints, so that new ones can be saved at their steps."""
     for each in passed:
         folder, number = checkpoints / f"{ASIDE}{each.step}", 2
         while folder.exists():
@@ -106,7 +107,7 @@ def move_aside(passed: list[PassedOver], checkpoints: Path) -> None:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, cut to one line of a readable length."""
+    """Shorten the message of an error to one readable line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = lines[0] if lines else type(error).__name__
     return text if len(text) <= 160 else f"{text[:157]}..."

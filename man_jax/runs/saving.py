@@ -1,4 +1,4 @@
-"""A save that the disk refuses: one line instead of what Orbax and its threads tell of it."""
+"""Answer a save that the disk refuses with one line, instead of the many errors of Orbax and its threads."""
 
 import logging as standard_logging
 import sys
@@ -11,24 +11,24 @@ from absl import logging
 from data_pipelines.session.disk import require_folder, writing
 
 TELLERS = {"orbax", "asyncio"}
-"""Packages whose errors are raised too."""
+"""Packages whose logged errors are dropped, because the same errors are raised as well."""
 
 
 @contextmanager
 def saving(folder: Path, *, inside: Path) -> Iterator[None]:
-    """Save below `folder` with Orbax; DiskError if the disk refuses, or if the folder `inside` is there no more.
+    """Save in `folder` with Orbax; DiskError if the disk refuses, or if the folder `inside` has gone.
 
-    What failed has no final name, so that it does not count, and the next start removes it.
+    A failed save never gets its final name, so it does not count as a checkpoint, and the next start removes it.
     """
     with writing(folder, then="the last whole checkpoint stays, and the same command goes on from it"):
-        require_folder(inside)  # Orbax would make it anew, and the run would go on in an empty place
+        require_folder(inside)  # Orbax would create it again, and the run would go on in an empty folder
         with _quiet_failure():
             yield
 
 
 @contextmanager
 def _quiet_failure() -> Iterator[None]:
-    """Keep threads of a save that fails from writing their tracebacks; afterwards too, since they end later."""
+    """Keep the threads of a failed save from printing tracebacks, also afterwards, because they end later."""
     loggers = (logging.get_absl_logger(), standard_logging.getLogger("asyncio"))
     hook = sys.unraisablehook
 
@@ -47,5 +47,5 @@ def _quiet_failure() -> Iterator[None]:
 
 
 def _is_not_told_by_an_exception(record: standard_logging.LogRecord) -> bool:
-    # Asyncio's: several writes of one save fail, and Orbax waits for the first only.
+    # These are asyncio's: several writes of one save fail, and Orbax waits only for the first.
     return record.levelno < standard_logging.ERROR or not TELLERS & set(Path(record.pathname).parts)

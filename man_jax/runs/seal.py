@@ -1,4 +1,4 @@
-"""A digest of every file of a checkpoint, written beside it: Orbax reads flipped bytes without a word."""
+"""Write a digest of every file of a checkpoint beside it, because Orbax reads flipped bytes without an error."""
 
 import hashlib
 import json
@@ -12,13 +12,13 @@ SEAL = "seal.json"
 
 
 def write_seal(folder: Path, about: Mapping[str, Any]) -> None:
-    """Write down size and sha256 of each file below `folder`, and what the arrays in them are `about`."""
+    """Write the size and the sha256 of each file in `folder`, and `about`, which describes the arrays in them."""
     files = {name: [path.stat().st_size, _digest(path)] for name, path in _files(folder).items()}
     replace_file(folder / SEAL, json.dumps({"about": dict(about), "files": files}, indent=1) + "\n")
 
 
 def seal_fault(folder: Path) -> str | None:
-    """What of a folder is not as it was sealed; None if all is, or if it has no seal (older versions wrote none)."""
+    """Say which file is not as the seal says; None if all are, or if there is no seal (older versions wrote none)."""
     if not (folder / SEAL).exists():
         return None
     try:
@@ -40,12 +40,12 @@ def seal_fault(folder: Path) -> str | None:
 
 
 def is_sealed(folder: Path) -> bool:
-    """Whether there is a seal that tells damage."""
+    """Tell whether a folder has a seal, by which damage can be found."""
     return (folder / SEAL).exists()
 
 
 def read_seal(folder: Path) -> dict[str, Any]:
-    """{about, files} as `write_seal` left them, empty without a seal; ValueError if it cannot be read."""
+    """Read {about, files} as `write_seal` wrote them; both are empty without a seal. ValueError if it is damaged."""
     if not (folder / SEAL).exists():
         return {"about": {}, "files": {}}
     try:
@@ -59,7 +59,7 @@ def read_seal(folder: Path) -> dict[str, Any]:
 
 
 def content_digest(folder: Path) -> str:
-    """One digest of all files below `folder`, wherever that lies."""
+    """Compute one digest of all files in `folder`; it does not depend on where the folder is."""
     digest = hashlib.sha256()
     for name, path in _files(folder).items():
         digest.update(f"{name} {_digest(path)}\n".encode())

@@ -1,4 +1,4 @@
-"""What a run begins from besides its data: another run's weights, or a file's; and the record of both."""
+"""Find the weights that a run begins from, of another run or of a file, and keep a record of them and of the data."""
 
 import hashlib
 from collections.abc import Collection
@@ -28,14 +28,14 @@ class Beginning(NamedTuple):
     key: str
     workdir: Path
     folder: Path
-    """Below the work directory, where the weights are."""
+    """The folder of the weights, inside the work directory."""
 
 
 def find_beginning(config: Config) -> Beginning | None:
-    """The run whose weights a new run begins from, if it is to begin from one; reads no data.
+    """Find the run whose weights a new run begins from, if the configuration names one; reads no data.
 
     Raises:
-        ConfigError: it left none, they are damaged, or they are for another network or other images.
+        ConfigError: that run left no weights, they are damaged, or they are for another network or other images.
     """
     if config.pretrain.init_from:
         workdir = Path(config.pretrain.init_from)
@@ -50,7 +50,7 @@ def find_beginning(config: Config) -> Beginning | None:
 
 
 def find_moved_weights(workdir: Path, config: Config) -> Collection[str]:
-    """Of default.WEIGHTS, those keys under which the weights that the run in `workdir` began from are named anew."""
+    """Find the keys of default.WEIGHTS that name the first weights of the run in `workdir` at a new place."""
     elsewhere = weights_elsewhere(workdir, config)
     if not elsewhere or not (workdir / DATA).is_file():
         return ()
@@ -59,7 +59,7 @@ def find_moved_weights(workdir: Path, config: Config) -> Collection[str]:
 
 
 def keep_data(workdir: Path, used: UsedData, config: Config, *, fresh: bool) -> None:
-    """Write down the data of a new run, or of one whose version did not; process 0 alone writes."""
+    """Keep a record of the data of a new run, or of a run whose version wrote none; only process 0 writes."""
     if jax.process_index() != 0 or not (fresh or not (workdir / DATA).is_file()):
         return
     if not fresh:
@@ -74,7 +74,7 @@ def keep_data(workdir: Path, used: UsedData, config: Config, *, fresh: bool) -> 
 
 
 def _find_adapted(workdir: Path) -> Path:
-    """The folder of the newest whole checkpoint of a run that has begun to adapt."""
+    """Find the newest whole checkpoint of a run that has begun to adapt."""
     name = "config.adapt.init_from"
     try:
         step, _, _ = read_newest(workdir / CHECKPOINTS, lambda step: step)
@@ -90,7 +90,7 @@ def _find_adapted(workdir: Path) -> Path:
 
 
 def weights_digest(key: str, value: str) -> str:
-    """Of the weights that `key` of default.WEIGHTS names, wherever they are; "" if they cannot be had."""
+    """Compute the digest of the weights that a key of default.WEIGHTS names; "" if they cannot be read."""
     try:
         if key == "model.pretrained":
             path = locate(value)
@@ -105,6 +105,6 @@ def weights_digest(key: str, value: str) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """Name a file by its content: the first 16 digits of its SHA-256."""
+    """Compute a short digest of a file: the first 16 digits of its SHA-256."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()[:16]

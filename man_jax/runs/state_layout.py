@@ -1,4 +1,4 @@
-"""Whether the checkpoints of a run hold the state that this version of the code has."""
+"""Check that the checkpoints of a run hold the state that this version of the code has."""
 
 from dataclasses import fields
 from pathlib import Path
@@ -13,7 +13,9 @@ FIELDS = {field.name for field in fields(TrainState)}
 
 
 def check_layout(workdir: Path) -> None:
-    """Refuse to go on from a state that an older version laid out otherwise; its weights can be read all the same.
+    """Check that the run can go on, which it cannot if an older version saved another form of the state.
+
+    The weights of such a checkpoint can be read all the same.
 
     Raises:
         WorkdirError: the message names the checkpoint, the fields that are not known and the remedies.

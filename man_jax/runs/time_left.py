@@ -1,4 +1,4 @@
-"""About how long the rest of a run takes, from the steps that were measured."""
+"""Estimate how long the rest of a run takes, from the steps that were measured."""
 
 import time
 from collections.abc import Callable
@@ -10,44 +10,45 @@ from data_pipelines.session.progress import time_left
 Phase = Literal["pretrain", "adapt"]
 
 ENOUGH = 5
-"""Steps to measure before anything is said."""
+"""Steps to measure before the first estimate is shown."""
 FORWARD = 1 / 3
-"""What the features of a batch cost, in steps with that batch: a step goes forwards, and twice as far backwards."""
+"""The time to extract the features of a batch, as a share of a training step: the backward pass takes twice as long as
+the forward pass."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The work of a run. Before adaptation is measured, it is reckoned in steps of pre-training."""
+    """The work of a run. Until adaptation is measured, its time is estimated from steps of pre-training."""
 
     pretrain_steps: int
     adapt_epochs: int
     adapt_iterations: int
-    """An epoch."""
+    """Steps of one epoch of adaptation."""
     batches: int
-    """A step of adaptation: 2, or 1 of the target alone."""
+    """Batches in one step of adaptation: 2, or 1 if it trains on the target alone."""
     features: float
-    """Batches an epoch of adaptation whose features are taken, to cluster and to evaluate."""
+    """Batches whose features are extracted in an epoch of adaptation, for clustering and evaluation."""
 
 
 @dataclass
 class Mean:
-    """Seconds of some equal pieces of work."""
+    """The mean time of equal pieces of work, in seconds."""
 
     seconds: float = 0.0
     count: int = 0
 
     def add(self, seconds: float) -> None:
-        """Take note of one more."""
+        """Add the time of one more piece."""
         self.seconds, self.count = self.seconds + seconds, self.count + 1
 
     def value(self) -> float | None:
-        """Seconds of one; None before any was measured."""
+        """Give the mean in seconds; None if nothing was measured yet."""
         return self.seconds / self.count if self.count else None
 
 
 @dataclass
 class RunClock:
-    """Measures a run's steps, and what lies between the epochs of adaptation, and reckons with them what is left."""
+    """Measures a run's steps and the time between its epochs of adaptation, and estimates the time that is left."""
 
     plan: Plan
     now: Callable[[], float] = time.monotonic
@@ -55,18 +56,18 @@ class RunClock:
     _between: Mean = field(default_factory=Mean)
     _compilation: dict[Phase, float] = field(default_factory=dict)
     _last: tuple[Phase, int, float] | None = None
-    """Phase, place in its epoch, and end of the last step."""
+    """Of the last step: its phase, its place in the epoch, and the time at which it ended."""
     _announced: bool = False
 
     def compiled(self, phase: Phase, seconds: float) -> None:
-        """Take note of a step's compilation; of a step that did not compile, nothing."""
+        """Keep the seconds that the compilation of a phase's step took; 0 means that nothing was compiled."""
         if seconds:
             self._compilation[phase] = seconds
 
     def step(self, phase: Phase, place: int) -> bool:
-        """Take note that an epoch's step has ended, the first of which has place 1.
+        """Measure a step that has just ended; the first step of an epoch has place 1.
 
-        True once, when there is enough to say how long the run will take.
+        Returns True once, as soon as enough steps are measured for an estimate.
         """
         now = self.now()
         if self._last is not None:
@@ -82,12 +83,12 @@ class RunClock:
         return first
 
     def words(self, step: int) -> str:
-        """Say what `seconds_left` finds, e.g. "about 4 min left"; "" if that is unknown or nothing."""
+        """Say how much time is left after `step`, e.g. "about 4 min left"; "" if that is unknown or 0."""
         seconds = self.seconds_left(step)
         return time_left(seconds) if seconds else ""
 
     def seconds_left(self, step: int) -> float | None:
-        """Seconds from the end of a step of the run, counted over both phases, to that of the last; None if unknown."""
+        """Estimate the seconds from the end of `step`, counted over both phases, to the end; None if unknown."""
         plan, pretrain, adapt = self.plan, self._steps["pretrain"].value(), self._steps["adapt"].value()
         batch = pretrain if pretrain is not None else adapt and adapt / plan.batches
         if batch is None:

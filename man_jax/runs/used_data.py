@@ -1,6 +1,7 @@
-"""Which data a run learnt from and was evaluated on: counts and fingerprints, kept in its work directory.
+"""Keep counts and fingerprints of a run's data in its work directory, and compare them when the run goes on.
 
-They depend neither on where the data lie nor on when they were written, so that data mounted elsewhere are known again.
+They depend neither on the place of the data nor on the time at which they were written, so data that were moved are
+recognised.
 """
 
 import json
@@ -17,14 +18,14 @@ from man_jax.runs.past_config import DATA, read_json
 from man_jax.runs.versions import versions
 
 UsedData = dict[str, Any]
-"""{source: {name, train}, target: {name, train, query, gallery}}; a split is triples, identities and fingerprints."""
+"""{source: {name, train}, target: {name, train, query, gallery}}; a split has triples, identities and fingerprints."""
 
 SPLITS = {"source": ("train",), "target": ("train", "query", "gallery")}
 RESTORE = "restore it from a copy; without it nobody can tell whether the data are still those of the run"
 
 
 def describe_data(source: PreparedDataset, target: PreparedDataset) -> UsedData:
-    """What `check_data` compares, of the modalities that are loaded."""
+    """Describe the data of a run for `check_data`; only the modalities that are loaded count."""
     return {
         side: {"name": data.name}
         | {split: _describe(getattr(data, split), data.modalities) for split in SPLITS[side]}
@@ -33,13 +34,13 @@ def describe_data(source: PreparedDataset, target: PreparedDataset) -> UsedData:
 
 
 def write_data(workdir: Path, used: UsedData, *, weights: str = "") -> None:
-    """Keep them, with the versions at work and the digest of the weights that the run starts from."""
+    """Write the description of the data, the versions, and the digest of the weights that the run starts from."""
     kept = {"versions": versions(), "weights": weights} | used
     replace_file(workdir / DATA, json.dumps(kept, indent=2) + "\n")
 
 
 def read_data(workdir: Path) -> UsedData | None:
-    """What a run kept of its data, or None if it is of a version that kept nothing; WorkdirError if it is damaged."""
+    """Read the description of a run's data; None if its version kept none, WorkdirError if it is damaged."""
     if not (workdir / DATA).is_file():
         return None
     found = read_json(workdir / DATA, RESTORE)
@@ -71,7 +72,7 @@ def check_data(workdir: Path, here: UsedData, data: Config) -> None:
 
 
 def same_identities(there: UsedData, here: UsedData) -> str | None:
-    """What makes the source of a run another one than this, or None."""
+    """Say how the source of a run differs from this one; None if it does not."""
     if there["source"]["name"] != here["source"]["name"]:
         return f"{there['source']['name']} there and {here['source']['name']} here"
     change = _change(there["source"]["train"], here["source"]["train"])
@@ -79,7 +80,7 @@ def same_identities(there: UsedData, here: UsedData) -> str | None:
 
 
 def _is_whole(found: UsedData) -> bool:
-    """Whether each split is described by what `_describe` writes."""
+    """Tell whether each split has the description that `_describe` makes."""
     try:
         described = [found[side][split] for side in SPLITS for split in SPLITS[side]]
         named = all(isinstance(found[side]["name"], str) for side in SPLITS)

@@ -1,4 +1,4 @@
-"""Which version is at work, and which of two is older."""
+"""Find the versions that are at work, and tell which of two is older."""
 
 import re
 from importlib import metadata
@@ -9,7 +9,7 @@ UNKNOWN = "unknown"
 
 
 def versions() -> dict[str, str]:
-    """Of this project and of JAX, as a work directory keeps them; "unknown" where the project is not installed."""
+    """Give the versions of this project and of JAX; "unknown" for the project if it is not installed."""
     try:
         ours = metadata.version("man_jax")
     except metadata.PackageNotFoundError:
@@ -18,12 +18,12 @@ def versions() -> dict[str, str]:
 
 
 def numbers(version: str) -> tuple[int, ...]:
-    """Of a version, by which versions are in order."""
+    """Take the numbers of a version, by which versions are compared."""
     return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
 
 
 def is_older(one: str | None, other: str) -> bool:
-    """Whether `one` came before `other`; None is what ran before versions were kept, and "unknown" is never older."""
+    """Tell whether `one` came before `other`. None, from before versions were kept, is older; "unknown" never is."""
     if one is None:
         return True
     return one != UNKNOWN and numbers(one) < numbers(other)

@@ -1,7 +1,7 @@
-"""What weights were learnt for: the network they belong to and the images it was shown; and in which run.
+"""Describe what weights were learnt for (network, images, run), and compare that with a configuration.
 
-Networks of other modalities, strides or heads have arrays of the same shapes, so shapes alone tell too little, and
-folders of several runs may have been copied together.
+Shapes alone tell too little: networks with other modalities, strides or numbers of attention heads have arrays of the
+same shapes. And folders of several runs may have been copied together.
 """
 
 from collections.abc import Mapping
@@ -24,14 +24,14 @@ NOT_MEANT = (*FREE, "model.dtype")
 
 
 def describe_weights(config: Config, used: UsedData) -> dict[str, Any]:
-    """What is kept beside the weights of a run: the versions, the keys and the data they were learnt under."""
+    """Describe a run's weights, to be kept beside them: versions, keys, and the data they were learnt from."""
     return {"versions": versions(), "keys": meaning(config), "run": _deciding(config), "data": used}
 
 
 def meaning(config: Config) -> dict[str, Any]:
-    """The keys under which weights mean what they mean, with their values as JSON has them.
+    """Select the keys that decide which network the weights belong to, and which images it expects.
 
-    `config`: a configuration, or its values by full key.
+    `config`: a configuration, or its values by full key. The values come as JSON has them.
     """
     values = plain_values(config)
     traits = TRAITS.get(
@@ -54,10 +54,10 @@ def meaning(config: Config) -> dict[str, Any]:
 
 
 def check_meaning(key: str, workdir: Path, folder: Path, config: Config) -> None:
-    """Refuse weights in `folder` of the run `workdir`, named by `config.<key>`, that mean something else here.
+    """Check that the weights in `folder` of the run `workdir`, which `config.<key>` names, are for this configuration.
 
     Raises:
-        ConfigError: the keys that differ, with both values and the remedy.
+        ConfigError: they are not; the message has the keys that differ, both values and the remedy.
     """
     if not (there := _meaning_of(workdir, folder)):
         logging.warning(
@@ -74,7 +74,7 @@ def check_meaning(key: str, workdir: Path, folder: Path, config: Config) -> None
 
 
 def _deciding(config: Config) -> dict[str, Any]:
-    """Give the keys that decide what a run learns; those of other methods than its own do not."""
+    """Select the keys that decide what a run learns; keys of methods that it does not use are left out."""
     values = plain_values(config)
     return {
         key: value for key, value in values.items() if key not in FREE and not is_of_other_method(key, values)
@@ -82,10 +82,12 @@ def _deciding(config: Config) -> dict[str, Any]:
 
 
 def check_weights_of_run(workdir: Path, folder: Path, config: Config) -> None:
-    """Refuse weights in `folder` whose own description contradicts the configuration or the data of `workdir`.
+    """Check that the description of the weights in `folder` agrees with the configuration and the data of `workdir`.
+
+    Without a description nothing is compared.
 
     Raises:
-        ConfigError: the keys or the source that differ; without a description nothing is compared.
+        ConfigError: it does not; the message has the keys that differ, or the source.
     """
     there = default.renamed(described(folder, "run") or described(folder))
     here = _deciding(config) | meaning(config)
@@ -103,10 +105,10 @@ def check_weights_of_run(workdir: Path, folder: Path, config: Config) -> None:
 
 
 def check_source(key: str, workdir: Path, folder: Path, here: UsedData) -> None:
-    """Refuse weights in `folder` of a run whose source was another: its identities are the heads' first columns.
+    """Check that the weights in `folder` were learnt from this source, whose identities are the heads' first columns.
 
     Raises:
-        ConfigError: what differs, and the remedy.
+        ConfigError: they were not; the message says what differs, and the remedy.
     """
     there = described(folder, "data") or read_data(workdir)
     if there is None:
@@ -124,7 +126,7 @@ def check_source(key: str, workdir: Path, folder: Path, here: UsedData) -> None:
 
 
 def described(folder: Path, part: str = "keys") -> dict[str, Any]:
-    """A part of what was written beside the arrays of `folder` (see `describe_weights`), or nothing."""
+    """Read a part of the description beside the weights in `folder` (see `describe_weights`); {} if there is none."""
     try:
         return read_seal(folder)["about"].get(part, {})
     except ValueError:
@@ -132,7 +134,7 @@ def described(folder: Path, part: str = "keys") -> dict[str, Any]:
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    """A sentence a key that both have with other values."""
+    """List the keys that have different values in the two mappings, a sentence for each."""
     return [
         f"config.{key} is {there[key]!r} there and {here[key]!r} here"
         for key in sorted(there.keys() & here.keys())

@@ -1,4 +1,4 @@
-"""One work directory, one configuration, one process that writes in it."""
+"""Keep a work directory for one configuration, and for one process that writes in it."""
 
 import fcntl
 import json
@@ -29,13 +29,13 @@ __all__ = ["CONFIG", "LOCK", "WorkdirError", "check_workdir", "claim_workdir", "
 
 LOCK, INIT_FROM = ".lock", "adapt.init_from"
 HISTORY = "config_history.jsonl"
-"""What the configuration was before it was started with other places or another effort, a line each time."""
+"""Earlier values of the keys that changed when the run was started again, one line for each such start."""
 
 
 def check_workdir(workdir: Path, config: Config, *, same_weights: Iterable[str] = ()) -> None:
-    """Refuse a work directory of another configuration; places and effort (`configs/default.py`) may differ.
+    """Check that a work directory is of this configuration; PLACES and EFFORT of `configs/default.py` may differ.
 
-    `same_weights`: which of default.WEIGHTS name the weights the run began from in another place.
+    `same_weights`: the keys of default.WEIGHTS that name the run's first weights at a new place; they may differ too.
 
     Raises:
         WorkdirError: the message names the keys that differ, both values and the remedies.
@@ -63,9 +63,9 @@ def check_workdir(workdir: Path, config: Config, *, same_weights: Iterable[str] 
 def claim_workdir(
     workdir: Path, config: Config, *, same_weights: Iterable[str] = ()
 ) -> AbstractContextManager[Any]:
-    """Write the resolved configuration, and keep other processes out until the context that is returned is left.
+    """Write the configuration into the work directory, and lock it until the returned context is left.
 
-    What may differ and does is named in the log, and its earlier value kept in `config_history.jsonl`.
+    If keys that may differ do so, the log names them, and `config_history.jsonl` keeps the earlier values.
 
     Raises:
         WorkdirError: another process is at work there, or as `check_workdir` does.
@@ -74,7 +74,7 @@ def claim_workdir(
     with ExitStack() as claim, writing(workdir):
         workdir.mkdir(parents=True, exist_ok=True)
         claim.enter_context(_locked(workdir))
-        # Again, behind the lock: whoever had it may have claimed the folder since the command was checked.
+        # Checked again under the lock, because another process may have used the folder since the first check.
         check_workdir(workdir, config, same_weights=same_weights)
         _keep_history(workdir, config)
         replace_file(workdir / CONFIG, json.dumps(_plain(config), indent=2) + "\n")
@@ -82,7 +82,7 @@ def claim_workdir(
 
 
 def weights_elsewhere(workdir: Path, config: Config) -> dict[str, str]:
-    """Of default.WEIGHTS, those that name another place than when the run in `workdir` began, with their values."""
+    """Find the keys of default.WEIGHTS that name another place than when the run began, with their new values."""
     past = _past(workdir, config)
     changed = {} if past is None else _changed(past, config)
     return {key: changed[key][1] for key in default.WEIGHTS if key in changed and all(changed[key])}
@@ -93,7 +93,7 @@ def _past(workdir: Path, config: Config) -> PastConfig | None:
 
 
 def _changed(past: PastConfig, config: Config) -> dict[str, tuple[Any, Any]]:
-    """(there, here) of the keys whose values differ."""
+    """Find the keys whose values differ, and give both values (there, here) of each."""
     here = plain_values(config)
     return {
         key: (past.values.get(key), here[key])
@@ -103,7 +103,7 @@ def _changed(past: PastConfig, config: Config) -> dict[str, tuple[Any, Any]]:
 
 
 def _longer(workdir: Path, config: Config, changed: Mapping[str, tuple[Any, Any]]) -> str:
-    """The way to what a change of the number of epochs is meant for."""
+    """Explain how to train longer, if that is why the number of epochs was changed."""
 
     def more(key: str) -> int:
         there, here = changed.get(key, (0, 0))
@@ -148,7 +148,7 @@ def _keep_history(workdir: Path, config: Config) -> None:
 
 
 def _locked(workdir: Path) -> TextIO:
-    """A file whose lock ends when it is closed, even by a kill."""
+    """Lock the work directory by a file; the lock ends when the file is closed, also by a kill."""
     lock = (workdir / LOCK).open("w")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -163,5 +163,5 @@ def _locked(workdir: Path) -> TextIO:
 
 
 def _plain(config: Config) -> dict[str, Any]:
-    """As JSON gives it back: tuples are lists."""
+    """Give the configuration as JSON would return it, with lists in place of tuples."""
     return json.loads(json.dumps(config.to_dict()))

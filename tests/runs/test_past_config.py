@@ -1,6 +1,7 @@
 """A run of an older version goes on, and is evaluated, as that version meant its configuration."""
 
 import json
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from man_jax.config import Config, WorkdirError
 from man_jax.runs.past_config import CONFIG, DATA, plain_values, read_config, read_version, run_config
 from man_jax.runs.versions import is_older, versions
 from man_jax.runs.workdir import HISTORY, check_workdir, claim_workdir
+
+ROOT = Path(__file__).parents[2]
 
 
 def older(workdir: Path, *, without: tuple[str, ...] = (), version: str | None = None, **more) -> Config:
@@ -143,6 +146,22 @@ def test_a_configuration_of_before_means_now_what_it_meant(tmp_path, changes, la
     if labels == "truth":  # where nothing is clustered
         found["man.labels"] = config.man.labels
     assert found == plain_values(config)
+
+
+def test_a_run_of_version_0_1_0_keeps_its_own_values_and_is_not_taken_for_an_older_one(tmp_path):
+    assert is_older("0.1.0", project_version())
+    config = unusual()
+    old = old_form(config)
+    for part, name in (("loss", "triplet_fused"), ("adapt", "statistics")):
+        del old[part][name]
+    (tmp_path / CONFIG).write_text(json.dumps(old))
+    (tmp_path / DATA).write_text(json.dumps({"versions": {"man_jax": "0.1.0"}}))
+    assert plain_values(run_config(tmp_path)) == plain_values(config)
+
+
+def project_version() -> str:
+    """The version that the project would be installed as."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 
 
 @pytest.mark.parametrize(("old", "new"), default.MOVED.items())

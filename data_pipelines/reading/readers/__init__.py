@@ -1,1 +1,4 @@
-"""One file per data set: its table of facts, `FACTS`, and `read`, folders → records. A new file here is a new set."""
+"""One file for each data set, with its facts, `FACTS`, and `read`, which turns folders into records.
+
+A new file here is a new data set.
+"""

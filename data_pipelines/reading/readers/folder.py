@@ -1,11 +1,11 @@
-"""Data of your own in folders: one per split, below it one per modality, files of the same name for a triple.
+"""Read data of your own: a folder for each split, in it one for each modality, files of the same name for a triple.
 
 Layout: `{train,query,gallery}/{R,N,T}/*`; for triples without identities `unlabelled` in place of `train`,
-`unlabelled_query` and `unlabelled_gallery`. A set may lack train, or query and gallery both. A set that lacks a
+`unlabelled_query` and `unlabelled_gallery`. A set may lack train, or both query and gallery. A set that lacks a
 modality has no folder of it in any split.
-Names: `12_c3_anything.jpg` = identity, camera, whatever you like. In the unlabelled folders every name is accepted; the
-camera is 0 where the name has no field `c3`. A query or gallery in which not one name has an identity is unlabelled
-too, with a warning; where some have and some have not, those that have not are an error.
+Names: `12_c3_anything.jpg` = identity, camera, anything. In the unlabelled folders every name is accepted; the camera
+is 0 if the name has no field `c3`. If no name of a query or gallery has an identity, it is unlabelled too, with a
+warning. If only some names have one, the others are an error.
 """
 
 import re
@@ -31,9 +31,9 @@ _CAMERA = re.compile(r"(?:^|_)c(\d+)(?=_|$)")
 
 
 def read(root: Path) -> Dataset:
-    """The records of a data set of one's own below `root`; no image is opened.
+    """Read the records of a data set of your own below `root`; opens no image.
 
-    A file without its companions of the same name is an orphan: left out, counted and named in the warnings.
+    A file is left out if another modality has no file of the same name; a warning counts and names such files.
     """
     base = find_base(root, root_names=(), split_folders=SPLIT_FOLDERS)
     for labelled, unlabelled in SPLIT_FOLDERS.values():
@@ -54,7 +54,7 @@ def read(root: Path) -> Dataset:
 
 
 def _unread_warnings(folders: Collection[Path], base: Path) -> tuple[str, ...]:
-    """Name the folders beside the modalities'; DataError for one that differs from them in capitals or spaces only."""
+    """Warn of folders that are no modality; DataError if one differs from a modality only in capitals or spaces."""
     others = [path for folder in folders for path in subfolders(folder) if path.name not in MODALITIES]
     for path in others:
         if meant := [name for name in MODALITIES if is_near(path.name, name)]:
@@ -66,15 +66,15 @@ def _unread_warnings(folders: Collection[Path], base: Path) -> tuple[str, ...]:
 
 
 def _modalities(folders: Collection[Path]) -> tuple[str, ...]:
-    """Those that any split has a folder of; `paired_images` refuses a split that lacks one of them."""
+    """List the modalities that any split has a folder of; `paired_images` refuses a split that lacks one of them."""
     found = tuple(name for name in MODALITIES if any((folder / name).is_dir() for folder in folders))
     return found or MODALITIES
 
 
 def _labelled(split: str, folder: Path, paths: Sequence[Path]) -> tuple[bool, tuple[str, ...]]:
-    """Whether the names of a split are to be read for identities, and a warning if they only turn out not to have any.
+    """Tell whether the names of a split are read for identities, and warn if none of them has one.
 
-    A query or gallery is without identities as a whole or not at all, so that a slip in one name is no missing label.
+    A query or gallery has identities in all names or in none. So a mistake in one name is no missing label.
     """
     if folder.name != SPLIT_FOLDERS[split][0]:
         return False, ()

@@ -1,10 +1,9 @@
-"""Data of your own in a table, CSV or Parquet: a row is a triple, its files may lie anywhere.
+"""Read data of your own from a table, CSV or Parquet: each row is a triple, whose files may be anywhere.
 
 Columns: `split` (train, query, gallery), `R`, `N`, `T` (paths, relative to the table's folder or absolute; a set that
-lacks a modality has no such column, or an empty one), `pid` and `camid` (whole numbers from 0), and, if the rule is to
-be that of scenes, `scene`. An empty `pid` is a triple
-without an identity, in any split. The removal rule is 'same pid and same scene' if `scene` is filled, 'same pid and
-same camid' if the column is absent or empty.
+lacks a modality has no such column, or an empty one), `pid` and `camid` (whole numbers from 0), and, for the removal
+rule of scenes, `scene`. A triple with an empty `pid` has no identity; this is allowed in every split. The removal rule
+is 'same pid and same scene' if `scene` is filled, and 'same pid and same camid' if the column is absent or empty.
 """
 
 import os
@@ -34,7 +33,7 @@ OPTIONAL = (*MODALITIES, "scene")
 
 
 def read(root: Path) -> Dataset:
-    """The records of the table `root`, or of `manifest.csv` or `manifest.parquet` in the folder `root`."""
+    """Read the records of the table `root`, or of `manifest.csv` or `manifest.parquet` in the folder `root`."""
     path = _find(root)
     rows, unread = read_rows(path, required=REQUIRED, optional=OPTIONAL)
     if not rows:
@@ -68,7 +67,7 @@ def _unread_warnings(unread: Sequence[str]) -> tuple[str, ...]:
 
 
 def _filled(path: Path, rows: Sequence[Row]) -> tuple[str, ...]:
-    """The modalities that any row has a path of."""
+    """List the modalities of which any row has a path."""
     found = tuple(name for name in MODALITIES if any(row.cells.get(name) for row in rows))
     if not found:
         raise DataError(
@@ -108,12 +107,12 @@ def _record(path: Path, row: Row, modalities: Sequence[str], *, by_scene: bool) 
 
 
 def _file(path: Path, cell: str) -> Path:
-    # By the bytes of the table: where the locale is not UTF-8, Python would look for another name.
+    # The name has the bytes of the table; if the locale is not UTF-8, Python would look for another name.
     return path.parent / os.fsdecode(cell.encode("utf-8", "surrogateescape"))
 
 
 def _digits(where: str, cells: Mapping[str, str], column: str, *, may_be_empty: bool) -> str:
-    """The digits of a whole number; data frames turn whole numbers into 7.0 as soon as one is missing."""
+    """Read the digits of a whole number, also from 7.0, which data frames write as soon as a value is missing."""
     cell = cells[column]
     if not cell and may_be_empty:
         return ""

@@ -1,8 +1,8 @@
-"""Market1501-MM: Market-1501 with near-infrared and thermal images made from RGB, three files of a name per triple.
+"""Market1501-MM: Market-1501 with near-infrared and thermal images made from RGB; a triple is three files of one name.
 
 Layout: `{train,query,gallery}/{RGB,NI,TI}/*`, with Market-1501's `bounding_box_train` and `bounding_box_test` accepted.
 Names: `0002_c1s1_000451_03.jpg` = identity, camera (from 1) and sequence, frame, box. Identity -1 is junk and left
-out; 0 is a distractor, which is nobody's match and stays in the gallery.
+out; 0 is a distractor, which matches no query and stays in the gallery.
 """
 
 import re
@@ -36,9 +36,9 @@ _NAME = re.compile(r"(?P<pid>-1|\d+)_c(?P<camera>[1-9])(s\d+)?(_.*)?", re.DOTALL
 
 
 def read(root: Path) -> Dataset:
-    """The records of Market1501-MM below `root` (the data set's own folder or its parent); no image is opened.
+    """Read the records of Market1501-MM below `root` (the data set's own folder or its parent); opens no image.
 
-    A file without two companions of its name is an orphan: left out, counted and named in the warnings.
+    A file is left out if another modality has no file of the same name; a warning counts and names such files.
     """
     base = find_base(root, root_names=FACTS.root_names, split_folders=SPLIT_FOLDERS)
     splits: dict[str, list[Record]] = {}
@@ -66,7 +66,7 @@ def _record(images: Images) -> Record:
 
 
 def _check_distractors(split: str, records: Sequence[Record]) -> None:
-    # In the gallery they are nobody's match; elsewhere they would be one identity, of many persons.
+    # In the gallery they match no query; elsewhere they would be one identity of many persons.
     found = [record.name for record in records if record.pid == DISTRACTOR_PID]
     if found and split != "gallery":
         raise DataError(

@@ -3,8 +3,8 @@
 Layout: `{bounding_box_train,query3,bounding_box_test}/<pid>/{vis,ni,th}/*`, with `query` accepted for `query3`.
 Names: `0094_s023_v1_007.jpg` = identity, scene, view (0 to 7; it serves as the camera), counter.
 
-MSVR310_neo, which MAN's authors rid of its overlap with WMVeID863, has `{train,query,test}` instead, and names with
-the fields `s`, `v` and `n` but without the identity, which is that of the folder.
+MSVR310_neo, from which MAN's authors removed the overlap with WMVeID863, has `{train,query,test}` instead. Its names
+have the fields `s`, `v` and `n` but no identity; the folder gives it.
 """
 
 import re
@@ -37,9 +37,9 @@ _PID = re.compile(r"(\d+)_")
 
 
 def read(root: Path) -> Dataset:
-    """The records of MSVR310 below `root` (the data set's own folder or its parent); no image is opened.
+    """Read the records of MSVR310 below `root` (the data set's own folder or its parent); opens no image.
 
-    A file without two companions of its name is an orphan: left out, counted and named in the warnings.
+    A file is left out if another modality has no file of the same name; a warning counts and names such files.
     """
     base = find_base(root, root_names=FACTS.root_names, split_folders=SPLIT_FOLDERS)
     folders = present_folders(base, SPLIT_FOLDERS)
@@ -70,7 +70,7 @@ def _record(images: Images, *, pid_in_name: bool) -> Record:
 
 
 def _misfiled(split: str, records: list[Record], base: Path) -> tuple[str, ...]:
-    # The protocol reads the name; a folder that says otherwise is most likely a slip of copying.
+    # The protocol reads the name. A folder with another number is most likely a mistake in copying.
     found = [
         record.images[0].path.relative_to(base).as_posix()
         for record in records

@@ -29,7 +29,7 @@ _NAME = re.compile(r"(?P<pid>-1|\d+)_c(?P<camera>0*[1-9]\d*)(_.*)?", re.DOTALL)
 
 
 def read(root: Path) -> Dataset:
-    """The records of RGBNT100 below `root` (the data set's own folder or its parent); no image is opened."""
+    """Read the records of RGBNT100 below `root` (the data set's own folder or its parent); opens no image."""
     base = find_base(
         root,
         root_names=FACTS.root_names,

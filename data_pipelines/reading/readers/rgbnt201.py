@@ -3,7 +3,7 @@
 Layout: `{train_171,test}/{RGB,NI,TI}/*`; query and gallery are both `test`.
 Names: `000258_cam1_0_00.jpg` = identity (six digits), camera (from 1), a field the rule does not use, counter.
 
-A query meets itself in the gallery; the rule removes it with all that its camera saw of the identity.
+Each query is in the gallery too. The removal rule removes it, with all triples of its identity and its camera.
 """
 
 import re
@@ -30,9 +30,9 @@ _NAME = re.compile(r"(?P<pid>\d{6})_cam(?P<camera>[1-9]\d*)_(?P<scene>\d+)(_.*)?
 
 
 def read(root: Path) -> Dataset:
-    """The records of RGBNT201 below `root` (the data set's own folder or its parent); no image is opened.
+    """Read the records of RGBNT201 below `root` (the data set's own folder or its parent); opens no image.
 
-    A file without two companions of its name is an orphan: left out, counted and named in the warnings.
+    A file is left out if another modality has no file of the same name; a warning counts and names such files.
     """
     base = find_base(root, root_names=FACTS.root_names, split_folders=SPLIT_FOLDERS)
     found: dict[str, list[Record]] = {}

@@ -3,9 +3,9 @@
 Layout: `{train,query,test}/<pid>/{vis,ni,th}/*`, with `gallery` accepted for `test`.
 Names: `v1_n1_s999_011.jpg`, of which only the view `v` (0 to 7) is read; it serves as the camera.
 
-Also the flat layout, `{train,query,test}/{vis,ni,th}/*`, which some public code expects. There the name begins with
-the identity: `0123_v1_n1_s999_011.jpg`, or `000123_cam2_0_00.jpg`, where cameras count from 1. A set has one of the
-layouts, and one of these two kinds of names.
+The flat layout, `{train,query,test}/{vis,ni,th}/*`, which some public code expects, is read too. There the name begins
+with the identity: `0123_v1_n1_s999_011.jpg`, or `000123_cam2_0_00.jpg`, where cameras count from 1. A set has one of
+the two layouts, and one of these two kinds of names.
 """
 
 import re
@@ -42,10 +42,10 @@ _FLAT_PID = re.compile(r"(\d+)_")
 
 
 def read(root: Path) -> Dataset:
-    """The records of WMVeID863 below `root` (the data set's own folder or its parent); no image is opened.
+    """Read the records of WMVeID863 below `root` (the data set's own folder or its parent); opens no image.
 
-    A file without two companions of its name is an orphan: left out, counted and named in the warnings. Raises
-    DataError if both layouts are there, or both kinds of flat names.
+    A file is left out if another modality has no file of the same name; a warning counts and names such files. Raises
+    DataError if both layouts occur, or both kinds of flat names.
     """
     base = find_base(root, root_names=FACTS.root_names, split_folders=SPLIT_FOLDERS)
     folders = present_folders(base, SPLIT_FOLDERS)
@@ -66,7 +66,7 @@ def read(root: Path) -> Dataset:
 
 
 def _is_flat(folders: Sequence[Path]) -> bool:
-    """Whether the splits hold the modalities themselves, in place of identities."""
+    """Tell whether the splits hold folders of modalities in place of folders of identities."""
     flat, nested = [], []
     for folder in folders:
         for path in subfolders(folder):

@@ -1,10 +1,10 @@
-"""Where an array of ours is in another library's file, and how it lies there."""
+"""Describe the place of one of our arrays in another library's file, and its form there."""
 
 from typing import Literal, NamedTuple
 
 Layout = Literal["same", "convolution", "linear", "positions"]
 Path = tuple[str, ...]
-"""Of an array of ours, without its collection: (layer1, block0, conv1, kernel)."""
+"""The path of one of our arrays, without its collection: (layer1, block0, conv1, kernel)."""
 
 LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
 
@@ -15,9 +15,9 @@ class LibraryPlace(NamedTuple):
     names: tuple[str, ...]
     layout: Layout = "same"
     leading: int = 0
-    """Axes of length 1 before those of ours."""
+    """How many axes of length 1 the file has before our axes."""
     zero_bias: str = ""
-    """Of a map that has a bias in their network and none in ours, so that it must be zero there."""
+    """The name of a bias that only their network has, so that it must be zero."""
 
 
 def module_place(name: str, leaf: str, *, convolution: bool = False) -> LibraryPlace:

@@ -1,7 +1,7 @@
-"""Whose names a file of weights may have.
+"""Know the names that libraries give to arrays in files of weights.
 
-A convention translates a path of ours, say (layer1, block0, conv1, kernel), into the name or names of theirs. So
-what a network needs is asked of the file, and what is missing or left over has a name.
+A convention translates one of our paths, such as (layer1, block0, conv1, kernel), into a library's name or names. So
+the names that a network needs are looked up in the file, and missing or further arrays can be named.
 """
 
 from collections.abc import Callable, Iterable
@@ -33,13 +33,13 @@ class Convention(NamedTuple):
     """A name that every such file has, perhaps behind a prefix such as `module.`."""
     translate: Callable[[Path], LibraryPlace]
     unneeded: tuple[str, ...]
-    """How names begin, in the network, that belong to the library's and not to ours: its classifier."""
+    """The beginnings of names of parts that only the library's network has, such as its classifier."""
     unless: str = ""
-    """A name by which another network of the library is told from this one."""
+    """A name that only another network of the library has, not this one."""
     beside: tuple[str, ...] = ()
-    """How names begin, beside the network and not in it, that belong to the library's other networks."""
+    """The beginnings of names of the library's other networks, which the file holds beside this one."""
     note: str = ""
-    """What a user should know of weights with these names."""
+    """What a user should know about weights with these names."""
 
 
 WITHOUT_RELU = (
@@ -62,7 +62,7 @@ CLIP_TEXT = (
     "context_length",
     "vocab_size",
 )
-"""OpenAI's and open_clip's other half; the last but three are those of CLIP-ReID."""
+"""Names of the text half of CLIP, of OpenAI and open_clip, and of CLIP-ReID."""
 
 CONVENTIONS = (
     Convention("torchvision or timm", "resnet", "layer1.0.conv1.weight", torchvision_resnet, ("fc.",)),

@@ -1,4 +1,4 @@
-"""A file of weights → its arrays by name. What a file is, its content says, not its suffix."""
+"""Read the arrays of a file of weights by name. The content, and not the suffix, decides what the file is."""
 
 import json
 import zipfile
@@ -16,13 +16,13 @@ Arrays = dict[str, np.ndarray]
 AGAIN = "copy or download it again"
 
 PACKED = ((b"\x1f\x8b", 0, "compressed by gzip"), (b"ustar", 257, "a tar archive"))
-"""What a packed file has at which place."""
+"""The bytes by which a packed file is recognised, their place, and its description."""
 
 TYPES = {"F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL"}
 """Of safetensors, those that NumPy has too."""
 
 LARGEST_RATIO, SMALL = 20, 2**30
-"""An archive that unpacks to more than so many times its size, and so many bytes, is refused unread."""
+"""An archive is refused unread if it unpacks to more than LARGEST_RATIO times its size and more than SMALL bytes."""
 
 
 def read_arrays(path: Path) -> Arrays:
@@ -43,7 +43,7 @@ def read_arrays(path: Path) -> Arrays:
         arrays = _read(path, start)
     except WeightsError:
         raise
-    except Exception as error:  # what a damaged file brings forth is anybody's guess
+    except Exception as error:  # a damaged file may cause any error
         raise WeightsError(f"{path} is damaged ({error}); {AGAIN}") from None
     if not arrays:
         raise WeightsError(f"{path} holds no array; save the state_dict of a network")
@@ -110,7 +110,7 @@ def _read_safetensors(path: Path) -> Arrays:
 
 
 def _read_shards(path: Path) -> Arrays:
-    """Arrays of the files that an index of Hugging Face names (`model.safetensors.index.json`), which are beside it."""
+    """Read the files that an index of Hugging Face (`model.safetensors.index.json`) names; they are beside it."""
     weight_map = json.loads(path.read_bytes()).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise WeightsError(

@@ -1,4 +1,4 @@
-"""Where the weights are: a path, or a file of the Hugging Face hub, which is kept in its cache."""
+"""Find a file of weights: a path, or a file of the Hugging Face hub, which is kept in the hub's cache."""
 
 import re
 from pathlib import Path
@@ -9,14 +9,14 @@ PREFIX = "hf:"
 PATTERN = re.compile(r"hf:(?P<repo>[\w.-]+/[\w.-]+)@(?P<revision>[0-9a-f]{40})(#(?P<file>[\w./-]+))?")
 FORM = "hf:OWNER/NAME@COMMIT or hf:OWNER/NAME@COMMIT#FILE"
 FILES = ("model.safetensors", "pytorch_model.bin")
-"""What a repository of one network calls its weights; the first one that is there is taken."""
+"""Usual names of the file of weights in a repository; the first one that exists is taken."""
 
 
 def locate(name: str) -> Path:
     """Find the path of `name`: itself, or, for `hf:OWNER/NAME@COMMIT[#FILE]`, the file in the hub's cache.
 
-    What is not in the cache is downloaded, unless HF_HUB_OFFLINE=1. A commit must be named in full (40 hexadecimal
-    digits): branches and tags can be moved, and a run would not be the same tomorrow.
+    A file that is not in the cache is downloaded, unless HF_HUB_OFFLINE=1. The commit must be given in full (40
+    hexadecimal digits), because branches and tags can be moved, and then the run would be another one.
 
     Raises:
         WeightsError: the name is of another form, huggingface_hub is not installed, or there is no such file.

@@ -1,4 +1,4 @@
-"""From arrays with another library's names to the variables of one backbone of ours, and back."""
+"""Turn arrays with another library's names into the variables of one of our backbones, and back."""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple, NoReturn
@@ -21,7 +21,7 @@ from man_jax.networks.pretrained.unsupported_networks import describe_unsupporte
 Arrays = dict[str, np.ndarray]
 COUNTER = "num_batches_tracked"
 SHOWN = 6
-"""So many names a message lists before it counts the rest."""
+"""How many names a message lists before it counts the rest."""
 
 
 class MatchedWeights(NamedTuple):
@@ -31,9 +31,9 @@ class MatchedWeights(NamedTuple):
     title: str
     prefix: str
     unused: tuple[str, ...]
-    """Names of the file that our network has no place for, a classifier's for one; without those of a copy."""
+    """Names in the file for which our network has no place, such as a classifier's, without those of a copy."""
     notes: tuple[str, ...] = ()
-    """What the user should know: that a copy of the network is left out, or that it differs from ours a little."""
+    """What the user should know: a copy of the network is left out, or the network differs from ours a little."""
 
 
 def match_weights(
@@ -43,13 +43,14 @@ def match_weights(
 
     The arrays take the types of `like`, whatever those of the file are.
 
-    Nothing of `like` may be missing in the file, and nothing be left over but heads and what a trainer keeps.
-    A stem with one input channel is spread over our three, a third each: the network then sees the mean of the
-    channels, which for a grey image is the image. Position embeddings are resampled to `grid`, the rows and columns
-    of our patches; in the file they are those of a square image.
+    The file must have all arrays of `like`, and no others but heads and what a trainer keeps. A stem with one input
+    channel is spread over our three, a third each. The network then sees the mean of the channels, which for a grey
+    image is the image itself. Position embeddings in the file are those of a square image, and are resampled to `grid`,
+    the rows and columns of our patches.
 
     Raises:
-        WeightsError: the file holds another network; the names that are missing, left over or mis-shaped are told.
+        WeightsError: the file holds another network; the message names arrays that are missing, unknown or of a wrong
+            shape.
     """
     convention, prefix, copy = _convention(arrays, family)
     leaves, structure = tree_flatten_with_path(like)
@@ -123,7 +124,7 @@ _BFLOAT16 = np.dtype("bfloat16")  # known to NumPy since jax, imported above, br
 
 
 def _convention(arrays: Arrays, family: Family) -> tuple[Convention, str, str]:
-    """Whose names the file has, the prefix of the network, and that of a running average beside it, or ""."""
+    """Find the convention of a file, the prefix of the network, and that of a running average beside it, or ""."""
     detected = detect(list(arrays))
     fitting = [(convention, prefix) for convention, prefix in detected if convention.family == family]
     if len(fitting) == 1:
@@ -179,7 +180,7 @@ def _unneeded(name: str, array: np.ndarray, prefix: str, convention: Convention)
 
 
 def _names(path: Any) -> Path:
-    """Without the collection, params or batch_stats: their leaves have different names."""
+    """Take a path without its collection, params or batch_stats, whose leaves have different names."""
     return tuple(keystr((entry,), simple=True) for entry in path[1:])
 
 

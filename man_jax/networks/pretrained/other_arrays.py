@@ -1,6 +1,6 @@
-"""What may lie beside a backbone in a file of weights: heads, as ReID code bases name them, and a trainer's things.
+"""Know what may be beside a backbone in a file of weights: heads of ReID code bases, and what a trainer saves.
 
-Anything else that is left over may be a part of the backbone that our network lacks, so it is refused.
+Any other array may be a part of the backbone that our network lacks, so it is refused.
 """
 
 import re
@@ -19,14 +19,14 @@ TRAINERS = re.compile(
     r"|criterion\w*|(\w+_)?loss\w*|(\w+_)?centers?|queue\w*|memory\w*|callbacks|loops|hyper_parameters|args|cfg"
     r"|config|meta|metrics?|pixel_(mean|std)"
 )
-"""What training keeps beside a network: its optimiser, its losses, MoCo's queue, fast-reid's normalisation."""
+"""What a trainer saves beside a network: its optimiser, its losses, MoCo's queue, fast-reid's normalisation."""
 
 MOMENTUM_COPIES = {
     "encoder_q": "encoder_k",
     "base_encoder": "momentum_encoder",
     "online_encoder": "target_encoder",
 }
-"""Of two networks that are trained as one, the one that is meant and its running average (MoCo, BYOL)."""
+"""Pairs of names of a network and its running average, which are trained together (MoCo, BYOL)."""
 
 
 def own_name(name: str, prefix: str) -> str:
@@ -45,7 +45,7 @@ def own_name(name: str, prefix: str) -> str:
 def is_known(name: str, array: np.ndarray, prefix: str) -> bool:
     """Tell whether an array left over is of a head or of a trainer, and not one that the backbone needs.
 
-    A kernel wider than 1×1 looks at a neighbourhood, which no head of vectors does: it is not known, whatever its name.
+    A kernel wider than 1×1 reads a neighbourhood, which no head of vectors does. So it never counts as a head.
     """
     part = own_name(name, prefix).split(".")[0]
     if TRAINERS.fullmatch(part):

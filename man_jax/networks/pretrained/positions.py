@@ -1,4 +1,4 @@
-"""Position embeddings of one grid of patches, for another."""
+"""Resample position embeddings from one grid of patches to another."""
 
 import math
 
@@ -39,7 +39,7 @@ def resample_positions(
 
 
 def _cubic(before: int, after: int) -> Float[np.ndarray, "after before"]:
-    """Weights by which each of `after` points takes from `before` ones; beyond the border the last one repeats."""
+    """Compute the weights of `before` points in each of `after` points; beyond the border the last point repeats."""
     matrix = np.zeros((after, before))
     for i in range(after):
         place = (i + 0.5) * before / after - 0.5

@@ -1,4 +1,4 @@
-"""What other libraries call the arrays of a ResNet."""
+"""Give the names that other libraries have for the arrays of a ResNet."""
 
 import re
 

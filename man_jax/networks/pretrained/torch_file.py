@@ -1,4 +1,4 @@
-"""PyTorch's files without PyTorch: where their pickle is and where the storages are that it refers to."""
+"""Read PyTorch's files without PyTorch: find the pickle and the storages to which it refers."""
 
 import math
 import zipfile
@@ -14,7 +14,7 @@ from man_jax.networks.pretrained.torch_pickle import Tensor, tensors_in, unpickl
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LARGEST_EXPANSION = 2**24
-"""A tensor may repeat the numbers of its storage to so many and no more, lest a small file fill the memory."""
+"""A tensor may repeat the numbers of its storage up to this size, so that a small file cannot fill the memory."""
 
 
 def read_torch_zip(path: Path) -> dict[str, np.ndarray]:
@@ -71,7 +71,7 @@ def _materialise(
 
 
 def _check_view(name: str, tensor: Tensor, held: int, path: Path) -> None:
-    """That a tensor stays within the `held` bytes of its storage."""
+    """Check that a tensor stays within the `held` bytes of its storage."""
     if len(tensor.shape) != len(tensor.strides) or min([tensor.offset, *tensor.shape, *tensor.strides]) < 0:
         raise WeightsError(
             f"{path}: {name} is no view of a storage (offset {tensor.offset}, sizes {list(tensor.shape)}, strides "

@@ -1,8 +1,8 @@
-"""The pickle in a PyTorch checkpoint, read without PyTorch and without running what a pickle asks to be run.
+"""Read the pickle in a PyTorch checkpoint without PyTorch, and without running the code that a pickle may name.
 
-It is one of nested dictionaries in which each tensor is a reference to a storage. Here the pickle yields records of
-what it refers to. Only names that a state dictionary needs are known, and of what trainers keep beside it; these
-become `Inert`. Any other is refused.
+The pickle holds nested dictionaries, in which each tensor is a reference to a storage; here it becomes a record of that
+reference. Only names that a state dictionary needs are known, and names of what trainers save beside it, which become
+`Inert`. Any other name is refused.
 """
 
 import pickle
@@ -35,7 +35,7 @@ UNREAD = {
     "_rebuild_sparse": "sparse",
     "_rebuild_tensor_v3": "float8 or unsigned",
 }
-"""How the names of storages and functions begin that stand for tensors of another sort, and the sort."""
+"""The beginnings of names that stand for tensors of a kind that is not read, with the name of the kind."""
 
 
 class Tensor(NamedTuple):
@@ -83,7 +83,7 @@ def unpickle(stream: IO[bytes], path: Path) -> Any:
 def tensors_in(content: Any) -> Iterator[tuple[str, Tensor]]:
     """Yield (dotted name, tensor) of all that nested dictionaries and scripted modules hold.
 
-    A dictionary that is in several places, or in itself, is gone through once.
+    A dictionary that is in several places, or in itself, is read once.
     """
     return _tensors(content, "", set())
 
@@ -150,7 +150,7 @@ _BESIDE = {
     "numpy._core.multiarray": ("scalar",),
     "_codecs": ("encode",),
 }
-"""What trainers keep beside the weights: arguments, a schedule's milestones, a metric in NumPy's type."""
+"""What trainers save beside the weights: arguments, a schedule's milestones, a metric in NumPy's type."""
 
 _KNOWN: dict[tuple[str, str], Callable] = {
     **{(module, name): Inert for module, names in _BESIDE.items() for name in names},

@@ -1,11 +1,11 @@
-"""What other libraries call the arrays of a ViT and of CLIP's visual encoder."""
+"""Give the names that other libraries have for the arrays of a ViT and of CLIP's visual encoder."""
 
 from collections.abc import Mapping
 
 from man_jax.networks.pretrained.array_places import LEAVES, LibraryPlace, Path, module_place
 
 Names = Mapping[str, str | tuple[str, ...]]
-"""From our module to theirs, or to three of theirs for q, k and v."""
+"""The name of their module for each of ours, or three names for q, k and v."""
 
 
 def timm_vit(path: Path) -> LibraryPlace:
@@ -95,7 +95,7 @@ def openai_clip(path: Path) -> LibraryPlace:
 
 
 def _transformer(path: Path, names: Names, *, leading: bool) -> LibraryPlace:
-    """`leading`: the tokens have axes of length 1 before ours."""
+    """Give the name of an array of a transformer; `leading`: the tokens have axes of length 1 before ours."""
     *modules, leaf = path
     if not modules:
         name = str(names[leaf])

@@ -1,4 +1,4 @@
-"""Networks that share the names of ours and are none that we build: told by what they have and ours have not."""
+"""Recognise networks that have our names but are not built here, by arrays that ours do not have."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -31,7 +31,7 @@ UNSUPPORTED_PARTS = (
         "its last block is trained as two others, b1 and b2 (the JPM of TransReID)",
     ),
 )
-"""Parts, anywhere in the file, without which a backbone is not what was trained."""
+"""Parts, anywhere in the file, without which the backbone is not the network that was trained."""
 
 BUILT = {
     "resnet": "it is a ResNet of a kind that is not built here: {}; name weights of a plain ResNet-18, -34, -50, -101 "

@@ -21,12 +21,12 @@ ROOMS = (
 """Files and folders that are done; add yours."""
 
 VERBS = """
-    Add Align Average Begin Break Bring Build Check Choose Close Cluster Collect Compare Compile Compute Concatenate Contrast Convolve
-    Copy Count Create Cut Describe Draw Drop Enumerate Evaluate Extract Fill Find Fix Forget Give Group Import Judge
-    Keep Label Leave List Load Look Make Map Mark Match Measure Merge Mix Move Multiply Name Normalise Open Pair Pass
-    Pool Print Push Put Raise Rank Read Refuse Remove Rename Replace Report Resample Restore Return Run Sample Save Say
-    Scale Set Shorten Show Shuffle Sort Split Stack Strip Sum Take Tell Time Transform Turn Unpack Update Wait Warn
-    Write Yield
+    Add Align Average Begin Break Bring Build Check Choose Close Cluster Collect Compare Compile Compute Concatenate
+    Contrast Convolve Copy Count Create Cut Describe Draw Drop Enumerate Evaluate Extract Fill Find Fix Forget Give
+    Group Import Judge Keep Label Leave List Load Look Make Map Mark Match Measure Merge Mix Move Multiply Name
+    Normalise Open Pair Pass Pool Print Push Put Raise Rank Read Refuse Remove Rename Replace Report Resample
+    Restore Return Run Sample Save Say Scale Set Shorten Show Shuffle Sort Split Stack Strip Sum Take Tell Time
+    Transform Turn Unpack Update Wait Warn Write Yield
 """
 IMPERATIVES = frozenset(VERBS.split())
 """Verbs that a docstring may begin with; add one where it says more than those there are."""

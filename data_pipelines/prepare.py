@@ -1,6 +1,6 @@
 """Verify a data set, report on it, and write it for training.
 
-    python -m data_pipelines.prepare --dataset wmveid863 --source /data/WMVeID863 --out data/prepared
+    python -m data_pipelines.prepare --dataset wmveid863 --root /data/WMVeID863 --out data/prepared
 
 With `--check-only` nothing is written. The exit status is 0 if the data can be used, warnings or not, and 1 if not; a
 warning says what cannot be done with a set that lacks splits or identities. Training prepares by itself; prepared by
@@ -23,7 +23,7 @@ from data_pipelines.storing.images import DEEP_RANGE, FILTER, FILTERS, ImageSett
 from data_pipelines.storing.room import check_image_size
 
 DATASET = flags.DEFINE_string("dataset", None, f"One of {', '.join(READERS)}.", required=True)
-SOURCE = define_path("source", None, "The data set's folder, or the table of a manifest.", required=True)
+ROOT = define_path("root", None, "The data set's folder, or the table of a manifest.", required=True)
 OUT = define_path("out", "data/prepared", "Where prepared data sets are kept (config.data.prepared).")
 SIZE = flags.DEFINE_string("size", "256x128", "Height x width in pixels (config.data.image_size).")
 DEEP = flags.DEFINE_string(
@@ -45,7 +45,7 @@ flags.DEFINE_alias("check-only", "check_only")
 
 def run(
     name: str,
-    source: str,
+    root: str,
     out: Path | None,
     image_size: tuple[int, int],
     deep_range: tuple[int, int],
@@ -64,7 +64,7 @@ def run(
 
     check_deep_range(deep_range)
     check_image_size(image_size)
-    dataset = read(name, source)
+    dataset = read(name, root)
     lacks = (
         ""
         if dataset.modalities == MODALITIES
@@ -101,7 +101,7 @@ def main(argv: list[str]) -> None:
     try:
         size = number_pair("size", SIZE.value, "256x128", least=1)
         deep_range = number_pair("deep_range", DEEP.value, "0,65535", least=0)
-        what = (DATASET.value, str(SOURCE.value))
+        what = (DATASET.value, str(ROOT.value))
         how = (size, deep_range, TRAIN_FILTER.value)
         if CHECK_ONLY.value:
             # The check does not fail for a default folder, which the user did not choose.

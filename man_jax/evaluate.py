@@ -1,7 +1,7 @@
 """What a trained model is worth on a data set's test identities, with all modalities or some (Table 9).
 
     python -m man_jax.evaluate --run runs/demo --modalities RNT,RN,R
-    python -m man_jax.evaluate --run runs/demo --dataset folder --source /data/mine --out evaluated
+    python -m man_jax.evaluate --run runs/demo --dataset folder --root /data/mine --out evaluated
 
 Trains nothing, and reads of a run its configuration and its weights only. Without `--dataset` it is the run's own
 target; images of more than 8 bits are scaled as that one's were, or from `--deep_range`. The data set needs a query and
@@ -27,7 +27,7 @@ PRETRAINED = flags.DEFINE_bool(
 )
 MODALITIES = flags.DEFINE_list("modalities", [], "A row each, e.g. RNT,RN,R; all there are if not given.")
 DATASET = flags.DEFINE_enum("dataset", None, sorted(READERS), "Another data set than the run's target.")
-SOURCE = define_path("source", None, "Its folder or table; the target's if that has moved.")
+ROOT = define_path("root", None, "Its folder or table; the target's if that has moved.")
 DEEP = flags.DEFINE_string(
     "deep_range",
     None,
@@ -95,9 +95,9 @@ def main() -> None:
 def named_dataset(config: Config) -> tuple[str, str]:
     """Find the name and the root of the data set to evaluate on."""
     target = config.data.target
-    if DATASET.value and not SOURCE.value:
-        raise ConfigError(f"--dataset is {DATASET.value} and --source is missing; give its folder or table")
-    return DATASET.value or target.name, str(SOURCE.value or target.root)
+    if DATASET.value and not ROOT.value:
+        raise ConfigError(f"--dataset is {DATASET.value} and --root is missing; give its folder or table")
+    return DATASET.value or target.name, str(ROOT.value or target.root)
 
 
 def named_range(config: Config) -> tuple[int, int]:

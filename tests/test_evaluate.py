@@ -94,7 +94,7 @@ def answers(place) -> dict[str, list[str]]:
     """What each command ended with, and its warnings, by name; all begin in the folder `place`."""
 
     def other(name: str, *words: str) -> list[str]:
-        return ["--run=run", "--dataset=folder", f"--source={name}", *words]
+        return ["--run=run", "--dataset=folder", f"--root={name}", *words]
 
     commands = {
         "as the target": ["--run=run"],

@@ -182,7 +182,7 @@ def test_a_data_set_that_lacks_a_modality_has_the_figures_of_the_others(trees, f
         tmp_path / "two",
         "--dataset",
         "folder",
-        "--source",
+        "--root",
         str(tmp_path / "mine"),
         "--modalities=RT,T",
     )

@@ -35,7 +35,7 @@ def read(name: str, root: Path | str) -> Dataset:
     if not str(root):
         raise DataError(
             f"no folder or table of {name} is named: the root is empty; give it (config.data.source.root or "
-            f"config.data.target.root, --source of the other commands)"
+            f"config.data.target.root, --root of prepare and evaluate)"
         )
     given = Path(root)
     folder = given.absolute()  # every message names the whole path

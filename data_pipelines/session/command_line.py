@@ -11,6 +11,9 @@ from absl import flags
 flags.disclaim_key_flags()  # a flag belongs to the command that defines it
 
 REQUIRED = "must have a value other than None"
+RENAMED = {"source": "root"}
+"""Flags of former versions, and what they are called now."""
+
 KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
 
 
@@ -48,7 +51,7 @@ def parse_flags(argv: list[str]) -> list[str]:
     try:
         rest = flags.FLAGS(argv)
     except flags.UnrecognizedFlagError as error:
-        refuse([f"there is no flag --{error.flagname}; {_nearest(error.flagname)}"])
+        refuse([_unknown(error.flagname)])
     except flags.Error as error:
         refuse([_plain(line) for line in str(error).splitlines() if line.strip()])
     if len(rest) > 1:
@@ -67,6 +70,12 @@ def _own_names() -> list[str]:
 
 def _own_flags() -> str:
     return f"there are {', '.join(f'--{name}' for name in _own_names())}"
+
+
+def _unknown(name: str) -> str:
+    if RENAMED.get(name) in _own_names():
+        return f"--{name} is called --{RENAMED[name]} now"
+    return f"there is no flag --{name}; {_nearest(name)}"
 
 
 def _nearest(name: str) -> str:

@@ -38,7 +38,7 @@ def everything(folder: Path) -> dict[str, int]:
 def test_the_command_writes_what_training_will_find_ready(tree, monkeypatch):
     out = tree.parent / "out"
     result = subprocess.run(
-        command("--dataset", "wmveid863", "--source", tree, "--out", out, "--size", "16x12"),
+        command("--dataset", "wmveid863", "--root", tree, "--out", out, "--size", "16x12"),
         capture_output=True,
         text=True,
     )
@@ -65,7 +65,7 @@ def test_the_exit_status_of_a_bad_set_is_1_and_every_bad_file_is_named(tree):
     for path in bad:
         path.write_bytes(b"")
     result = subprocess.run(
-        command("--dataset", "wmveid863", "--source", tree, "--check-only"), capture_output=True, text=True
+        command("--dataset", "wmveid863", "--root", tree, "--check-only"), capture_output=True, text=True
     )
     assert result.returncode == 1
     assert "24 files verified, 2 cannot be used" in result.stdout
@@ -76,7 +76,7 @@ def test_the_exit_status_of_a_bad_set_is_1_and_every_bad_file_is_named(tree):
 @pytest.mark.parametrize("size", ["256", "256x", "axb", "16x0", "0x16", "-1x16"])
 def test_a_size_that_is_none_is_answered_with_an_example(tree, size):
     result = subprocess.run(
-        command("--dataset", "wmveid863", "--source", tree, "--out", tree.parent / "out", "--size", size),
+        command("--dataset", "wmveid863", "--root", tree, "--out", tree.parent / "out", "--size", size),
         capture_output=True,
         text=True,
     )
@@ -94,7 +94,7 @@ def test_a_size_that_is_none_is_answered_with_an_example(tree, size):
     ],
 )
 def test_a_range_that_is_none_is_answered_by_the_command_too(tree, deep_range, answer):
-    arguments = ("--dataset", "wmveid863", "--source", tree, "--check-only", "--deep_range", deep_range)
+    arguments = ("--dataset", "wmveid863", "--root", tree, "--check-only", "--deep_range", deep_range)
     result = subprocess.run(command(*arguments), capture_output=True, text=True)
     assert result.returncode == 1
     assert answer in result.stdout + result.stderr
@@ -176,7 +176,7 @@ def test_a_file_where_the_folder_should_be_is_named(tree):
 
 
 def test_two_preparations_at_once_write_one_whole_set(tree):
-    arguments = ("--dataset", "wmveid863", "--source", tree, "--out", tree.parent / "out", "--size", "16x12")
+    arguments = ("--dataset", "wmveid863", "--root", tree, "--out", tree.parent / "out", "--size", "16x12")
     both = [subprocess.Popen(command(*arguments), stdout=subprocess.DEVNULL) for _ in range(2)]
     assert [process.wait() for process in both] == [0, 0]
     (info,) = finished(tree)

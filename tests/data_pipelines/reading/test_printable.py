@@ -103,7 +103,7 @@ def test_the_check_prints_such_names_under_every_locale(tmp_path, locale):
     base = write_set(tmp_path)
     for name in NAMES.values():
         add_file(base / "train/R", name)
-    arguments = ("--dataset", "folder", "--source", base, "--check-only")
+    arguments = ("--dataset", "folder", "--root", base, "--check-only")
     result = subprocess.run(
         [sys.executable, "-m", "data_pipelines.prepare", *map(str, arguments)],
         cwd=ROOT,

@@ -45,11 +45,11 @@ def test_an_empty_path_counts_as_not_given():
 
 @pytest.fixture
 def known(monkeypatch) -> flags.FlagValues:
-    """The flags of a command that has --out, --seed, --rate, --dry_run and --source, which it needs."""
+    """The flags of a command that has --out, --seed, --rate, --dry_run and --root, which it needs."""
     values = flags.FlagValues()
     module = {"flag_values": values, "module_name": sys.argv[0]}
     flags.DEFINE(PathParser(), "out", "here", "Where to.", **module)
-    flags.DEFINE(PathParser(), "source", None, "Where from.", required=True, **module)
+    flags.DEFINE(PathParser(), "root", None, "Where from.", required=True, **module)
     flags.DEFINE(flags.IntegerParser(), "seed", 0, "Of all.", **module)
     flags.DEFINE(flags.FloatParser(), "rate", 0.5, "How fast.", **module)
     flags.DEFINE_flag(flags.BooleanFlag("dry_run", False, "Write nothing."), values, sys.argv[0])
@@ -58,27 +58,29 @@ def known(monkeypatch) -> flags.FlagValues:
 
 
 def test_flags_that_are_right_are_parsed(known):
-    assert parse_flags(["command", "--source=~/a", "--out", "~/b", "--seed=3"]) == ["command"]
-    assert (known.source, known.out, known.seed) == (Path("/home/me/a"), Path("/home/me/b"), 3)
+    assert parse_flags(["command", "--root=~/a", "--out", "~/b", "--seed=3"]) == ["command"]
+    assert (known.root, known.out, known.seed) == (Path("/home/me/a"), Path("/home/me/b"), 3)
 
 
 @pytest.mark.usefixtures("known")
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["--sourec=a"], "there is no flag --sourec; did you mean --source?"),
-        (["--source=a", "--dry-run"], "there is no flag --dry-run; did you mean --dry_run?"),
-        (["--xyz"], "there is no flag --xyz; there are --out, --source, --seed, --rate, --dry_run"),
-        ([], "--source is missing: Where from."),
-        (["--source="], "--source is missing: Where from."),
-        (["--source=a", "--seed=1.5"], "--seed=1.5: write a whole number"),
-        (["--source=a", "--rate=fast"], "--rate=fast: write a number"),
-        (["--source=a", "--dry_run=maybe"], "--dry_run=maybe: write true or false"),
-        (["--source=a", "--seed"], "Missing value for flag --seed"),
-        (["--source=~nobody-here/a"], "--source=~nobody-here/a: there is no home folder ~nobody-here; write"),
+        (["--roto=a"], "there is no flag --roto; did you mean --root?"),
+        (["--root=a", "--dry-run"], "there is no flag --dry-run; did you mean --dry_run?"),
+        (["--source=a"], "--source is called --root now"),
+        (["--root=a", "--source", "b"], "--source is called --root now"),
+        (["--xyz"], "there is no flag --xyz; there are --out, --root, --seed, --rate, --dry_run"),
+        ([], "--root is missing: Where from."),
+        (["--root="], "--root is missing: Where from."),
+        (["--root=a", "--seed=1.5"], "--seed=1.5: write a whole number"),
+        (["--root=a", "--rate=fast"], "--rate=fast: write a number"),
+        (["--root=a", "--dry_run=maybe"], "--dry_run=maybe: write true or false"),
+        (["--root=a", "--seed"], "Missing value for flag --seed"),
+        (["--root=~nobody-here/a"], "--root=~nobody-here/a: there is no home folder ~nobody-here; write"),
         (
-            ["--source=a", "b"],
-            "unexpected argument 'b'; every option begins with --, and there are --out, --sou",
+            ["--root=a", "b"],
+            "unexpected argument 'b'; every option begins with --, and there are --out, --roo",
         ),
     ],
 )
@@ -87,3 +89,9 @@ def test_a_mistake_in_a_flag_is_one_line_that_says_what_to_write(words, line):
         parse_flags(["command", *words])
     assert str(end.value).startswith(f"error: {line}")
     assert len(str(end.value).splitlines()) == 1
+
+
+def test_a_command_that_has_no_folder_of_data_does_not_point_to_its_flag(known):
+    del known.root
+    with pytest.raises(SystemExit, match=r"there is no flag --source; there are --out, --seed, --rate"):
+        parse_flags(["command", "--source=a"])

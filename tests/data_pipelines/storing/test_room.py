@@ -97,7 +97,7 @@ def test_too_little_room_is_told_by_the_check_and_by_training(tree, tmp_path, mo
 
 def test_the_command_holds_no_place_against_the_data_that_nobody_named(tree, tmp_path):
     (tmp_path / "data").write_text("in the way")
-    arguments = ("--dataset", "wmveid863", "--source", str(tree), "--check-only")
+    arguments = ("--dataset", "wmveid863", "--root", str(tree), "--check-only")
     command = [sys.executable, "-m", "data_pipelines.prepare", *arguments]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
     settings = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True}

@@ -42,7 +42,7 @@ def put_batch(batch, mesh: Mesh):
 def put_replicated(tree, mesh: Mesh):
     """A tree of arrays, equal on all processes, on every device, in memory of its own.
 
-    Every leaf is copied: `device_put` may alias its source, and donating the alias would delete it.
+    Every leaf is copied: `device_put` may alias its argument, and donating the alias would delete it.
     """
     return _copier(mesh)(tree)
 

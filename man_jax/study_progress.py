@@ -1,4 +1,4 @@
-"""How far a comparison is: which run it is at, and about how long the others will take."""
+"""How far a study is: which run it is at, and about how long the others will take."""
 
 import statistics
 from collections.abc import Collection, Sequence
@@ -14,8 +14,8 @@ def title(run: Name) -> str:
     return f"seed {run[0]}, {run[1]}"
 
 
-class Course:
-    """The runs of a comparison in their order, and how long those took that were made whole under its eyes.
+class StudyProgress:
+    """The runs of a study in their order, and how long those took that were made whole under its eyes.
 
     A run that was found finished, or begun by an earlier call, takes less time than one from its beginning, so it says
     nothing of the others.

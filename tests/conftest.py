@@ -21,7 +21,7 @@ jax.config.update("jax_disable_most_optimizations", True)
 hypothesis.settings.register_profile("quick", max_examples=25, deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("quick")
 
-SLOWEST = ("test_train.py", "test_stops.py", "test_processes.py", "test_step.py", "test_comparison.py")
+SLOWEST = ("test_train.py", "test_stops.py", "test_processes.py", "test_step.py", "test_study.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

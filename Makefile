@@ -1,17 +1,31 @@
-# Two commands on a fresh machine: `make demo` and `make test`. Each makes the environment it needs first.
+# Commands of a fresh machine: `make demo`, `make check` and `make test`. Each makes the environment it needs first.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 EXTRA ?= hub,parquet,sheet
 
-.PHONY: help install demo test lint types clean
+# What `make check` runs: formulas against their oracles, parsers of data, configuration and flags, and the rules of the
+# house. What compiles whole steps, draws data or starts other processes is left to `make test`.
+FORMULAS := tests/clustering tests/losses tests/memories tests/retrieval tests/test_array_math.py tests/test_frame.py
+PARSERS := tests/data_pipelines/reading tests/data_pipelines/session/test_command_line.py tests/reporting/test_result_tables.py
+CONFIGURATION := tests/test_config.py tests/test_config_counts.py tests/test_config_limits.py tests/test_experiment_flags.py \
+	tests/test_keys.py tests/test_variants.py tests/runs/test_past_config.py
+RULES := tests/test_architecture.py tests/test_docstrings.py tests/test_documents.py tests/test_equations.py \
+	tests/test_mutations.py tests/test_readings.py
+QUICK := $(FORMULAS) $(PARSERS) $(CONFIGURATION) $(RULES)
+
+# A process that crashes is not started again: pytest-xdist would give its tests to nobody, and wait for them for ever.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder --max-worker-restart=0
+
+.PHONY: help install demo check test lint types clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make install  the environment of a run, in $(VENV)"
 	@echo "make demo     draw two domains, pre-train on one, adapt to the other; about 5 minutes on two cores"
 	@echo "              of a rented server with nothing else to do; the first steps tell how long it takes here"
-	@echo "make test     lint, format check, type check, tests (about twice as long)"
+	@echo "make check    lint, format check, type check, tests of formulas and parsers; under 2 minutes, likewise"
+	@echo "make test     lint, format check, type check, all tests (about twice as long as the demo)"
 	@echo "make clean    remove the environment, the demo's data and its run; compiled programs stay, in"
 	@echo "              ~/.cache/man_jax (JAX_COMPILATION_CACHE_DIR names another folder, or none if it is empty)"
 
@@ -34,9 +48,11 @@ demo: $(VENV)/complete
 	$(BIN)/python -m data_pipelines.synthetic --out data/synthetic
 	$(BIN)/python -m man_jax.train --config configs/demo.py
 
-# A process that crashes is not started again: pytest-xdist would give its tests to nobody, and wait for them for ever.
+check: lint types
+	$(PYTEST) $(QUICK)
+
 test: lint types
-	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder --max-worker-restart=0
+	$(PYTEST)
 
 lint: $(VENV)/complete-dev
 	$(BIN)/ruff check .

@@ -43,7 +43,7 @@ CHECK_ONLY = flags.DEFINE_bool(
 flags.DEFINE_alias("check-only", "check_only")
 
 
-def run(
+def report_and_prepare(
     name: str,
     root: str,
     out: Path | None,
@@ -105,9 +105,9 @@ def main(argv: list[str]) -> None:
         how = (size, deep_range, TRAIN_FILTER.value)
         if CHECK_ONLY.value:
             # The check does not fail for a default folder, which the user did not choose.
-            run(*what, None, *how, later_out=out if flags.FLAGS["out"].present else None)
+            report_and_prepare(*what, None, *how, later_out=out if flags.FLAGS["out"].present else None)
         else:
-            run(*what, out, *how)
+            report_and_prepare(*what, out, *how)
     except DataError as error:
         sys.exit(f"error: {error}")
 

@@ -49,8 +49,8 @@ def main() -> None:
     from man_jax.runs.past_config import run_config
     from man_jax.sharding import make_mesh
 
-    run, mesh = RUN.value.absolute(), make_mesh()
-    config = run_config(run)
+    workdir, mesh = RUN.value.absolute(), make_mesh()
+    config = run_config(workdir)
     check_config(config, num_devices=mesh.size)
     deep_range = named_range(config)
     name, root = named_dataset(config)
@@ -60,10 +60,10 @@ def main() -> None:
     present = tuple(each for each in config.model.modalities if each in dataset.modalities)
     if not present:
         raise ConfigError(
-            f"{name} in {root} has none of the modalities {', '.join(config.model.modalities)} of {run}"
+            f"{name} in {root} has none of the modalities {', '.join(config.model.modalities)} of {workdir}"
         )
     subsets = [chosen(row, present) for row in MODALITIES.value or ["".join(present)]]
-    trained = open_trained(run, config, pretrained=PRETRAINED.value, present=present, mesh=mesh)
+    network = open_trained(workdir, config, pretrained=PRETRAINED.value, present=present, mesh=mesh)
     data = prepare_read(
         dataset,
         config.data.prepared,
@@ -73,21 +73,21 @@ def main() -> None:
         deep_range_option="--deep_range",
     )
     features = extract_query_gallery(
-        trained.extract, trained.variables, data, batch_size=config.evaluation.batch_size, mesh=mesh
+        network.extract, network.variables, data, batch_size=config.evaluation.batch_size, mesh=mesh
     )
     distances = {
         "+".join(subset): retrieval_distances(features, present=[present.index(each) for each in subset])
         for subset in subsets
     }
     figures = {row: rank(found, data).as_dict() for row, found in distances.items()}
-    print(f"{run}, {trained.description}, on {name} in {root}")
+    print(f"{workdir}, {network.description}, on {name} in {root}")
     print(results_table(figures))
     if OUT.value and jax.process_index() == 0:
         out = OUT.value
         row, first = next(iter(distances.items()))
-        title = f"{run}, {trained.description}, on {name}, by {row}"
+        title = f"{workdir}, {network.description}, on {name}, by {row}"
         draw_rankings(first, data, out / "ranking.png", seed=config.seed, title=title)
-        about = {"run": str(run), "weights": trained.description, "dataset": name, "root": root}
+        about = {"run": str(workdir), "weights": network.description, "dataset": name, "root": root}
         replace_file(out / "evaluation.json", json.dumps(about | {"figures": figures}, indent=2) + "\n")
         print(f"{out}: evaluation.json, and ranking.png of the first row")
 

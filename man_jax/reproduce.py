@@ -19,8 +19,8 @@ from ml_collections import config_flags
 from data_pipelines.session.command_line import define_path
 from data_pipelines.session.progress import speaking_of
 from man_jax.commands import run_command
-from man_jax.study import Run, check_comparison, parse_seeds, planned_runs
-from man_jax.study_progress import Course, title
+from man_jax.study import PlannedRun, check_planned_runs, parse_seeds, planned_runs
+from man_jax.study_progress import StudyProgress, title
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment: configs/NAME.py[:VARIANT].")
 SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2", "3", "4"], "Values of config.seed, separated by commas.")
@@ -38,7 +38,7 @@ def main() -> None:
     from man_jax.runs.metrics import replace_file
     from man_jax.sharding import make_mesh
 
-    check_comparison(config, seeds, out, rows=rows, num_devices=make_mesh().size)
+    check_planned_runs(config, seeds, out, rows=rows, num_devices=make_mesh().size)
     planned = {
         (seed, name): each
         for seed in seeds
@@ -53,20 +53,20 @@ def main() -> None:
     print(tables)
 
 
-def run_all(planned: Mapping[tuple[int, str], Run]) -> dict[tuple[int, str], dict[str, Any]]:
-    """Run all runs and return their summaries by seed and name; the log says how far it is and how much is left."""
-    from man_jax.engine.training_run import has_begun, is_finished, run
+def run_all(planned: Mapping[tuple[int, str], PlannedRun]) -> dict[tuple[int, str], dict[str, Any]]:
+    """Run all planned runs and return their summaries by seed and name; the log says how far it is and how much is left."""
+    from man_jax.engine.training_run import has_begun, is_finished, train_or_resume
 
-    course = Course(
+    progress = StudyProgress(
         [*planned], finished={each for each, there in planned.items() if is_finished(there.workdir)}
     )
     summaries = {}
     for each, there in planned.items():
-        logging.info("%s", course.announcement(each))
+        logging.info("%s", progress.announcement(each))
         begun, start = has_begun(there.workdir), time.monotonic()
         with speaking_of(title(each)):
-            summaries[each] = run(there.config, there.workdir)
-        course.end(each, None if begun else time.monotonic() - start)
+            summaries[each] = train_or_resume(there.config, there.workdir)
+        progress.end(each, None if begun else time.monotonic() - start)
     return summaries
 
 

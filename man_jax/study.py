@@ -27,8 +27,8 @@ FREE = (*default.EFFORT, "model.dtype")
 """Keys within `SHARED` that a row may change all the same, because they only say how the network is computed."""
 
 
-class Run(NamedTuple):
-    """One run of a comparison."""
+class PlannedRun(NamedTuple):
+    """One run of a study."""
 
     config: Config
     workdir: Path
@@ -47,7 +47,7 @@ def parse_seeds(words: Sequence[str]) -> list[int]:
     return seeds
 
 
-def planned_runs(config: Config, seed: int, out: Path, *, rows: Sequence[str]) -> dict[str, Run]:
+def planned_runs(config: Config, seed: int, out: Path, *, rows: Sequence[str]) -> dict[str, PlannedRun]:
     """List the runs of one seed by name, in their order: adapted, oracle and each row.
 
     All of them start from the same pre-trained weights: those of the first run, or those that `pretrain.init_from`
@@ -55,12 +55,12 @@ def planned_runs(config: Config, seed: int, out: Path, *, rows: Sequence[str]) -
     """
     config = config.copy_and_resolve_references()
     config.seed = seed
-    adapted = Run(config, out / f"seed{seed}-adapted")
+    adapted = PlannedRun(config, out / f"seed{seed}-adapted")
     follower = config.copy_and_resolve_references()
     follower.pretrain.init_from = config.pretrain.init_from or str(adapted.workdir)
     follower.model.pretrained = ""  # what the first run started from is in its weights already
     others = {
-        row: Run(turned(follower, row), out / f"seed{seed}-{row.replace('/', '_')}")
+        row: PlannedRun(turned(follower, row), out / f"seed{seed}-{row.replace('/', '_')}")
         for row in ("oracle", *rows)
     }
     return {"adapted": adapted, **others}
@@ -84,7 +84,7 @@ def turned(config: Config, row: str) -> Config:
     return other
 
 
-def check_comparison(
+def check_planned_runs(
     config: Config, seeds: Sequence[int], out: Path, *, rows: Sequence[str], num_devices: int
 ) -> None:
     """Check all runs now, because the last of them begins hours later; reads the names of images, but no image.

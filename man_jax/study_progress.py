@@ -14,7 +14,7 @@ def title(run: Name) -> str:
     return f"seed {run[0]}, {run[1]}"
 
 
-class Course:
+class StudyProgress:
     """The runs of a comparison in their order, and the times of those that ran from beginning to end in this call.
 
     A run that an earlier call finished or began takes less time, so its time says nothing about the others.

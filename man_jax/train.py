@@ -33,7 +33,7 @@ def main() -> None:
     import jax
 
     from man_jax.engine.footprint import step_footprint
-    from man_jax.engine.training_run import run
+    from man_jax.engine.training_run import train_or_resume
     from man_jax.reporting.result_tables import results_table
     from man_jax.runs.multi_process import join_processes
 
@@ -44,7 +44,7 @@ def main() -> None:
         print("\n".join(f"{name:>32} {value:.6g}" for name, value in step_footprint(config).items()))
         return
     workdir = WORKDIR.value or Path("runs") / config.experiment
-    summary = run(config, workdir)
+    summary = train_or_resume(config, workdir)
     if jax.process_index() == 0:
         rows = ("source_only", "start", "adapted", "best_on_test")
         print(results_table({name: summary[name] for name in rows if name in summary}))

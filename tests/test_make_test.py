@@ -48,3 +48,19 @@ def test_a_test_that_does_not_come_back_fails_the_run_by_its_name(tmp_path, name
 def test_the_limit_of_a_test_is_minutes(pytestconfig):
     assert 0 < float(pytestconfig.getini("faulthandler_timeout")) <= 900
     assert pytestconfig.getini("faulthandler_exit_on_timeout")
+
+
+def test_what_the_quick_check_runs_is_there_and_only_once():
+    printed = subprocess.run(
+        ["make", "-n", "-o", "lint", "-o", "types", "check"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    [command] = [line for line in printed.stdout.splitlines() if "-m pytest" in line]
+    places = [word for word in command.split() if word.startswith("tests/")]
+    assert places
+    assert all((ROOT / place).exists() for place in places)
+    assert len(set(places)) == len(places)
+    assert not any((ROOT / place).parent in {ROOT / other for other in places} for place in places)

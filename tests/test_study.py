@@ -17,7 +17,7 @@ from man_jax import study
 from man_jax.config import Config, ConfigError
 from man_jax.runs.weights_meaning import meaning
 from man_jax.runs.workdir import WorkdirError, claim_workdir
-from man_jax.study import SHARED, check_comparison, parse_seeds, planned_runs, turned
+from man_jax.study import SHARED, check_planned_runs, parse_seeds, planned_runs, turned
 from tests.data_pipelines.trees import write_rgbnt100, write_wmveid863
 
 ROOT = Path(__file__).parents[1]
@@ -44,7 +44,7 @@ def config_of(data, **changes) -> Config:
 
 
 def check(config: Config, tmp_path: Path, *, rows=(), seeds=(0, 1)) -> None:
-    check_comparison(config, seeds, tmp_path, rows=rows, num_devices=1)
+    check_planned_runs(config, seeds, tmp_path, rows=rows, num_devices=1)
 
 
 # --- the runs
@@ -253,7 +253,7 @@ def run(config, workdir):
     rows = {"source_only": mAP - 0.25, "adapted": mAP, "best_on_test": mAP + 0.05}
     return {"seed": config.seed} | {row: {"mAP": value, "R1": value + 0.1} for row, value in rows.items()}
 
-importlib.import_module("man_jax.engine.training_run").run = run
+importlib.import_module("man_jax.engine.training_run").train_or_resume = run
 run_command(reproduce.main)
 """
 

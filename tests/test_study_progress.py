@@ -1,48 +1,50 @@
-"""Which run a comparison is at, and how long the rest will take."""
+"""Which run a study is at, and how long the rest will take."""
 
 import pytest
 
-from man_jax.study_progress import Course
+from man_jax.study_progress import StudyProgress
 
 RUNS = [(seed, row) for seed in (0, 1) for row in ("adapted", "oracle", "no_cpa")]
 
 
 def test_the_first_run_is_named_without_a_time():
-    assert Course(RUNS, finished=[]).announcement((0, "adapted")) == "run 1 of 6, seed 0, adapted"
+    assert StudyProgress(RUNS, finished=[]).announcement((0, "adapted")) == "run 1 of 6, seed 0, adapted"
 
 
 def test_the_rest_is_reckoned_from_the_runs_of_this_call_row_by_row():
-    course = Course(RUNS, finished=[])
+    progress = StudyProgress(RUNS, finished=[])
     for run, minutes in (((0, "adapted"), 20), ((0, "oracle"), 10), ((0, "no_cpa"), 12)):
-        course.end(run, minutes * 60)
-    assert course.announcement((1, "adapted")) == "run 4 of 6, seed 1, adapted, about 42 min left"
-    course.end((1, "adapted"), 24 * 60)
-    assert course.announcement((1, "oracle")) == "run 5 of 6, seed 1, oracle, about 22 min left"
+        progress.end(run, minutes * 60)
+    assert progress.announcement((1, "adapted")) == "run 4 of 6, seed 1, adapted, about 42 min left"
+    progress.end((1, "adapted"), 24 * 60)
+    assert progress.announcement((1, "oracle")) == "run 5 of 6, seed 1, oracle, about 22 min left"
 
 
 def test_a_row_that_was_not_measured_takes_the_mean_of_those_that_were():
-    course = Course(RUNS, finished=[])
-    course.end((0, "adapted"), 600)
-    course.end((0, "oracle"), 300)
-    assert course.announcement((0, "no_cpa")).endswith(f"about {(450 + 600 + 300 + 450) // 60} min left")
+    progress = StudyProgress(RUNS, finished=[])
+    progress.end((0, "adapted"), 600)
+    progress.end((0, "oracle"), 300)
+    assert progress.announcement((0, "no_cpa")).endswith(f"about {(450 + 600 + 300 + 450) // 60} min left")
 
 
 def test_runs_that_were_found_finished_neither_measure_nor_count():
-    course = Course(RUNS, finished=RUNS[:2] + RUNS[4:5])
-    assert course.announcement((0, "adapted")) == "run 1 of 6, seed 0, adapted, finished before"
-    course.end((0, "adapted"), 5)
-    course.end((0, "oracle"), 5)
-    assert course.announcement((0, "no_cpa")) == "run 3 of 6, seed 0, no_cpa"
-    course.end((0, "no_cpa"), 600)
-    assert course.announcement((1, "adapted")) == "run 4 of 6, seed 1, adapted, about 20 min left"
+    progress = StudyProgress(RUNS, finished=RUNS[:2] + RUNS[4:5])
+    assert progress.announcement((0, "adapted")) == "run 1 of 6, seed 0, adapted, finished before"
+    progress.end((0, "adapted"), 5)
+    progress.end((0, "oracle"), 5)
+    assert progress.announcement((0, "no_cpa")) == "run 3 of 6, seed 0, no_cpa"
+    progress.end((0, "no_cpa"), 600)
+    assert progress.announcement((1, "adapted")) == "run 4 of 6, seed 1, adapted, about 20 min left"
 
 
 def test_a_run_that_an_earlier_call_began_measures_nothing():
-    course = Course(RUNS, finished=[])
-    course.end((0, "adapted"), None)
-    assert course.announcement((0, "oracle")) == "run 2 of 6, seed 0, oracle"
+    progress = StudyProgress(RUNS, finished=[])
+    progress.end((0, "adapted"), None)
+    assert progress.announcement((0, "oracle")) == "run 2 of 6, seed 0, oracle"
 
 
 @pytest.mark.parametrize("place", range(6))
 def test_every_run_has_its_place(place):
-    assert Course(RUNS, finished=[]).announcement(RUNS[place]).startswith(f"run {place + 1} of 6, seed ")
+    assert (
+        StudyProgress(RUNS, finished=[]).announcement(RUNS[place]).startswith(f"run {place + 1} of 6, seed ")
+    )

@@ -205,12 +205,12 @@ def _has_changed(report: FileReport) -> bool:
 def preparation_folder(dataset: Dataset, out_dir: Path, settings: ImageSettings) -> Path:
     """Name the folder of a preparation by set, size, root, range and filter, so that different ones do not collide."""
     height, width = settings.image_size
-    source = os.fsencode(dataset.root.resolve())
+    told = os.fsencode(dataset.root.resolve())
     if tuple(settings.deep_range) != DEEP_RANGE:
-        source += f" deep_range={tuple(settings.deep_range)}".encode()
+        told += f" deep_range={tuple(settings.deep_range)}".encode()
     if settings.train_filter != FILTER:
-        source += f" train_filter={settings.train_filter}".encode()
-    return out_dir / f"{dataset.name}_{height}x{width}_{hashlib.sha256(source).hexdigest()[:8]}"
+        told += f" train_filter={settings.train_filter}".encode()
+    return out_dir / f"{dataset.name}_{height}x{width}_{hashlib.sha256(told).hexdigest()[:8]}"
 
 
 def _say_why_anew(prepared_dir: Path, dataset: Dataset) -> None:

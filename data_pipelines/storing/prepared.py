@@ -24,7 +24,7 @@ CHECKED_ROWS = 5
 """How many triples of a split are compared between the table and the shards each time they are opened."""
 
 
-class ImageSource(Protocol):
+class TripleImages(Protocol):
     """Random access to triples, each uint8 [M, H, W, 3]."""
 
     def __len__(self) -> int: ...
@@ -43,15 +43,15 @@ class StoredImages:
         self.columns = None if columns is None else list(columns)
 
     def __len__(self) -> int:
-        return len(self._source)
+        return len(self._triples)
 
     def __getitem__(self, index: SupportsIndex, /) -> np.ndarray:
-        images = self._source[index]["images"]
+        images = self._triples[index]["images"]
         return images if self.columns is None else images[self.columns]
 
     def row(self, index: int) -> dict[str, int | str]:
         """Read what the shards hold about a triple besides its images: pid, camid, scene and name."""
-        stored = self._source[index]
+        stored = self._triples[index]
         name = stored["name"]
         row = {column: int(stored[column]) for column in ROW if column != "name"}
         return row | {"name": name.decode() if isinstance(name, bytes) else str(name)}
@@ -60,7 +60,7 @@ class StoredImages:
         return {"directory": self.directory, "split": self.split, "columns": self.columns}
 
     @cached_property
-    def _source(self) -> Any:
+    def _triples(self) -> Any:
         builder: Any = tfds.builder_from_directory(self.directory)  # its decorators hide the signatures
         return builder.as_data_source(self.split)
 
@@ -75,7 +75,7 @@ class PreparedSplit:
     scenes: np.ndarray
     names: list[str]
     removal: Removal
-    images: ImageSource
+    images: TripleImages
     contents: Contents | None = None
     """Digests and looks of the files, if they were kept."""
     fingerprints: Mapping[str, str] = field(default_factory=dict)

@@ -15,14 +15,14 @@ SEED = flags.DEFINE_integer("seed", 0, "The same seed writes the same bytes.", l
 IDENTITIES = flags.DEFINE_integer("identities", 128, "Training identities per domain.", lower_bound=1)
 TEST_IDENTITIES = flags.DEFINE_integer("test_identities", 30, "Test identities per domain.", lower_bound=1)
 TRIPLES = flags.DEFINE_integer("triples", 8, "Triples per identity.", lower_bound=2, upper_bound=1000)
-SHEET = define_path("contact_sheet", None, "Also draw an overview of both domains to this PNG.")
+PREVIEW = define_path("contact_sheet", None, "Also draw an overview of both domains to this PNG.")
 
 MOST_IDENTITIES = 4999
 """File names hold four digits, and the identities of the two domains must have different numbers."""
 
 
 def main(argv: list[str]) -> None:
-    """Write both domains, then the contact sheet if one is asked for."""
+    """Write both domains, then their preview if one is asked for."""
     del argv
     escape_on_streams()
     logging.set_verbosity(logging.WARNING)  # JAX tells of every missing TPU
@@ -34,14 +34,14 @@ def main(argv: list[str]) -> None:
             ]
         )
     keep_compiled_programs()
-    draw(OUT.value, SHEET.value)
+    draw(OUT.value, PREVIEW.value)
 
 
-def draw(out: Path, sheet: Path | None) -> None:
-    """Draw both domains into `out`, and the contact sheet if `sheet` names a file."""
+def draw(out: Path, preview: Path | None) -> None:
+    """Draw both domains into `out`, and their preview if `preview` names a file."""
     # Slow to import, JAX among them.
     from data_pipelines.synthetic.domains import DOMAINS
-    from data_pipelines.synthetic.preview import write_contact_sheet
+    from data_pipelines.synthetic.preview import write_preview
     from data_pipelines.synthetic.renderer import HEIGHT, WIDTH
     from data_pipelines.synthetic.writer import write_domain
 
@@ -60,9 +60,9 @@ def draw(out: Path, sheet: Path | None) -> None:
             print(f"{out / domain.name}: {'written' if written else 'already there, nothing to do'}")
     except DataError as error:
         raise SystemExit(f"error: {error}") from None
-    if sheet:
-        write_contact_sheet(sheet, seed=SEED.value)
-        print(f"{sheet}: drawn")
+    if preview:
+        write_preview(preview, seed=SEED.value)
+        print(f"{preview}: drawn")
 
 
 if __name__ == "__main__":

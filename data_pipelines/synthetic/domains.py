@@ -26,7 +26,7 @@ class CameraSite:
 
 
 @dataclass(frozen=True)
-class Domain:
+class DrawnDomain:
     """The choices of a data set's makers: cameras, sensors, weather and surroundings."""
 
     name: str
@@ -52,7 +52,7 @@ class Domain:
     warmth: Range
 
 
-RGBNT100 = Domain(
+RGBNT100 = DrawnDomain(
     name="RGBNT100",
     first_pid=1,
     cameras=(
@@ -79,7 +79,7 @@ RGBNT100 = Domain(
     warmth=(0.65, 1.0),
 )
 
-WMVEID863 = Domain(
+WMVEID863 = DrawnDomain(
     name="WMVeID863",
     first_pid=5001,
     cameras=(

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from data_pipelines.synthetic.domains import Domain
+from data_pipelines.synthetic.domains import DrawnDomain
 from data_pipelines.synthetic.triples import cameras_of
 
 JPEG_QUALITY = 92
@@ -24,7 +24,7 @@ class Item:
     splits: tuple[str, ...]  # of "train", "query", "gallery"
 
 
-def plan(domain: Domain, seed: int, identities: int, test_identities: int, triples: int) -> list[Item]:
+def plan(domain: DrawnDomain, seed: int, identities: int, test_identities: int, triples: int) -> list[Item]:
     """List every triple of a domain: training identities first, then the test identities.
 
     All test triples are in the gallery, and the first triple of each camera is a query too. Several cameras see each
@@ -40,7 +40,9 @@ def plan(domain: Domain, seed: int, identities: int, test_identities: int, tripl
     return items
 
 
-def files(domain: Domain, item: Item, triple: UInt8[np.ndarray, "3 H W 3"]) -> Iterator[tuple[str, bytes]]:
+def files(
+    domain: DrawnDomain, item: Item, triple: UInt8[np.ndarray, "3 H W 3"]
+) -> Iterator[tuple[str, bytes]]:
     """Yield relative paths and JPEG bytes of one triple in its domain's layout."""
     pid = domain.first_pid + item.index
     if domain.name == "RGBNT100":

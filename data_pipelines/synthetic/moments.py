@@ -6,7 +6,7 @@ import numpy as np
 from jax import Array
 
 from data_pipelines.synthetic.arrays import floats, integers
-from data_pipelines.synthetic.domains import CameraSite, Domain
+from data_pipelines.synthetic.domains import CameraSite, DrawnDomain
 from data_pipelines.synthetic.renderer import Scene, View
 from data_pipelines.synthetic.sensor import Sensor
 from data_pipelines.synthetic.shading import Weather
@@ -15,7 +15,7 @@ DAY, DUSK, NIGHT = range(3)
 
 
 def moment(
-    domain: Domain, camera: int, trip: np.random.Generator, rng: np.random.Generator
+    domain: DrawnDomain, camera: int, trip: np.random.Generator, rng: np.random.Generator
 ) -> tuple[View, Scene, Weather, Sensor]:
     """Draw a moment before one camera: hour and weather from `trip`, everything else from `rng`."""
     site = domain.cameras[camera]
@@ -26,7 +26,7 @@ def moment(
     return view, _scene(domain, camera, site, weather, rng), weather, sensor
 
 
-def _view(domain: Domain, site: CameraSite, rng: np.random.Generator) -> View:
+def _view(domain: DrawnDomain, site: CameraSite, rng: np.random.Generator) -> View:
     occluder = (1.0, 1.0, -1.0, -1.0)
     if rng.random() < domain.occlusion_share:
         occluder = _occluder(rng)
@@ -59,7 +59,7 @@ LIGHTS = (  # sun's elevation in degrees, sun (R, G, B, NIR), sky (R, G, B, NIR)
 )
 
 
-def _weather(domain: Domain, time: int, yaw: float, rng: np.random.Generator) -> Weather:
+def _weather(domain: DrawnDomain, time: int, yaw: float, rng: np.random.Generator) -> Weather:
     heights, sun, sky = LIGHTS[time]
     height, azimuth = np.deg2rad(rng.uniform(*heights)), yaw + rng.uniform(-2.4, 2.4)
     clouds = rng.uniform(0.0, 1.0) ** 2 if time != NIGHT else 0.0
@@ -85,7 +85,7 @@ def _weather(domain: Domain, time: int, yaw: float, rng: np.random.Generator) ->
 
 
 def _scene(
-    domain: Domain, camera: int, site: CameraSite, weather: Weather, rng: np.random.Generator
+    domain: DrawnDomain, camera: int, site: CameraSite, weather: Weather, rng: np.random.Generator
 ) -> Scene:
     """Make the surroundings of a camera, which are always the same; only the temperatures change."""
     place = np.random.default_rng([zlib.crc32(domain.name.encode()), camera])
@@ -112,7 +112,7 @@ def _scene(
     )
 
 
-def _sensor(domain: Domain, time: int, weather: Weather, rng: np.random.Generator) -> Sensor:
+def _sensor(domain: DrawnDomain, time: int, weather: Weather, rng: np.random.Generator) -> Sensor:
     """Draw the sensors' settings. Automatic exposure has a limit, so at night RGB stays dark and noisy."""
     visible = float(0.5 * weather.sun[1] + weather.sky[1])
     infrared = float(0.5 * weather.sun[3] + weather.sky[3] + weather.illuminator[3])
@@ -137,7 +137,7 @@ def _sensor(domain: Domain, time: int, weather: Weather, rng: np.random.Generato
     )
 
 
-def _flares(domain: Domain, time: int, rng: np.random.Generator) -> Array:
+def _flares(domain: DrawnDomain, time: int, rng: np.random.Generator) -> Array:
     """Draw a pair of headlights that dazzles the RGB camera, but hardly the infrared ones (see `Sensor.flare`)."""
     lights = np.zeros((3, 6), np.float32)
     lights[:, 2] = 1.0

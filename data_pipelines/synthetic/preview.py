@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from data_pipelines.synthetic.domains import DOMAINS, Domain
+from data_pipelines.synthetic.domains import DOMAINS, DrawnDomain
 from data_pipelines.synthetic.identities import KINDS, identity
 from data_pipelines.synthetic.renderer import HEIGHT, WIDTH
 from data_pipelines.synthetic.triples import cameras_of, images, shot
@@ -15,14 +15,14 @@ GAP, MARGIN, HEADER = 6, 78, 34
 INK, PAPER = (40, 40, 40), (250, 250, 248)
 
 
-def write_contact_sheet(path: Path, *, seed: int) -> None:
+def write_preview(path: Path, *, seed: int) -> None:
     """Draw two families of three look-alikes per domain, five views each, to a PNG."""
     panels = [_panel(domain, seed) for domain in DOMAINS.values()]
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.concatenate(panels, axis=1)).save(path)
 
 
-def _panel(domain: Domain, seed: int) -> np.ndarray:
+def _panel(domain: DrawnDomain, seed: int) -> np.ndarray:
     rows = _indices(domain, seed)
     block = 3 * HEIGHT
     sheet = Image.new(
@@ -45,7 +45,7 @@ def _panel(domain: Domain, seed: int) -> np.ndarray:
     return np.asarray(sheet)
 
 
-def _indices(domain: Domain, seed: int) -> list[int]:
+def _indices(domain: DrawnDomain, seed: int) -> list[int]:
     """Find the first families of different kinds, with all three members of each."""
     firsts: dict[int, int] = {}
     for index in range(0, 90, 3):

@@ -7,7 +7,7 @@ from functools import lru_cache
 import jax
 import numpy as np
 
-from data_pipelines.synthetic.domains import Domain
+from data_pipelines.synthetic.domains import DrawnDomain
 from data_pipelines.synthetic.identities import Identity, identity
 from data_pipelines.synthetic.materials import Finish, finish
 from data_pipelines.synthetic.moments import moment
@@ -17,7 +17,7 @@ from data_pipelines.synthetic.shapes import Shape, shape
 CAMERAS_PER_IDENTITY = 4
 
 
-def cameras_of(domain: Domain, seed: int, index: int, triples: int) -> list[int]:
+def cameras_of(domain: DrawnDomain, seed: int, index: int, triples: int) -> list[int]:
     """Choose the camera of each triple of an identity: up to four of the domain's cameras, in turn."""
     rng = _stream(domain, seed, index, "cameras")
     seen = rng.permutation(len(domain.cameras))[:CAMERAS_PER_IDENTITY]
@@ -25,7 +25,7 @@ def cameras_of(domain: Domain, seed: int, index: int, triples: int) -> list[int]
 
 
 def shot(
-    domain: Domain, seed: int, index: int, number: int, camera: int, who: Identity | None = None
+    domain: DrawnDomain, seed: int, index: int, number: int, camera: int, who: Identity | None = None
 ) -> Shot:
     """Make the `number`-th triple of identity `index`, seen by `camera`; `who` replaces the vehicle, not the view."""
     body, look = _vehicle(identity(domain.name, seed, index) if who is None else who)
@@ -47,5 +47,5 @@ def images(shots: Sequence[Shot], *, height: int = HEIGHT, width: int = WIDTH) -
     return np.asarray(render(batch, height=height, width=width)[0])
 
 
-def _stream(domain: Domain, seed: int, index: int, name: str) -> np.random.Generator:
+def _stream(domain: DrawnDomain, seed: int, index: int, name: str) -> np.random.Generator:
     return np.random.default_rng([seed, zlib.crc32(f"{domain.name}/{name}".encode()), index])

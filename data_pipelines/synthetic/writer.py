@@ -13,7 +13,7 @@ from data_pipelines.reading.records import DataError
 from data_pipelines.session.compilation import compiling
 from data_pipelines.session.disk import writing
 from data_pipelines.session.progress import track
-from data_pipelines.synthetic.domains import Domain
+from data_pipelines.synthetic.domains import DrawnDomain
 from data_pipelines.synthetic.layouts import Item, files, plan
 from data_pipelines.synthetic.renderer import has_drawn
 from data_pipelines.synthetic.triples import images, shot
@@ -25,7 +25,7 @@ VERSION = 2
 
 
 def write_domain(
-    domain: Domain,
+    domain: DrawnDomain,
     out: Path,
     *,
     seed: int,
@@ -86,7 +86,7 @@ def _require_same(final: Path, recipe: dict[str, int]) -> None:
 
 
 def _write_items(
-    domain: Domain, root: Path, items: Sequence[Item], seed: int, height: int, width: int
+    domain: DrawnDomain, root: Path, items: Sequence[Item], seed: int, height: int, width: int
 ) -> None:
     """Render and encode in as many threads as there are cores; JAX and Pillow release the interpreter's lock."""
     batches = [items[start : start + BATCH] for start in range(0, len(items), BATCH)]

@@ -24,7 +24,7 @@ def is_finished(workdir: Path) -> bool:
     return (workdir / SUMMARY_FILE).is_file()
 
 
-def run(config: Config, workdir: Path) -> dict[str, Any]:
+def train_or_resume(config: Config, workdir: Path) -> dict[str, Any]:
     """Pre-train, adapt and report; return what `summary.json` holds. A call goes on where an earlier one stopped.
 
     Raises:
@@ -34,7 +34,7 @@ def run(config: Config, workdir: Path) -> dict[str, Any]:
     """
     workdir = workdir.absolute()  # what is said of it names the whole path
     with kept(partial(describe_kept, workdir)):
-        return _run(open_run(config, workdir))
+        return _train(open_run(config, workdir))
 
 
 def describe_kept(workdir: Path) -> str:
@@ -47,7 +47,7 @@ def describe_kept(workdir: Path) -> str:
     return f"the last checkpoint is of step {step} in {workdir}; the same command goes on"
 
 
-def _run(parts: RunParts) -> dict[str, Any]:
+def _train(parts: RunParts) -> dict[str, Any]:
     with parts.claim:
         state = first_state(parts)
         parts = replace(parts, backbone=None)  # what a file gave is in the state now

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from data_pipelines.prepare import run
+from data_pipelines.prepare import report_and_prepare
 from data_pipelines.reading.records import DataError
 from data_pipelines.storing import builders, shards
 from tests.data_pipelines.manifests import with_column, write_csv
@@ -24,7 +24,7 @@ def command(*arguments: object) -> list[str]:
 
 
 def prepare(tree: Path) -> None:
-    run("wmveid863", str(tree), tree.parent / "out", SIZE, RANGE)
+    report_and_prepare("wmveid863", str(tree), tree.parent / "out", SIZE, RANGE)
 
 
 def finished(tree: Path) -> list[Path]:
@@ -51,7 +51,7 @@ def test_the_command_writes_what_training_will_find_ready(tree, monkeypatch):
 def test_check_only_says_the_same_and_writes_nothing(tree, capsys):
     write_picture(tree / "query/0100/th/v7_orphan.jpg", (0, 0, 0))
     before = everything(tree.parent)
-    run("wmveid863", str(tree), None, SIZE, RANGE)
+    report_and_prepare("wmveid863", str(tree), None, SIZE, RANGE)
     checked = capsys.readouterr().out
     assert everything(tree.parent) == before
     prepare(tree)
@@ -148,7 +148,8 @@ def test_a_disk_that_fails_under_the_shards_is_named(tree):
     program = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192));"
-        "from data_pipelines.prepare import run; run('wmveid863', sys.argv[1], __import__('pathlib').Path(sys.argv[2]),"
+        "from data_pipelines.prepare import report_and_prepare as prepare;"
+        " prepare('wmveid863', sys.argv[1], __import__('pathlib').Path(sys.argv[2]),"
         "(32, 32), (0, 65535))"
     )
     result = subprocess.run(
@@ -234,11 +235,11 @@ def test_every_link_to_nothing_is_named_by_the_preparation_as_by_the_check(tree,
         (tree / "train/0007" / modality / "v3_n1_s001_009.jpg").symlink_to(tmp_path / "gone.jpg")
     for out in (None, tmp_path / "out"):
         with pytest.raises(DataError, match=r"3 files cannot be used") as error:
-            run("wmveid863", str(tree), out, SIZE, RANGE)
+            report_and_prepare("wmveid863", str(tree), out, SIZE, RANGE)
         assert str(error.value).count("v3_n1_s001_009.jpg: cannot be read (No such file or directory)") == 3
 
 
 def test_a_rule_that_leaves_no_match_in_a_table_is_looked_for_in_the_table(tmp_path):
     header, rows = with_column("scene", "3")
     with pytest.raises(DataError, match=r"under another scene; check the scene in the table\."):
-        run("manifest", str(write_csv(tmp_path, header, rows)), None, SIZE, RANGE)
+        report_and_prepare("manifest", str(write_csv(tmp_path, header, rows)), None, SIZE, RANGE)

@@ -9,7 +9,7 @@ from man_jax.config import ConfigError
 from man_jax.engine import training_run
 from man_jax.runs.checkpoint import find_pretrained
 from man_jax.runs.workdir import WorkdirError, check_workdir, claim_workdir
-from man_jax.study import check_comparison
+from man_jax.study import check_planned_runs
 
 
 def held_folder(base: Path) -> Path:
@@ -25,7 +25,7 @@ def test_a_relative_work_directory_is_refused_by_its_whole_path(tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(training_run, "open_run", lambda config, workdir: check_workdir(workdir, config))
     with pytest.raises(WorkdirError, match=f"^{tmp_path}/runs/mine holds a run of another configuration"):
-        training_run.run(demo.get_config("smoke"), Path("runs/mine"))
+        training_run.train_or_resume(demo.get_config("smoke"), Path("runs/mine"))
 
 
 def test_a_relative_folder_of_compared_runs_is_refused_by_its_whole_path(tmp_path, monkeypatch):
@@ -34,7 +34,7 @@ def test_a_relative_folder_of_compared_runs_is_refused_by_its_whole_path(tmp_pat
     monkeypatch.setattr("man_jax.study.read", lambda *_: None)
     monkeypatch.setattr("man_jax.study._check_data", lambda *_: None)
     with pytest.raises(WorkdirError, match=f"^{tmp_path}/seeds/seed0-adapted holds a run"):
-        check_comparison(demo.get_config("smoke"), [0], Path("seeds"), rows=(), num_devices=1)
+        check_planned_runs(demo.get_config("smoke"), [0], Path("seeds"), rows=(), num_devices=1)
 
 
 def test_a_relative_run_to_start_from_is_told_in_full(tmp_path, monkeypatch):

@@ -88,7 +88,7 @@ def _read_zip(path: Path) -> Arrays:
     if unpacked > max(LARGEST_RATIO * path.stat().st_size, SMALL):
         raise WeightsError(
             f"{path} has {path.stat().st_size} bytes and would unpack to {unpacked}, which no trained weights do; "
-            f"take the file from its source again"
+            f"download the file again"
         )
     if any(name.endswith("data.pkl") for name in names):
         return read_torch_zip(path)

@@ -75,7 +75,7 @@ def _check_view(name: str, tensor: Tensor, held: int, path: Path) -> None:
     if len(tensor.shape) != len(tensor.strides) or min([tensor.offset, *tensor.shape, *tensor.strides]) < 0:
         raise WeightsError(
             f"{path}: {name} is no view of a storage (offset {tensor.offset}, sizes {list(tensor.shape)}, strides "
-            f"{list(tensor.strides)}); torch.save does not write that: take the file from its source again"
+            f"{list(tensor.strides)}); torch.save does not write that: download the file again"
         )
     if 0 in tensor.shape:
         return

@@ -8,7 +8,7 @@ import pytest
 from data_pipelines.checking.examination import count_warnings
 from data_pipelines.contact_sheet.content import describe
 from data_pipelines.loading.storage import store
-from data_pipelines.prepare import run
+from data_pipelines.prepare import report_and_prepare
 from data_pipelines.reading import datasets
 from data_pipelines.reading.records import SPLITS, DataError
 from data_pipelines.storing import builders
@@ -113,7 +113,7 @@ def test_training_triples_that_come_later_are_prepared_too(tree):
 
 def test_the_command_prepares_a_test_only_set_and_says_what_it_is_not_for(tree, capsys):
     shutil.rmtree(tree / "train")
-    run("wmveid863", str(tree), tree.parent / "out", (16, 12), (0, 65535))
+    report_and_prepare("wmveid863", str(tree), tree.parent / "out", (16, 12), (0, 65535))
     said = capsys.readouterr().out
     assert "no training triple" in said
     assert "which holds query/, test/" in said

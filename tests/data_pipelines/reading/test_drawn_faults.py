@@ -74,7 +74,7 @@ def check(name: str, faults: Sequence[Fault], seed: int) -> None:
     with TemporaryDirectory() as folder:
         base = Path(folder)
         root = KINDS[name][1](faulty, base / "mine")
-        report, refusal = outcome(lambda: prepare.run(name, str(root), None, SIZE, DEEP_RANGE))
+        report, refusal = outcome(lambda: prepare.report_and_prepare(name, str(root), None, SIZE, DEEP_RANGE))
         _, refused = outcome(lambda: builders.prepare_dataset(name, root, base / "out", SIZE, DEEP_RANGE))
         assert bool(refusal) == bool(refused), f"the check said {refusal!r}, the use {refused!r}"
         if refusal:

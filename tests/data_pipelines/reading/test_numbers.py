@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 
-from data_pipelines.prepare import run
+from data_pipelines.prepare import report_and_prepare
 from data_pipelines.reading import datasets
 from data_pipelines.reading.numbers import LARGEST
 from data_pipelines.reading.records import DataError
@@ -171,7 +171,7 @@ def write_set(base, name: str, number: str):
 def test_a_number_beyond_64_bits_is_refused_by_the_check_for_every_reader(tmp_path, name, number):
     base = write_set(tmp_path, name, number)
     with pytest.raises(DataError, match=rf"pid is {number[:40]}.*at most {LARGEST} is kept"):
-        run(name.removesuffix("_neo"), str(base), None, (16, 12), (0, 65535))
+        report_and_prepare(name.removesuffix("_neo"), str(base), None, (16, 12), (0, 65535))
 
 
 @pytest.mark.parametrize("name", ["12_c99999999999999999999.jpg", "12_c9223372036854775808_1.jpg"])

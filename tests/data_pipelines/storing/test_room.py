@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from absl import logging
 
-from data_pipelines.prepare import run
+from data_pipelines.prepare import report_and_prepare
 from data_pipelines.reading.readers import wmveid863
 from data_pipelines.reading.records import DataError
 from data_pipelines.storing import builders, room, shards
@@ -24,7 +24,7 @@ Usage = namedtuple("Usage", ["free"])
 
 
 def check(tree: Path, out: Path | None, size: tuple[int, int] = SIZE) -> None:
-    run("wmveid863", str(tree), None, size, RANGE, later_out=out)
+    report_and_prepare("wmveid863", str(tree), None, size, RANGE, later_out=out)
 
 
 def everything(folder: Path) -> set[Path]:

@@ -82,7 +82,7 @@ def test_each_filter_has_a_folder_and_a_fingerprint_of_its_own_and_the_default_k
 
 def test_the_command_prepares_what_training_will_look_for(tree, capsys):
     out = tree.parent / "out"
-    prepare.run("wmveid863", str(tree), out, SIZE, (0, 65535), "bicubic")
+    prepare.report_and_prepare("wmveid863", str(tree), out, SIZE, (0, 65535), "bicubic")
     dataset = wmveid863.read(tree)
     expected = builders.preparation_folder(dataset, out, ImageSettings(SIZE, (0, 65535), "bicubic"))
     assert f"prepared in {expected}" in capsys.readouterr().out

@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def run_all(planned: Mapping[tuple[int, str], PlannedRun]) -> dict[tuple[int, str], dict[str, Any]]:
-    """Run all planned runs and return their summaries by seed and name; the log says how far it is and how much is left."""
+    """Run all planned runs and return their summaries by seed and name; the log says how far it is."""
     from man_jax.engine.training_run import has_begun, is_finished, train_or_resume
 
     progress = StudyProgress(

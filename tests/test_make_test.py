@@ -63,4 +63,6 @@ def test_what_the_quick_check_runs_is_there_and_only_once():
     assert places
     assert all((ROOT / place).exists() for place in places)
     assert len(set(places)) == len(places)
+    left_out = [word.partition("=")[2] for word in command.split() if word.startswith("--ignore=")]
+    assert all((ROOT / place).is_file() for place in left_out)
     assert not any((ROOT / place).parent in {ROOT / other for other in places} for place in places)

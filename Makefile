@@ -12,9 +12,10 @@ CONFIGURATION := tests/test_config.py tests/test_config_counts.py tests/test_con
 	tests/test_keys.py tests/test_variants.py tests/runs/test_past_config.py
 RULES := tests/test_architecture.py tests/test_docstrings.py tests/test_documents.py tests/test_equations.py \
 	tests/test_mutations.py tests/test_readings.py
-# Five files of these folders take four tenths of the time; whoever changes what they test runs them by name.
-SLOW := tests/losses/test_domain.py tests/losses/test_modality.py tests/clustering/test_cluster_tables.py \
-	tests/clustering/test_kmeans_steps.py tests/data_pipelines/reading/test_drawn_faults.py
+# Eight files of these folders take half of the time; whoever changes what they test runs them by name.
+SLOW := tests/losses/test_domain.py tests/losses/test_modality.py tests/losses/test_reid.py \
+	tests/clustering/test_cluster_tables.py tests/clustering/test_kmeans.py tests/clustering/test_kmeans_steps.py \
+	tests/memories/test_prototypes.py tests/data_pipelines/reading/test_drawn_faults.py
 QUICK := $(FORMULAS) $(PARSERS) $(CONFIGURATION) $(RULES) $(SLOW:%=--ignore=%)
 
 # A process that crashes is not started again: pytest-xdist would give its tests to nobody, and wait for them for ever.

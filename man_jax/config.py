@@ -1,13 +1,12 @@
 """Check a configuration. The keys themselves, with units and sources, are defined in `configs/default.py`."""
 
 import math
-import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from data_pipelines.reading.records import MODALITIES
 from man_jax import methods
-from man_jax.keys import key_problem
+from man_jax.keys import Key, key_problem
 from man_jax.networks.backbone_traits import TRAITS
 
 Config = Any
@@ -85,7 +84,7 @@ POSITIVE = (
 )
 
 
-ENDLESS = sys.float_info.max
+ENDLESS = math.inf
 RANGES = {
     "seed": (0, 2**32 - 1),  # of a larger number JAX silently takes the last 32 bits
     "data.workers": (0, ENDLESS),
@@ -136,8 +135,8 @@ def check_config(config: Config, *, num_devices: int) -> None:
 
 def _choice_problems(config: Config) -> Iterator[Problem]:
     for key, choices in CHOICES.items():
-        if (value := _value(config, key)) not in choices:
-            yield key, f"config.{key} is {value!r}; choose one of {', '.join(choices)}"
+        if message := key_problem(key, _value(config, key), Key(None, "", choices)):
+            yield key, message
 
 
 def _range_problems(config: Config) -> Iterator[Problem]:
@@ -145,11 +144,8 @@ def _range_problems(config: Config) -> Iterator[Problem]:
         if (value := _value(config, key)) < 1:
             yield key, f"config.{key} is {value}; it must be at least 1"
     for key, (least, largest) in RANGES.items():
-        if not least <= (value := _value(config, key)) <= largest:
-            limits = (
-                f"at least {least} and finite" if largest == ENDLESS else f"between {least} and {largest}"
-            )
-            yield key, f"config.{key} is {value}; it must be {limits}"
+        if message := key_problem(key, _value(config, key), Key(None, "", least=least, largest=largest)):
+            yield key, message
 
 
 def _method_problems(config: Config) -> Iterator[Problem]:

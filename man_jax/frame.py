@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, Float, Float32, Int, Int32, PRNGKeyArray, UIn
 
 from man_jax.config import Config
 from man_jax.networks.three_branch import Outputs, ThreeBranch, Variables
+from man_jax.randomness import epoch_key
 
 DomainName = Literal["source", "target"]
 Each = TypeVar("Each")
@@ -171,6 +172,18 @@ class Change(NamedTuple):
     slots: Any
     terms: Terms
     """The terms of the loss, for the log. The step adds the total."""
+
+
+def kmeans_settings(config: Config, epoch: int) -> dict[str, Any]:
+    """Give the keywords of `cluster_tables` for an epoch: the keys of K-means that all methods share."""
+    adapt = config.adapt
+    return {
+        "num_clusters": adapt.num_clusters,
+        "key": epoch_key(config.seed, "kmeans", epoch),
+        "num_init": adapt.kmeans_init,
+        "max_iterations": adapt.kmeans_iterations,
+        "tolerance": adapt.kmeans_tolerance,
+    }
 
 
 def pass_domains(

@@ -52,7 +52,7 @@ def key_problem(name: str, value: Any, key: Key) -> str | None:
         return None
     if key.least <= value <= key.largest and math.isfinite(value):
         return None
-    least = f"at least {key.least:g}" if key.least > -math.inf else ""
     if key.largest < math.inf:
-        return f"config.{name} is {value}; it must be between {key.least:g} and {key.largest:g}"
-    return f"config.{name} is {value}; it must be {f'{least} and finite' if least else 'finite'}"
+        return f"config.{name} is {value}; it must be between {key.least} and {key.largest}"
+    least = f"at least {key.least} and " if key.least > -math.inf else ""
+    return f"config.{name} is {value}; it must be {least}finite"

@@ -37,6 +37,7 @@ from man_jax.runs.checkpoint import (
 from man_jax.runs.compilation_notice import compiling
 from man_jax.runs.metrics import MetricsWriter
 from man_jax.runs.multi_process import of_first_process
+from man_jax.runs.past_config import run_config
 from man_jax.runs.recovery import check_rows, move_aside, read_newest, warn_of
 from man_jax.runs.starting_weights import find_beginning, find_moved_weights, keep_data
 from man_jax.runs.state_layout import check_layout
@@ -214,7 +215,7 @@ def first_state(parts: RunParts) -> TrainState:
         return restore_pretrained(Path(init_from), state, parts.mesh, num_source=num_source)
     if init_from := parts.config.adapt.init_from:
         logging.info("going on from the adapted variables of %s, with a new optimiser", init_from)
-        network = tested_network(Path(init_from))
+        network = tested_network(run_config(Path(init_from)))
         return restore_adapted(Path(init_from), network, state, parts.mesh, num_source=num_source)
     if parts.backbone is None:
         logging.info("starting from scratch: config.model.pretrained is empty")

@@ -13,7 +13,6 @@ from man_jax.engine.extract import Extract, make_extract
 from man_jax.frame import Network
 from man_jax.networks.three_branch import Variables, only_branches
 from man_jax.runs.checkpoint import CHECKPOINTS, PRETRAINED, read_network, read_pretrained
-from man_jax.runs.past_config import run_config
 from man_jax.runs.weights_meaning import check_weights_of_run
 from man_jax.sharding import put_replicated
 
@@ -26,9 +25,9 @@ class TrainedNetwork(NamedTuple):
     description: str
 
 
-def tested_network(workdir: Path) -> Network:
-    """Tell where the tested network is in the state of the run in `workdir`."""
-    return methods.find(run_config(workdir).method).NETWORKS[0]
+def tested_network(config: Config) -> Network:
+    """Tell where in the state of a run the network is that its method tests."""
+    return methods.find(config.method).NETWORKS[0]
 
 
 def open_trained(
@@ -43,7 +42,7 @@ def open_trained(
     if pretrained:
         variables, description, folder = read_pretrained(workdir), "pre-trained", workdir / PRETRAINED
     else:
-        step, _, variables = read_network(workdir, methods.find(config.method).NETWORKS[0])
+        step, _, variables = read_network(workdir, tested_network(config))
         description, folder = f"step {step}", workdir / CHECKPOINTS / str(step)
     check_weights_of_run(workdir, folder, config)
     kept = [place for place, name in enumerate(config.model.modalities) if name in present]

@@ -31,6 +31,7 @@ from man_jax.frame import (
     Frame,
     Labels,
     TrainState,
+    kmeans_settings,
     pass_domains,
     views,
 )
@@ -38,7 +39,6 @@ from man_jax.keys import Key
 from man_jax.losses.contrastive import info_nce
 from man_jax.memories.centres import cluster_centres, update_centres
 from man_jax.networks.three_branch import Variables
-from man_jax.randomness import epoch_key
 
 KEYS = {
     "temperature": Key(0.05, "τ of InfoNCE; source §4.2", least=1e-6),
@@ -93,15 +93,11 @@ def label(
     """Cluster the fused features; samples in no cluster have label −1 and weight 0."""
     del cameras
     (table,) = features
-    own, adapt = frame.config.cluster_contrast, frame.config.adapt
+    own = frame.config.cluster_contrast
     if own.clusters == "kmeans":
         (labels,) = cluster_tables(
             [table.fused],
-            num_clusters=adapt.num_clusters,
-            key=epoch_key(frame.config.seed, "kmeans", epoch),
-            num_init=adapt.kmeans_init,
-            max_iterations=adapt.kmeans_iterations,
-            tolerance=adapt.kmeans_tolerance,
+            **kmeans_settings(frame.config, epoch),
         )
     else:
         k1 = min(own.k1, len(table.fused))

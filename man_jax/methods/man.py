@@ -29,6 +29,7 @@ from man_jax.frame import (
     Labels,
     Terms,
     TrainState,
+    kmeans_settings,
     pass_domains,
     views,
 )
@@ -40,7 +41,6 @@ from man_jax.memories.cross_batch import CrossBatch, empty_queue, enqueue, flush
 from man_jax.memories.prototypes import Bank, empty_bank, make_bank, move_bank
 from man_jax.networks.heads import forget_columns, set_columns
 from man_jax.networks.three_branch import Outputs, Variables
-from man_jax.randomness import epoch_key
 
 KEYS = {
     # Labels of the target
@@ -119,11 +119,7 @@ def label(
     config, adapt = frame.config.man, frame.config.adapt
     clusters = cluster_tables(
         [*table.modal, table.fused],
-        num_clusters=adapt.num_clusters,
-        key=epoch_key(frame.config.seed, "kmeans", epoch),
-        num_init=adapt.kmeans_init,
-        max_iterations=adapt.kmeans_iterations,
-        tolerance=adapt.kmeans_tolerance,
+        **kmeans_settings(frame.config, epoch),
     )
     settled = align_pseudo_labels(
         clusters[:FUSION],

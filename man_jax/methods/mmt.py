@@ -33,6 +33,7 @@ from man_jax.frame import (
     Labels,
     Network,
     TrainState,
+    kmeans_settings,
     pass_domains,
     views,
 )
@@ -44,7 +45,7 @@ from man_jax.memories.moving_average import moving_average
 from man_jax.memories.prototypes import make_bank
 from man_jax.networks.heads import forget_columns, set_columns
 from man_jax.networks.three_branch import Outputs
-from man_jax.randomness import epoch_key, other_key
+from man_jax.randomness import other_key
 
 KEYS = {
     "alpha": Key(0.999, "of the teachers' moving average, at most; source §4.2", least=0, largest=1),
@@ -109,11 +110,7 @@ def label(
     mean = np.asarray(unit(jnp.asarray(sum(table.fused for table in features))))
     (labels,) = cluster_tables(
         [mean],
-        num_clusters=adapt.num_clusters,
-        key=epoch_key(frame.config.seed, "kmeans", epoch),
-        num_init=adapt.kmeans_init,
-        max_iterations=adapt.kmeans_iterations,
-        tolerance=adapt.kmeans_tolerance,
+        **kmeans_settings(frame.config, epoch),
     )
     weight = np.ones(len(labels), np.float32)
     return Labels(labels[:, None], weight, adapt.num_clusters, clusterings={"F": labels})
@@ -190,7 +187,9 @@ def loss(
         for term, value in target_terms(frame, outputs.target, soft, target, exists).items():
             terms[f"{term}_{name}"] = value
         if source is not None:
-            for term, value in source_terms(outputs.source, source, exists, frame.config).items():
+            for term, value in hard_terms(
+                outputs.source, source.label, source.weight, exists, "source", frame.config
+            ).items():
                 terms[f"{term}_{name}"] = value
     factors = weights(frame.config)
     total = sum((factors.get(name, 1.0) * term for name, term in terms.items()), start=jnp.zeros(()))
@@ -210,13 +209,6 @@ def target_terms(
         ),
         "soft_triplet": soft_triplet(pooled, teacher.features.fused_pooled, labels, weight=weight),
     }
-
-
-def source_terms(
-    student: Outputs, batch: Batch, exists: Bool[Array, " C"], config: Config
-) -> dict[str, Float[Array, ""]]:
-    """Compare a student's fused features and logits with the source's identities."""
-    return hard_terms(student, batch.label, batch.weight, exists, "source", config)
 
 
 def hard_terms(

@@ -110,7 +110,11 @@ class FeatureTable(NamedTuple):
     """Unit features of the N triples of a split, in its order."""
 
     modal: Float[np.ndarray, "M N D"]
+    """Unit(f_m), after the neck."""
     fused: Float[np.ndarray, "N F"]
+    """Unit(Cat(Unit(f_R), Unit(f_N), Unit(f_T)))."""
+    pooled: Float[np.ndarray, "M N D"]
+    """Unit(g_m), before the neck."""
 
 
 class EpochFeatures(NamedTuple):

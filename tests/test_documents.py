@@ -125,6 +125,6 @@ def test_the_example_of_a_method_has_the_functions_of_a_method():
     example: dict = {}
     [code] = re.findall(r"^```python\n(.*?)^```", text(ROOT / "docs/ADD_A_METHOD.md"), flags=re.M | re.S)
     exec(code, example)
-    for name in ("capacity", "start", "label", "begin_epoch", "loss", "after_update", "weights"):
+    for name in ("networks", "capacity", "start", "label", "begin_epoch", "loss", "after_update", "weights"):
         assert list(signature(example[name]).parameters) == list(signature(getattr(man, name)).parameters)
-    assert set(example) >= {"KEYS", "NETWORKS"}
+    assert set(example) >= {"KEYS"}

@@ -17,18 +17,18 @@ from man_jax.networks.three_branch import ThreeBranch, Variables
 from man_jax.runs.compilation_notice import compiling
 from man_jax.sharding import local_rows, put_batch, replicated
 
-Extract = Callable[[Variables, UInt8[Array, "B M H W 3"]], tuple[Array, Array]]
+Extract = Callable[[Variables, UInt8[Array, "B M H W 3"]], tuple[Array, Array, Array]]
 
 
 def make_extract(model: ThreeBranch, normalization: Normalization, mesh: Mesh) -> Extract:
-    """Make the jitted function from (variables, images) to unit features ([M, B, D], [B, F]).
+    """Make the jitted function from (variables, images) to the unit features of a `FeatureTable`.
 
     Every host gets the features of the whole batch.
     """
 
     def extract(variables: Variables, images: UInt8[Array, "B M H W 3"]):
         features, _ = model.features(variables, normalize(images, normalization), train=False)
-        return features.modal_unit, features.fused_unit
+        return features.modal_unit, features.fused_unit, features.pooled_unit
 
     return jax.jit(extract, out_shardings=replicated(mesh))
 
@@ -63,8 +63,13 @@ def extract_table(
         images = put_batch(batch["images"][rows], mesh)
         with compiling(extract, "the network that takes features"):
             tables.append(extract(variables, images))
-    modal, fused = zip(*tables, strict=True)
+    modal, fused, pooled = zip(*tables, strict=True)
+
+    def all_of(parts: tuple[Array, ...]) -> np.ndarray:
+        return np.concatenate(jax.device_get(parts), axis=1)[:, : len(split)]
+
     return FeatureTable(
-        modal=np.concatenate(jax.device_get(modal), axis=1)[:, : len(split)],
+        modal=all_of(modal),
         fused=np.concatenate(jax.device_get(fused))[: len(split)],
+        pooled=all_of(pooled),
     )

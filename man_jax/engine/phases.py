@@ -65,12 +65,12 @@ def pretrain(parts: RunParts, state: TrainState) -> TrainState:
             clock=parts.clock,
         )
         if epoch + 1 == parts.pretrain_epochs:
-            row |= evaluate(parts, state, pretraining.NETWORKS[0])
+            row |= evaluate(parts, state, pretraining.NETWORK)
             save_pretrained(parts.workdir, state, parts.about, num_source=parts.frame.space.num_source)
         _finish_epoch(parts, state, row, epoch=epoch + 1, phase="pretrain")
     if parts.pretrain_epochs == 0 and of_first_process(np.array(not read_history(parts.workdir))):
         phase = "start" if config.adapt.init_from else "pretrain"
-        row = evaluate(parts, state, pretraining.NETWORKS[0])
+        row = evaluate(parts, state, pretraining.NETWORK)
         parts.writer.write(row, step=0, epoch=0, phase=phase)
     return state
 
@@ -100,7 +100,7 @@ def adapt(parts: RunParts, state: TrainState) -> TrainState:
         )
         row |= losses
         if (epoch + 1) % parts.config.evaluation.every == 0 or epoch + 1 == config.epochs:
-            row |= evaluate(parts, state, parts.method.NETWORKS[0])
+            row |= evaluate(parts, state, parts.method.networks(parts.config)[0])
         _finish_epoch(parts, state, row, epoch=epoch + 1, phase="adapt")
     return state
 
@@ -109,18 +109,22 @@ def relabel(parts: RunParts, state: TrainState, epoch: int) -> tuple[TrainState,
     """Extract features, label the target, and let the method begin its epoch."""
     config, target = parts.config, parts.domains.target
     of_target = _features(parts, state, "target")
-    labels = ByDomain(known_labels(parts.domains.source.identities), _target_labels(parts, of_target, epoch))
+    labels = ByDomain(
+        known_labels(parts.domains.source.identities), _target_labels(parts, state, of_target, epoch)
+    )
     of_source = _features(parts, state, "source") if config.adapt.protocol == "uda" else None
     state = parts.method.begin_epoch(parts.frame, state, EpochFeatures(of_source, of_target), labels)
     row = label_report(labels.target, target.data.train.pids)
     return put_replicated(state, parts.mesh), labels, row
 
 
-def _target_labels(parts: RunParts, features: tuple[FeatureTable, ...], epoch: int) -> Labels:
+def _target_labels(
+    parts: RunParts, state: TrainState, features: tuple[FeatureTable, ...], epoch: int
+) -> Labels:
     config, target = parts.config, parts.domains.target
     if config.adapt.labels == "truth":
         return oracle_labels(target.identities, modalities=config.model.modalities, epoch=epoch)
-    labels = parts.method.label(parts.frame, features, target.cameras, epoch)
+    labels = parts.method.label(parts.frame, state, features, target.cameras, epoch)
     check_labels(
         labels,
         capacity=parts.frame.space.capacity,
@@ -184,7 +188,7 @@ def _features(parts: RunParts, state: TrainState, domain: DomainName) -> tuple[F
             mesh=parts.mesh,
             description=f"features of the {domain}",
         )
-        for network in parts.method.NETWORKS
+        for network in parts.method.networks(parts.config)
     )
 
 

@@ -7,7 +7,8 @@ from man_jax.frame import TRAINED, Batch, ByDomain, Change, Frame, TrainState
 from man_jax.losses.reid import reid_loss
 from man_jax.networks.three_branch import Variables
 
-NETWORKS = (TRAINED,)
+NETWORK = TRAINED
+"""The network that is tested after pre-training."""
 
 
 def loss(

@@ -40,7 +40,7 @@ def report(parts: RunParts, state: TrainState) -> dict[str, Any]:
         "adapt_step": parts.adapt_step,
         "extract": parts.extract,
     }
-    distances = distances_on_target(parts, state, parts.method.NETWORKS[0])
+    distances = distances_on_target(parts, state, parts.method.networks(config)[0])
     summary["compilations"] = {name: function._cache_size() for name, function in steps.items()}
     if jax.process_index() == 0:
         write_summary(parts.workdir, summary)

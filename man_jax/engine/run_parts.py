@@ -148,7 +148,7 @@ def open_run(config: Config, workdir: Path) -> RunParts:
         adapt_step=make_step(method, frame, adapt_optimizer, mesh),
         checkpoints=open_checkpoints(workdir),
         writer=MetricsWriter(workdir, process_index=jax.process_index()),
-        clock=_clock(config, pretrain_iterations, source, target, networks=len(method.NETWORKS)),
+        clock=_clock(config, pretrain_iterations, source, target, networks=len(method.networks(config))),
         backbone=backbone,
         about=describe_weights(config, used),
     )

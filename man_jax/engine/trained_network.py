@@ -27,7 +27,7 @@ class TrainedNetwork(NamedTuple):
 
 def tested_network(config: Config) -> Network:
     """Tell where in the state of a run the network is that its method tests."""
-    return methods.find(config.method).NETWORKS[0]
+    return methods.find(config.method).networks(config)[0]
 
 
 def open_trained(

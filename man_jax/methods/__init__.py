@@ -3,10 +3,10 @@
 A file NAME.py has, in this order:
 
     KEYS                                         its keys, `config.NAME.KEY`
-    NETWORKS                                     where the networks that extract features are in the state
+    networks(config)                             where the networks that extract features are in the state
     capacity(config, num_triples)                how many clusters the target may have
     start(frame, state)                          what the method adds to the state when adaptation begins
-    label(frame, features, cameras, epoch)       pseudo-labels of the target, on the host
+    label(frame, state, features, cameras, epoch) pseudo-labels of the target, on the host
     begin_epoch(frame, state, features, labels)  memories and heads of an epoch
     loss(frame, params, state, source, target, key)   the loss of a step, and what it changes in the state
     after_update(frame, state)                   what follows the optimiser's update

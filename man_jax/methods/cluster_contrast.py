@@ -30,6 +30,7 @@ from man_jax.frame import (
     FeatureTable,
     Frame,
     Labels,
+    Network,
     TrainState,
     kmeans_settings,
     pass_domains,
@@ -62,8 +63,6 @@ KEYS = {
     "capacity": Key(0, "clusters there is room for; 0: one in min_samples triples", least=0),
 }
 
-NETWORKS = (TRAINED,)
-
 
 class Slots(NamedTuple):
     """The arrays that the method adds to the state."""
@@ -71,6 +70,12 @@ class Slots(NamedTuple):
     centres: Float[Array, "C F"]
     """Centres of unit length of all classes: source identities, then clusters."""
     exists: Bool[Array, " C"]
+
+
+def networks(config: Config) -> tuple[Network, ...]:
+    """Give the place of the one network, which the optimiser updates."""
+    del config
+    return (TRAINED,)
 
 
 def capacity(config: Config, num_triples: int) -> int:
@@ -88,10 +93,14 @@ def start(frame: Frame, state: TrainState) -> TrainState:
 
 
 def label(
-    frame: Frame, features: tuple[FeatureTable, ...], cameras: Int32[np.ndarray, " N"], epoch: int
+    frame: Frame,
+    state: TrainState,
+    features: tuple[FeatureTable, ...],
+    cameras: Int32[np.ndarray, " N"],
+    epoch: int,
 ) -> Labels:
     """Cluster the fused features; samples in no cluster have label −1 and weight 0."""
-    del cameras
+    del state, cameras
     (table,) = features
     own = frame.config.cluster_contrast
     if own.clusters == "kmeans":

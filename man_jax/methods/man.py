@@ -27,6 +27,7 @@ from man_jax.frame import (
     FeatureTable,
     Frame,
     Labels,
+    Network,
     Terms,
     TrainState,
     kmeans_settings,
@@ -76,8 +77,6 @@ KEYS = {
     ),
 }
 
-NETWORKS = (TRAINED,)
-
 
 class Slots(NamedTuple):
     """The arrays that MAN adds to the state."""
@@ -87,6 +86,12 @@ class Slots(NamedTuple):
     """XBM: past fused features with their classes."""
     exists: Bool[Array, " C"] | None = None
     """Classes that the softmax knows; None: all, since K-means makes as many clusters as there is room for."""
+
+
+def networks(config: Config) -> tuple[Network, ...]:
+    """Give the place of the one network, which the optimiser updates."""
+    del config
+    return (TRAINED,)
 
 
 def capacity(config: Config, num_triples: int) -> int:
@@ -111,10 +116,14 @@ def start(frame: Frame, state: TrainState) -> TrainState:
 
 
 def label(
-    frame: Frame, features: tuple[FeatureTable, ...], cameras: Int32[np.ndarray, " N"], epoch: int
+    frame: Frame,
+    state: TrainState,
+    features: tuple[FeatureTable, ...],
+    cameras: Int32[np.ndarray, " N"],
+    epoch: int,
 ) -> Labels:
     """Cluster R, N, T and F (Eq. 1–3), align the clusterings (Eq. 4), keep labels on which they agree (Eq. 5, 6)."""
-    del cameras
+    del state, cameras
     (table,) = features
     config, adapt = frame.config.man, frame.config.adapt
     clusters = cluster_tables(

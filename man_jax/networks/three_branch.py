@@ -46,6 +46,11 @@ class Features(NamedTuple):
         return unit(self.normed)
 
     @property
+    def pooled_unit(self) -> Float[Array, "M B D"]:
+        """Unit(g_m)."""
+        return unit(self.pooled)
+
+    @property
     def fused_unit(self) -> Float[Array, "B F"]:
         """Unit(Cat(Unit(f_R), Unit(f_N), Unit(f_T)))."""
         return unit(concatenate_modalities(self.modal_unit))

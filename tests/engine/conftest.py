@@ -29,6 +29,7 @@ def parts(monkeypatch) -> SimpleNamespace:
         name: FeatureTable(
             unit_normal(rng, M, NUM_TRIPLES, D).astype(np.float32),
             unit_normal(rng, NUM_TRIPLES, M * D).astype(np.float32),
+            unit_normal(np.random.default_rng(1), M, NUM_TRIPLES, D).astype(np.float32),
         )
         for name in ("source", "target")
     }

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from data_pipelines.reading.records import DataError
+from man_jax.array_math import unit
 from man_jax.engine.augment import Normalization, normalize
 from man_jax.engine.extract import extract_table, make_extract
 from man_jax.engine.optimizer import make_optimizer
@@ -54,11 +55,12 @@ def test_every_triple_of_the_split_has_a_row(table):
 def test_rows_are_the_unit_features_of_the_triples_in_the_order_of_the_split(table, variables, split):
     def unit_features(images):
         features, _ = MODEL.features(variables, normalize(images, NORMALIZATION), train=False)
-        return features.modal_unit, features.fused_unit
+        return features.modal_unit, features.fused_unit, unit(features.pooled)
 
-    modal, fused = jax.jit(unit_features)(np.stack([split[i] for i in range(N)]))
+    modal, fused, pooled = jax.jit(unit_features)(np.stack([split[i] for i in range(N)]))
     np.testing.assert_allclose(table.modal, modal, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(table.fused, fused, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(table.pooled, pooled, rtol=1e-4, atol=1e-5)
 
 
 def test_a_row_does_not_depend_on_the_batch_it_was_computed_in(extract, variables, split, table):

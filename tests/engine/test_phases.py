@@ -141,7 +141,7 @@ def test_the_target_s_prototypes_are_those_of_its_reliable_triples_and_the_sourc
         ("target", labels.target.labels[:, 0], reliable),
     ):
         bank = getattr(after.slots.banks, name)
-        expected = make_bank(*parts.tables[name], known, num_classes=len(bank.valid), mask=mask, **kind)
+        expected = make_bank(*parts.tables[name][:2], known, num_classes=len(bank.valid), mask=mask, **kind)
         assert_same(bank, expected)
 
 
@@ -155,13 +155,15 @@ def test_no_reliable_triple_leaves_every_cluster_invalid_and_all_numbers_finite(
 
 
 @pytest.mark.parametrize("modalities", [("N",), ("R", "T")])
-def test_fewer_modalities_are_relabelled_alike(parts, modalities):
+def test_fewer_modalities_are_relabelled_alike(parts, state, modalities):
     rng, num = np.random.default_rng(1), len(modalities)
     table = FeatureTable(
-        unit_normal(rng, num, N, D).astype(np.float32), unit_normal(rng, N, num * D).astype(np.float32)
+        unit_normal(rng, num, N, D).astype(np.float32),
+        unit_normal(rng, N, num * D).astype(np.float32),
+        unit_normal(rng, num, N, D).astype(np.float32),
     )
     parts.config.model.modalities = modalities
-    labels = parts.method.label(parts.frame, (table,), parts.domains.target.cameras, 0)
+    labels = parts.method.label(parts.frame, state, (table,), parts.domains.target.cameras, 0)
     assert set(labels.clusterings) == {*modalities, "F"}
     assert set(labels.labels[:, 0]) <= set(range(NUM_TARGET))
 

@@ -38,7 +38,7 @@ def table(seed: int, labels: np.ndarray, noise: float = 0.05) -> FeatureTable:
     modal = unit_normal(rng, M, labels.max() + 1, D)[:, labels]
     modal = modal + noise * rng.normal(size=modal.shape)
     fused = np.concatenate(list(modal), axis=1)
-    return FeatureTable(modal, fused / np.linalg.norm(fused, axis=1, keepdims=True))
+    return FeatureTable(modal, fused / np.linalg.norm(fused, axis=1, keepdims=True), pooled=modal)
 
 
 def begun(frame, *, target: np.ndarray, source: bool = True):
@@ -54,7 +54,7 @@ def begun(frame, *, target: np.ndarray, source: bool = True):
 def test_triples_in_no_cluster_have_no_label_and_no_weight():
     found = table(0, CLUSTERS)
     found.fused[-4:] = np.eye(M * D)[:4] * np.array([1, -1, 1, -1])[:, None]  # far from each other
-    labels = subject.label(linear_frame(**SMALL), (found,), CAMERAS, 0)
+    labels = subject.label(linear_frame(**SMALL), linear_state(), (found,), CAMERAS, 0)
     np.testing.assert_array_equal(labels.labels[:8, 0], CLUSTERS[:8])
     np.testing.assert_array_equal(labels.labels[8:, 0], -1)
     np.testing.assert_array_equal(labels.weight, labels.labels[:, 0] >= 0)
@@ -63,7 +63,7 @@ def test_triples_in_no_cluster_have_no_label_and_no_weight():
 
 def test_with_kmeans_there_are_as_many_clusters_as_are_asked_for():
     frame = linear_frame(**SMALL, **{"cluster_contrast.clusters": "kmeans", "adapt.num_clusters": 3})
-    labels = subject.label(frame, (table(0, CLUSTERS),), CAMERAS, 0)
+    labels = subject.label(frame, linear_state(), (table(0, CLUSTERS),), CAMERAS, 0)
     assert labels.num_clusters == 3
     assert subject.capacity(frame.config, NUM_TRIPLES) == 3
     assert np.all(labels.weight == 1)
@@ -75,7 +75,7 @@ def test_more_clusters_than_there_is_room_for_leave_out_the_smallest():
     frame = frame._replace(space=SPACE._replace(capacity=4))
     found = table(0, sizes, noise=0.0)
     frame.config.cluster_contrast.update(k1=2, k2=1)
-    labels = subject.label(frame, (found,), CAMERAS, 0)
+    labels = subject.label(frame, linear_state(), (found,), CAMERAS, 0)
     assert labels.num_clusters == 4
     assert set(labels.labels[:, 0]) == {-1, 0, 1, 2, 3}
 

@@ -37,7 +37,7 @@ from tests.engine.tiny import (
 )
 from tests.oracles.cases import unit_normal
 
-FUNCTIONS = ("capacity", "start", "label", "begin_epoch", "loss", "after_update", "weights")
+FUNCTIONS = ("networks", "capacity", "start", "label", "begin_epoch", "loss", "after_update", "weights")
 SMALL = {"cluster_contrast.k1": 4, "cluster_contrast.k2": 2, "cluster_contrast.eps": 0.6}
 """Keys with which four triples of an identity can be a cluster."""
 # SGD: Adam makes as much of rounding as of a gradient.
@@ -54,7 +54,7 @@ def tables(seed: int, num_classes: int, num_networks: int) -> tuple[FeatureTable
         modal = centres + 0.05 * rng.normal(size=centres.shape)
         modal /= np.linalg.norm(modal, axis=-1, keepdims=True)
         fused = np.moveaxis(modal, 0, 1).reshape(NUM_TRIPLES, -1) / np.sqrt(M)
-        found.append(FeatureTable(modal.astype(np.float32), fused.astype(np.float32)))
+        found.append(FeatureTable(*(each.astype(np.float32) for each in (modal, fused, modal))))
     return tuple(found)
 
 
@@ -74,15 +74,19 @@ def begin(name: str, frame: Frame, *, fewer_clusters: bool = False) -> SimpleNam
     state = jax.jit(lambda: create_state(frame, OPTIMIZER), compiler_options=QUICKLY)()
     state = begin_phase(method.start(frame, state), OPTIMIZER)
     found = EpochFeatures(
-        None if frame.config.adapt.protocol == "us" else tables(1, NUM_SOURCE, len(method.NETWORKS)),
-        tables(2, NUM_TARGET, len(method.NETWORKS)),
+        None
+        if frame.config.adapt.protocol == "us"
+        else tables(1, NUM_SOURCE, len(method.networks(frame.config))),
+        tables(2, NUM_TARGET, len(method.networks(frame.config))),
     )
     cameras = (np.arange(NUM_TRIPLES) % NUM_CAMERAS).astype(np.int32)
-    target = method.label(frame, found.target, cameras, 0)
+    target = method.label(frame, state, found.target, cameras, 0)
     given = fewer(target) if fewer_clusters else target
     source = known_labels((np.arange(NUM_TRIPLES) % NUM_SOURCE).astype(np.int32))
-    state = method.begin_epoch(frame, state, found, man.ByDomain(source, given))
-    return SimpleNamespace(method=method, frame=frame, state=in_double(state), labels=target, features=found)
+    before, state = state, method.begin_epoch(frame, state, found, man.ByDomain(source, given))
+    return SimpleNamespace(
+        method=method, frame=frame, before=before, state=in_double(state), labels=target, features=found
+    )
 
 
 def run(step, state: TrainState, *batches: Batch | None, mesh) -> tuple[TrainState, dict]:
@@ -136,7 +140,6 @@ def test_a_method_s_file_has_the_functions_that_the_engine_calls(name):
         assert list(inspect.signature(getattr(method, function)).parameters) == list(
             inspect.signature(getattr(man, function)).parameters
         )
-    assert method.NETWORKS
 
 
 def test_every_key_of_a_method_is_read_in_its_file(name):
@@ -160,7 +163,7 @@ def test_labels_fit_the_capacity_and_depend_on_nothing_but_what_is_given(begun):
     assert labels.weight.dtype == np.float32
     assert np.all(labels.weight[labels.labels[:, 0] < 0] == 0)
     cameras = (np.arange(NUM_TRIPLES) % NUM_CAMERAS).astype(np.int32)
-    again = begun.method.label(begun.frame, begun.features.target, cameras, 0)
+    again = begun.method.label(begun.frame, begun.before, begun.features.target, cameras, 0)
     np.testing.assert_array_equal(again.labels, labels.labels)
     np.testing.assert_array_equal(again.weight, labels.weight)
 
@@ -226,7 +229,7 @@ def test_a_run_that_is_saved_goes_on_bit_for_bit(begun, tmp_path):
 def test_the_networks_that_are_named_are_networks_of_the_model(begun):
     state, _ = begun.first
     new = jax.eval_shape(lambda: create_state(begun.frame, OPTIMIZER))
-    for network in begun.method.NETWORKS:
+    for network in begun.method.networks(begun.frame.config):
         for domain in ("source", "target"):
             found = network.variables(state, domain)
             wanted = {"params": new.params, "batch_stats": new.statistics.source}

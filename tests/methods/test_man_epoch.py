@@ -34,7 +34,8 @@ CAMERAS = np.arange(N, dtype=np.int32) % 2
 def new_table(seed: int, num_modalities: int = M) -> FeatureTable:
     rng = np.random.default_rng(seed)
     modal, fused = unit_normal(rng, num_modalities, N, D), unit_normal(rng, N, num_modalities * D)
-    return FeatureTable(modal.astype(np.float32), fused.astype(np.float32))
+    pooled = unit_normal(rng, num_modalities, N, D)
+    return FeatureTable(*(each.astype(np.float32) for each in (modal, fused, pooled)))
 
 
 # --- when adaptation begins
@@ -81,13 +82,13 @@ OUTVOTED = np.vstack([np.where(np.arange(10) == 9, CLUSTERS[:3, -2:-1], CLUSTERS
 
 
 @pytest.fixture
-def settled(monkeypatch):
+def settled(monkeypatch, state):
     """The labels that MAN makes of clusterings."""
 
     def settle(clusters=CLUSTERS, **changes) -> Labels:
         monkeypatch.setattr(man, "cluster_tables", lambda *_, **__: clusters)
         frame = new_frame(**{"adapt.num_clusters": 3} | changes)
-        return man.label(frame, (new_table(0),), CAMERAS, 0)
+        return man.label(frame, state, (new_table(0),), CAMERAS, 0)
 
     return settle
 
@@ -137,7 +138,11 @@ def test_k_means_is_of_every_table_by_its_keys_and_a_key_of_the_seed_and_the_epo
     values = {"num_clusters": 3, "kmeans_init": 4, "kmeans_iterations": 7, "kmeans_tolerance": 0.25}
     table = new_table(7)
     man.label(
-        new_frame(seed=11, **{f"adapt.{name}": value for name, value in values.items()}), (table,), CAMERAS, 5
+        new_frame(seed=11, **{f"adapt.{name}": value for name, value in values.items()}),
+        state,
+        (table,),
+        CAMERAS,
+        5,
     )
     for told, wanted in zip(heard.pop("tables"), [*table.modal, table.fused], strict=True):
         np.testing.assert_array_equal(told, wanted)
@@ -145,9 +150,9 @@ def test_k_means_is_of_every_table_by_its_keys_and_a_key_of_the_seed_and_the_epo
     assert heard == {"num_clusters": 3, "num_init": 4, "max_iterations": 7, "tolerance": 0.25}
 
 
-def test_labels_depend_on_the_seed_and_the_epoch_alone():
+def test_labels_depend_on_the_seed_and_the_epoch_alone(state):
     def label(seed: int, epoch: int, cameras=CAMERAS):
-        return man.label(new_frame(seed=seed), (new_table(8),), cameras, epoch).clusterings["F"]
+        return man.label(new_frame(seed=seed), state, (new_table(8),), cameras, epoch).clusterings["F"]
 
     first = label(0, 3)
     np.testing.assert_array_equal(label(0, 3, CAMERAS[::-1]), first)
@@ -156,9 +161,9 @@ def test_labels_depend_on_the_seed_and_the_epoch_alone():
 
 
 @pytest.mark.parametrize("modalities", [("N",), ("R", "T")])
-def test_fewer_modalities_are_labelled_alike(modalities):
+def test_fewer_modalities_are_labelled_alike(modalities, state):
     frame, table = new_frame(**{"model.modalities": modalities}), new_table(9, len(modalities))
-    labels = man.label(frame, (table,), CAMERAS, 0)
+    labels = man.label(frame, state, (table,), CAMERAS, 0)
     assert list(labels.clusterings) == [*modalities, "F"]
     votes = zip(*labels.clusterings.values(), strict=True)
     settled = [cpa.settle(each, "fusion_vote", 0.4) for each in votes]

@@ -127,7 +127,7 @@ def test_a_teacher_follows_its_own_student(updates):
 def tables() -> tuple[FeatureTable, ...]:
     rng = np.random.default_rng(0)
     modal = [unit_normal(rng, M, 3, D)[:, CLUSTERS] for _ in range(2)]
-    return tuple(FeatureTable(each, np.concatenate(list(each), axis=1) / np.sqrt(M)) for each in modal)
+    return tuple(FeatureTable(each, np.concatenate(list(each), axis=1) / np.sqrt(M), each) for each in modal)
 
 
 def test_the_mean_of_both_teachers_features_is_clustered():
@@ -137,7 +137,11 @@ def test_the_mean_of_both_teachers_features_is_clustered():
     half[0][CLUSTERS == 1] = half[0][CLUSTERS == 0][0]
     half[1][CLUSTERS == 2] = half[1][CLUSTERS == 0][0]
     found = subject.label(
-        FRAME, tuple(FeatureTable(first.modal, each) for each in half), np.zeros(NUM_TRIPLES, np.int32), 0
+        FRAME,
+        linear_state(),
+        tuple(FeatureTable(first.modal, each, first.pooled) for each in half),
+        np.zeros(NUM_TRIPLES, np.int32),
+        0,
     )
     assert len(set(zip(found.labels[:, 0].tolist(), CLUSTERS.tolist(), strict=True))) == 3
     assert np.all(found.weight == 1)
@@ -172,8 +176,8 @@ def test_all_heads_get_the_centres_as_columns_unless_the_labels_go_on(continued)
 
 def test_the_first_teacher_is_tested():
     state = new_state()
-    variables = subject.NETWORKS[0].variables(state, "target")
+    variables = subject.TEACHERS[0].variables(state, "target")
     assert variables["params"] is state.slots.teachers["first"]["params"]
     assert (
-        subject.NETWORKS[1].variables(state, "target")["params"] is state.slots.teachers["second"]["params"]
+        subject.TEACHERS[1].variables(state, "target")["params"] is state.slots.teachers["second"]["params"]
     )

@@ -100,8 +100,9 @@ class Labels(NamedTuple):
     """−1: the triple is in no cluster and is not drawn."""
     weight: Float32[np.ndarray, " N"]
     num_clusters: int
-    continued: bool = False
-    """Whether the numbers have the same meaning as in the epoch before, so that heads and memories stay valid."""
+    continued: bool | Bool[np.ndarray, " K"] = False
+    """Whether a number has the same meaning as in the epoch before, so that heads and memories stay valid: one answer
+    for all, or one for each cluster that there is room for."""
     clusterings: Mapping[str, Int32[np.ndarray, " N"]] = {}
     """Labellings whose accuracy is reported, by name, for example one for each modality."""
 

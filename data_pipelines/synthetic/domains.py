@@ -1,11 +1,13 @@
-"""Two domains in numbers: their cameras, their weather, their sensors.
+"""The drawn domains in numbers: their cameras, their weather, their sensors.
 
-They differ as the real sets do. RGBNT100 was taken from the roadside over days, with a good thermal camera. WMVeID863
-was taken in the wild and from above, each vehicle on one trip, with more night, haze and glare and with other sensors.
-The vehicles have the same palettes, so what distinguishes them in one domain does so in the other.
+The two domains of the demonstration differ as the real sets do. RGBNT100 was taken from the roadside over days, with a
+good thermal camera. WMVeID863 was taken in the wild and from above, each vehicle on one trip, with more night, haze and
+glare and with other sensors. The vehicles have the same palettes, so what distinguishes them in one domain does so in
+the other.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 Range = tuple[float, float]
 Colour = tuple[float, float, float]
@@ -30,6 +32,7 @@ class DrawnDomain:
     """The choices of a data set's makers: cameras, sensors, weather and surroundings."""
 
     name: str
+    layout: Literal["rgbnt100", "wmveid863"]  # whose folders and file names the pictures have
     first_pid: int
     cameras: tuple[CameraSite, ...]
     one_trip: (
@@ -54,6 +57,7 @@ class DrawnDomain:
 
 RGBNT100 = DrawnDomain(
     name="RGBNT100",
+    layout="rgbnt100",
     first_pid=1,
     cameras=(
         CameraSite((10, 35), (8, 16), (14, 20), 0.16, (0.30, 0.27, 0.24), 14, 6, 3.2),
@@ -81,6 +85,7 @@ RGBNT100 = DrawnDomain(
 
 WMVEID863 = DrawnDomain(
     name="WMVeID863",
+    layout="wmveid863",
     first_pid=5001,
     cameras=(
         CameraSite((5, 30), (18, 28), (12, 17), 0.28, (0.48, 0.44, 0.36), 18, 3, 99),
@@ -107,3 +112,71 @@ WMVEID863 = DrawnDomain(
 )
 
 DOMAINS = {domain.name: domain for domain in (RGBNT100, WMVEID863)}
+
+_FRONTS = (
+    CameraSite((0, 40), (4, 22), (11, 20), 0.18, (0.34, 0.30, 0.26), 13, 5, 3.0),
+    CameraSite((30, 70), (10, 34), (11, 19), 0.26, (0.10, 0.15, 0.06), 10, 3, 99),
+    CameraSite((60, 100), (4, 26), (12, 22), 0.33, (0.44, 0.40, 0.36), 15, 7, 2.4),
+    CameraSite((20, 80), (8, 30), (10, 16), 0.12, (0.22, 0.20, 0.22), 11, 4, 3.6),
+)
+_BACKS = (
+    CameraSite((90, 130), (6, 24), (12, 20), 0.24, (0.40, 0.33, 0.24), 12, 5, 2.8),
+    CameraSite((120, 160), (10, 30), (11, 18), 0.17, (0.08, 0.13, 0.05), 14, 3, 99),
+    CameraSite((150, 180), (5, 20), (13, 21), 0.30, (0.28, 0.28, 0.30), 10, 8, 4.4),
+    CameraSite((-60, -10), (8, 28), (11, 19), 0.21, (0.48, 0.45, 0.42), 16, 6, 2.2),
+)
+
+CORPUS = (
+    replace(
+        RGBNT100,
+        name="CorpusA",
+        layout="wmveid863",
+        cameras=_FRONTS,
+        cast=(0.90, 1.0, 1.12),
+        gamma=(2.3, 2.1),
+        blur=((0.3, 1.0), (0.4, 1.2), (0.8, 1.6)),
+        noise=(2.0, 3.0, 2.5),
+        zoom=(0.75, 0.95),
+        times=(0.8, 0.15, 0.05),
+    ),
+    replace(
+        RGBNT100,
+        name="CorpusB",
+        layout="wmveid863",
+        first_pid=2001,
+        cameras=_BACKS,
+        cast=(1.05, 1.0, 0.95),
+        gamma=(1.8, 2.0),
+        blur=((0.6, 1.3), (0.6, 1.4), (0.9, 1.9)),
+        noise=(4.5, 5.0, 4.0),
+        zoom=(0.70, 0.98),
+        times=(0.6, 0.25, 0.15),
+        haze_share=0.12,
+    ),
+    replace(
+        WMVEID863,
+        name="CorpusC",
+        first_pid=4001,
+        one_trip=False,
+        cameras=_BACKS,
+        cast=(0.95, 1.04, 0.98),
+        gamma=(2.15, 1.7),
+        blur=((0.4, 1.2), (0.5, 1.3), (0.8, 1.7)),
+        noise=(2.5, 3.5, 3.0),
+        times=(0.7, 0.2, 0.1),
+    ),
+    replace(
+        WMVEID863,
+        name="CorpusD",
+        first_pid=6001,
+        one_trip=False,
+        cameras=_FRONTS,
+        cast=(1.02, 0.96, 1.06),
+        gamma=(1.5, 1.9),
+        blur=((0.5, 1.5), (0.6, 1.5), (0.9, 1.8)),
+        noise=(3.8, 4.0, 3.5),
+        occlusion_share=0.10,
+    ),
+)
+"""Four collections of other vehicles, taken by other cameras with other sensors, from which the weights that the
+demonstration starts from are learnt."""

@@ -45,19 +45,23 @@ def files(
 ) -> Iterator[tuple[str, bytes]]:
     """Yield relative paths and JPEG bytes of one triple in its domain's layout."""
     pid = domain.first_pid + item.index
-    if domain.name == "RGBNT100":
+    if domain.layout == "rgbnt100":
         folders = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
         name = f"{pid:04d}_c{item.camera + 1:04d}_{item.number:03d}.jpg"
         picture = _jpeg(np.concatenate(list(triple), axis=1))
         for split in item.splits:
             yield f"rgbir/{folders[split]}/{name}", picture
         return
-    folders = {"train": "train", "query": "query", "gallery": "test"}
-    name = f"v{item.camera}_n1_s999_{item.number:03d}.jpg"
     for modality, image in zip(("vis", "ni", "th"), triple, strict=True):
         picture = _jpeg(image)
         for split in item.splits:
-            yield f"{folders[split]}/{pid:04d}/{modality}/{name}", picture
+            yield place(domain, item, split, modality), picture
+
+
+def place(domain: DrawnDomain, item: Item, split: str, modality: str) -> str:
+    """Give the relative path of one picture in the layout of WMVeID863."""
+    folder = {"train": "train", "query": "query", "gallery": "test"}[split]
+    return f"{folder}/{domain.first_pid + item.index:04d}/{modality}/v{item.camera}_n1_s999_{item.number:03d}.jpg"
 
 
 def _jpeg(image: np.ndarray) -> bytes:

@@ -133,10 +133,15 @@ def _target_labels(
     )
     # All processes use the labels of the first one.
     shared = of_first_process(
-        {"labels": labels.labels, "weight": labels.weight, "clusterings": dict(labels.clusterings)}
+        {
+            "labels": labels.labels,
+            "weight": labels.weight,
+            "continued": np.asarray(labels.continued),
+            "clusterings": dict(labels.clusterings),
+        }
     )
-    counts = of_first_process(np.array([labels.num_clusters, labels.continued], np.int32))
-    return Labels(**shared, num_clusters=int(counts[0]), continued=bool(counts[1]))
+    num_clusters = of_first_process(np.array(labels.num_clusters, np.int32))
+    return Labels(**shared, num_clusters=int(num_clusters))
 
 
 def adaptation_plans(parts: RunParts, labels: Labels, epoch: int) -> ByDomain[np.ndarray]:

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from man_jax.array_math import masked_mean, squared_distances
+from man_jax.array_math import squared_distances
+from man_jax.losses.weighted import mean_of
 
 TripletForm = Literal["hinge", "soft"]
 
@@ -42,6 +43,7 @@ def batch_hard_triplet(
     labels: Int[Array, " B"],
     *,
     mask: Bool[Array, " B"] | None = None,
+    weight: Float[Array, " B"] | None = None,
     form: TripletForm = "hinge",
     margin: float = 0.3,
 ) -> Float[Array, ""]:
@@ -49,7 +51,7 @@ def batch_hard_triplet(
 
     d_p is the Euclidean distance to the farthest other row of the same label, d_n to the nearest row of
     another. `soft` is softplus(d_p − d_n). Rows masked out take no part; anchors without a positive or a
-    negative are left out of the mean; without any anchor the loss is 0.
+    negative are left out of the mean; without any anchor the loss is 0. `weight` says how much each anchor counts.
 
     Source: Hermans et al., "In defense of the triplet loss", 2017.
     Differs from the paper: its margin has the letter of the PDA weight, α; here they are two keys.
@@ -57,7 +59,15 @@ def batch_hard_triplet(
     mask = jnp.ones(labels.shape[0], bool) if mask is None else mask
     others = mask[None, :] & ~jnp.eye(labels.shape[0], dtype=bool)
     return hardest_triplets(
-        anchors, labels, anchors, labels, mask=mask, candidates=others, form=form, margin=margin
+        anchors,
+        labels,
+        anchors,
+        labels,
+        mask=mask,
+        weight=weight,
+        candidates=others,
+        form=form,
+        margin=margin,
     )
 
 
@@ -68,6 +78,7 @@ def hardest_triplets(
     row_labels: Int[Array, " S"],
     *,
     mask: Bool[Array, " B"],
+    weight: Float[Array, " B"] | None = None,
     candidates: Bool[Array, "#B S"],
     form: TripletForm,
     margin: float,
@@ -82,7 +93,7 @@ def hardest_triplets(
     has_both = mask & positives.any(axis=1) & negatives.any(axis=1)
     gap = farthest - jnp.where(has_both, nearest, 0.0)
     if form == "hinge":
-        return masked_mean(jnp.maximum(0.0, gap + margin), has_both)
+        return mean_of(jnp.maximum(0.0, gap + margin), has_both, weight)
     if form == "soft":
-        return masked_mean(jax.nn.softplus(gap), has_both)
+        return mean_of(jax.nn.softplus(gap), has_both, weight)
     raise ValueError(f"form is {form!r}; choose hinge or soft")

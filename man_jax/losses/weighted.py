@@ -1,7 +1,9 @@
 """Average over samples that have different weights."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
+
+from man_jax.array_math import masked_mean
 
 
 def weighted_mean(x: Float[Array, " B"], weight: Float[Array, " B"]) -> Float[Array, ""]:
@@ -14,3 +16,12 @@ def weighted_mean(x: Float[Array, " B"], weight: Float[Array, " B"]) -> Float[Ar
     total = jnp.sum(weight * jnp.where(weight > 0, x, 0.0))
     weights = weight.sum()
     return jnp.where(weights > 0, total / jnp.where(weights > 0, weights, 1.0), 0.0)
+
+
+def mean_of(
+    x: Float[Array, " B"], mask: Bool[Array, " B"], weight: Float[Array, " B"] | None
+) -> Float[Array, ""]:
+    """Average the values that the mask admits, by their weights if there are any; 0 if there is none."""
+    if weight is None:
+        return masked_mean(x, mask)
+    return weighted_mean(x, jnp.where(mask, weight, 0.0))

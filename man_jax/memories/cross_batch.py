@@ -50,12 +50,17 @@ def enqueue(
     )
 
 
-def flush(queue: CrossBatch, *, first_label: int) -> CrossBatch:
+def flush(queue: CrossBatch, *, first_label: int, renewed: Bool[Array, " K"] | None = None) -> CrossBatch:
     """Forget entries labelled `first_label` or higher, because clusters have a new meaning at each re-clustering.
+
+    With `renewed`, it forgets only those of the clusters whose meaning is new.
 
     Differs from the reference codes: they keep these entries.
     """
-    return queue._replace(labels=jnp.where(queue.labels >= first_label, EMPTY, queue.labels))
+    forgotten = queue.labels >= first_label
+    if renewed is not None:
+        forgotten &= renewed[jnp.clip(queue.labels - first_label, 0, renewed.shape[0] - 1)]
+    return queue._replace(labels=jnp.where(forgotten, EMPTY, queue.labels))
 
 
 def queue_triplet(
@@ -64,6 +69,7 @@ def queue_triplet(
     queue: CrossBatch,
     *,
     mask: Bool[Array, " B"] | None = None,
+    weight: Float[Array, " B"] | None = None,
     form: TripletForm = "hinge",
     margin: float = 0.3,
 ) -> Float[Array, ""]:
@@ -71,6 +77,7 @@ def queue_triplet(
 
     Anchors that are masked out, or that have no positive or no negative in the queue, are left out of the mean. An
     anchor that is in the queue already is its own positive there, at distance 0; it counts only if there is no other.
+    `weight` says how much each anchor counts.
     """
     return hardest_triplets(
         anchors,
@@ -78,6 +85,7 @@ def queue_triplet(
         queue.features,
         queue.labels,
         mask=jnp.ones(labels.shape[0], bool) if mask is None else mask,
+        weight=weight,
         candidates=(queue.labels != EMPTY)[None, :],
         form=form,
         margin=margin,

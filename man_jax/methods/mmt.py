@@ -135,7 +135,7 @@ def begin_epoch(
     """Give the heads of all four networks the clusters' centres as columns; moments of these columns become zero."""
     space, target = frame.space, labels.target
     slots = state.slots._replace(exists=space.exists(target.num_clusters))
-    if target.continued:
+    if np.all(target.continued):
         return state.replace(slots=slots)
     first, second = features.target
     mean = FeatureTable(*(np.asarray(unit(jnp.asarray(a + b))) for a, b in zip(first, second, strict=True)))

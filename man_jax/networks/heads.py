@@ -36,11 +36,13 @@ def set_columns(
     return {name: {"kernel": replaced(name, head["kernel"])} for name, head in heads.items()}
 
 
-def forget_columns(opt_state: Any, *, first: int) -> Any:
-    """Set the optimiser's moments of the heads' columns from `first` on to zero."""
+def forget_columns(opt_state: Any, *, first: int, renewed: Bool[Array, " K"] | None = None) -> Any:
+    """Set the optimiser's moments of the heads' columns from `first` on to zero, of all or of the renewed ones."""
 
     def forget(path, leaf):
-        names = [getattr(entry, "key", None) for entry in path]
-        return leaf.at[..., first:].set(0.0) if "heads" in names else leaf
+        if "heads" not in [getattr(entry, "key", None) for entry in path]:
+            return leaf
+        forgotten = 0.0 if renewed is None else jnp.where(renewed, 0.0, leaf[..., first:])
+        return leaf.at[..., first:].set(forgotten)
 
     return jax.tree_util.tree_map_with_path(forget, opt_state)

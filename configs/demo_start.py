@@ -1,0 +1,28 @@
+"""The weights that the demonstration starts from: a branch learns 2,048 drawn vehicles by their photographs.
+
+    make start-weights      # draws the corpus, trains, and writes configs/demo_start.safetensors; under two hours
+
+The paper starts from ImageNet's weights, which were learnt from photographs in visible light. These are learnt from
+such photographs too, of other vehicles, cameras and sensors than those of the demonstration. All three branches start
+from the same ones, as they do from ImageNet's. The run adapts for no epoch; the corpus is source and target.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import default, variants
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    """Make the experiment, as a variant of configs/variants.py or several joined by + change it."""
+    config = default.get_config()
+    config.experiment = "demo_start"
+    config.data.source.update(name="manifest", root="data/corpus")
+    config.data.target.update(name="manifest", root="data/corpus")
+    config.data.prepared = "data/corpus/prepared"
+    config.data.image_size = (32, 64)
+    config.model.update(modalities=("R",), stage_sizes=(1, 1, 1, 1), width=16)
+    config.augment.update(pad=3, erase=0.25)
+    config.batch.update(identities=16, instances=4)
+    config.pretrain.update(epochs=60, warmup_epochs=3, learning_rate=3e-3)
+    config.adapt.epochs = 0
+    return variants.vary(config, variant)

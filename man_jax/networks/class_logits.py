@@ -1,0 +1,45 @@
+"""Logits of all classes by cosine: of learnt columns, or of prototypes in a memory."""
+
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from man_jax.array_math import unit
+from man_jax.networks.three_branch import Outputs
+
+
+def cosine_logits(outputs: Outputs, heads: dict[str, Any], *, temperature: float) -> Float[Array, "M+1 B L"]:
+    """Compute the logits of the heads R, N, T, F from directions alone, so that no column outweighs another.
+
+        logit_c = cos(f, w_c) / τ
+
+    Source: Wang et al., "NormFace: L2 hypersphere embedding for face verification", ACM MM 2017.
+    """
+    columns = unit(jnp.swapaxes(heads["modal"]["kernel"], -1, -2)), unit(heads["fused"]["kernel"].T)
+    return _cosines(outputs, *columns) / temperature
+
+
+def memory_logits(
+    outputs: Outputs,
+    modal: Float[Array, "M L D"],
+    fused: Float[Array, "L F"],
+    *,
+    temperature: float,
+) -> Float[Array, "M+1 B L"]:
+    """Compute the logits of R, N, T, F against the prototypes of all classes, which are of unit length.
+
+        logit_c = cos(f, P_c) / τ,   so that the cross-entropy is InfoNCE
+
+    Source: Dai et al., "Cluster contrast for unsupervised person re-identification", ACCV 2022.
+    Differs from the source: it has one modality; here each modality and the fusion have prototypes of their own.
+    """
+    return _cosines(outputs, modal, fused) / temperature
+
+
+def _cosines(
+    outputs: Outputs, modal: Float[Array, "M L D"], fused: Float[Array, "L F"]
+) -> Float[Array, "M+1 B L"]:
+    of_modalities = jnp.einsum("mbd,mld->mbl", unit(outputs.features.normed), modal)
+    of_fusion = unit(outputs.fused_normed) @ fused.T
+    return jnp.concatenate([of_modalities, of_fusion[None]])

@@ -23,6 +23,6 @@ def get_config(variant: str = "") -> ConfigDict:
     config.model.update(modalities=("R",), stage_sizes=(1, 1, 1, 1), width=16)
     config.augment.update(pad=3, erase=0.25)
     config.batch.update(identities=16, instances=4)
-    config.pretrain.update(epochs=60, warmup_epochs=3, learning_rate=3e-3)
+    config.pretrain.update(epochs=12, warmup_epochs=1, learning_rate=3e-3)
     config.adapt.epochs = 0
     return variants.vary(config, variant)

@@ -9,7 +9,7 @@ Source: Sheng et al., "Multi-level alignment network for unsupervised domain ada
 re-identification". docs/EQUATIONS.md has the functions by equation, docs/READINGS.md the readings.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -29,22 +29,19 @@ from man_jax.frame import (
     Frame,
     Labels,
     Network,
-    Terms,
     TrainState,
     kmeans_settings,
     pass_domains,
     views,
 )
 from man_jax.keys import Key
-from man_jax.losses.domain import prototype_domain_loss, same_kind_domain_loss
-from man_jax.losses.modality import modality_margin_loss
-from man_jax.losses.reid import reid_loss
-from man_jax.memories.cross_batch import CrossBatch, empty_queue, enqueue, flush, queue_triplet
+from man_jax.memories.cross_batch import CrossBatch, empty_queue, enqueue, flush
 from man_jax.memories.moving_average import moving_average
 from man_jax.memories.prototypes import Bank, empty_bank, make_bank, move_bank
-from man_jax.networks.class_logits import cosine_logits, memory_logits
+from man_jax.networks.class_logits import class_logits
 from man_jax.networks.heads import forget_columns, set_columns
 from man_jax.networks.three_branch import Outputs, Variables
+from man_jax.objectives.man import Form, Learnt, adaptation_loss, unsupervised_loss
 
 KEYS = {
     # Labels of the target
@@ -271,18 +268,6 @@ def epoch_banks(
 # --- a step
 
 
-class Learnt(NamedTuple):
-    """A batch of one domain, with the outputs of the network and the labels to learn."""
-
-    outputs: Outputs
-    labels: Int32[Array, " B"]
-    """Classes: source identities, then clusters."""
-    reliable: Bool[Array, " B"]
-    """False: the row takes no part in L_ReID and XBM."""
-    weight: Float[Array, " B"] | None = None
-    """How much a row counts in L_ReID and XBM; None: each reliable row as much."""
-
-
 def loss(
     frame: Frame,
     params: Variables,
@@ -299,7 +284,13 @@ def loss(
     for domain, batch, output in zip(("source", "target"), (source, target), outputs, strict=True):
         if batch is None or output is None:
             continue
-        logits = class_logits(config.man, output, params["heads"], slots.banks)
+        logits = class_logits(
+            output,
+            params["heads"],
+            [(bank.modal, bank.fused) for bank in slots.banks],
+            head=config.man.head,
+            temperature=config.man.head_temperature,
+        )
         weight = batch.weight if config.man.reliability == "score" else None
         classes = frame.space.of(domain, batch.label)
         learnt.append(Learnt(output._replace(logits=logits), classes, batch.reliable, weight))
@@ -310,8 +301,11 @@ def loss(
         mask=jnp.concatenate([each.reliable for each in learnt]),
     )
     banks = slots.aligned or slots.banks
-    known = {"queue": queue, "exists": existing(config.man, slots), "config": config}
-    known["identity_weight"] = target_identity_weight(config, slots.updates)
+    known = {
+        "queue": queue,
+        "exists": existing(config.man, slots),
+        "form": objective_form(config, slots.updates),
+    }
     if source is None:
         value, terms = unsupervised_loss(*learnt, bank=banks.target, **known)
     else:
@@ -344,19 +338,6 @@ def moved_banks(
     return slots._replace(banks=ByDomain(*banks), aligned=aligned and ByDomain(*aligned))
 
 
-def class_logits(
-    man: Config, outputs: Outputs, heads: dict[str, Any], banks: ByDomain[Bank]
-) -> Float[Array, "M+1 B L"]:
-    """Compute the logits that L_id reads, by the head of `config.man.head`."""
-    if man.head == "linear":
-        return outputs.logits
-    if man.head == "cosine":
-        return cosine_logits(outputs, heads, temperature=man.head_temperature)
-    modal = jnp.concatenate([bank.modal for bank in banks], axis=1)
-    fused = jnp.concatenate([bank.fused for bank in banks])
-    return memory_logits(outputs, modal, fused, temperature=man.head_temperature)
-
-
 def existing(man: Config, slots: Slots) -> Bool[Array, " C"] | None:
     """Tell which classes the softmax knows; a memory knows those that have a prototype."""
     if man.head == "memory":
@@ -364,164 +345,28 @@ def existing(man: Config, slots: Slots) -> Bool[Array, " C"] | None:
     return slots.exists
 
 
-def target_identity_weight(config: Config, updates: Int32[Array, ""] | None) -> Float[Array, ""] | float:
-    """Give the weight of the target's L_id in this step."""
-    if config.man.identity_target == "ramp":
-        return updates / (config.adapt.epochs * config.adapt.iterations)
-    return {"on": 1.0, "off": 0.0}[config.man.identity_target]
-
-
-def adaptation_loss(
-    source: Learnt,
-    target: Learnt,
-    *,
-    banks: ByDomain[Bank],
-    moved_banks: ByDomain[Bank],
-    queue: CrossBatch,
-    exists: Bool[Array, " C"] | None = None,
-    identity_weight: Float[Array, ""] | float = 1.0,
-    config: Config,
-) -> tuple[Float[Array, ""], Terms]:
-    """Sum L = L_ReID(source) + L_ReID(target) + w L_XBM + α L_PDA + β L_MMA (Eq. 23); return its terms too.
-
-    w is `memory_weight`; `identity_weight` is the factor of L_id in L_ReID(target), 1 in the paper. Only reliable
-    target samples count in L_ReID and L_XBM. `banks` are the banks before this batch, `moved_banks` those after it
-    (Eq. 11). `queue` already holds this batch, as in the reference code of XBM.
-    """
+def objective_form(config: Config, updates: Int32[Array, ""] | None) -> Form:
+    """Give the readings and the factors of the total; the target's L_id may depend on the number of steps so far."""
     man = config.man
-    identity_source, triplet_source = reid_loss(
-        source.outputs,
-        source.labels,
-        mask=source.reliable,
-        weight=source.weight,
-        exists=exists,
-        **config.loss,
-    )
-    identity_target, triplet_target = reid_loss(
-        target.outputs,
-        target.labels,
-        mask=target.reliable,
-        weight=target.weight,
-        exists=exists,
-        **config.loss,
-    )
-    cross_batch = cross_batch_loss([source, target], queue, config)
-    instances = (aligned_features(source, man), aligned_features(target, man))
-    domain = domain_loss(*instances, banks=banks, moved_banks=moved_banks, man=man)
-    modality = modality_loss(*instances, banks=banks, man=man)
-    terms = {
-        "identity_source": identity_source,
-        "triplet_source": triplet_source,
-        "identity_target": identity_target,
-        "triplet_target": triplet_target,
-        "memory": cross_batch,
-        "domain_intra": domain["intra"],
-        "domain_inter": domain["inter"],
-        "modality": modality,
-    }
-    reid = identity_source + triplet_source + identity_weight * identity_target + triplet_target
-    alignment = man.alpha * (domain["intra"] + domain["inter"]) + man.beta * modality
-    return reid + man.memory_weight * cross_batch + alignment, terms
-
-
-def unsupervised_loss(
-    target: Learnt,
-    *,
-    bank: Bank,
-    queue: CrossBatch,
-    exists: Bool[Array, " C"] | None = None,
-    identity_weight: Float[Array, ""] | float = 1.0,
-    config: Config,
-) -> tuple[Float[Array, ""], Terms]:
-    """Sum L = L_ReID(target) + w L_XBM + β L_MMA, the loss of the US protocol; without a source there is no PDA.
-
-    Differs from the paper: the paper does not say what MMA is here. We put the target in the place of both domains,
-    so L_MMA = L_uma(t, t).
-    """
-    man = config.man
-    identity, triplet = reid_loss(
-        target.outputs,
-        target.labels,
-        mask=target.reliable,
-        weight=target.weight,
-        exists=exists,
-        **config.loss,
-    )
-    cross_batch = cross_batch_loss([target], queue, config)
-    instances = aligned_features(target, man)
-    # Eq. 20 adds two directions, which are here the same one.
-    modality = modality_loss(instances, instances, banks=ByDomain(bank, bank), man=man) / 2.0
-    terms = {
-        "identity_target": identity,
-        "triplet_target": triplet,
-        "memory": cross_batch,
-        "modality": modality,
-    }
-    return identity_weight * identity + triplet + man.memory_weight * cross_batch + man.beta * modality, terms
-
-
-def aligned_features(batch: Learnt, man: Config) -> Float[Array, "M B D"]:
-    """Give the features that PDA and MMA read."""
-    features = batch.outputs.features
-    return features.pooled_unit if man.aligned == "pooled" else features.modal_unit
-
-
-def cross_batch_loss(batches: list[Learnt], queue: CrossBatch, config: Config) -> Float[Array, ""]:
-    """Compute L_XBM of all domains' batches together, on the fused features before the neck."""
-    weights = [batch.weight for batch in batches if batch.weight is not None]
-    return queue_triplet(
-        jnp.concatenate([batch.outputs.features.fused_pooled for batch in batches]),
-        jnp.concatenate([batch.labels for batch in batches]),
-        queue,
-        mask=jnp.concatenate([batch.reliable for batch in batches]),
-        weight=jnp.concatenate(weights) if weights else None,
-        form=config.loss.triplet_form,
-        margin=config.loss.triplet_margin,
-    )
-
-
-def domain_loss(
-    source_instances: Float[Array, "M B D"],
-    target_instances: Float[Array, "M B D"],
-    *,
-    banks: ByDomain[Bank],
-    moved_banks: ByDomain[Bank],
-    man: Config,
-) -> Terms:
-    """Compute both halves of L_PDA for the rows that `domain_pairs` names (Eq. 16; Table 5 has the other pairs).
-
-    Proto-Proto compares the prototypes that this batch has moved, because the gradient passes through the step of
-    Eq. 11. Prototypes that did not move would have no gradient.
-    """
-    form: Any = {"margin": man.domain_margin, "inter": man.domain_inter, "kernel": man.domain_kernel}
-    valid = {"source_valid": banks.source.valid, "target_valid": banks.target.valid}
-    if man.domain_pairs == "ins_proto":
-        return prototype_domain_loss(
-            source_instances, target_instances, *(bank.modal for bank in banks), **valid, **form
-        )
-    if man.domain_pairs == "ins_ins":
-        return same_kind_domain_loss(source_instances, target_instances, **form)
-    return same_kind_domain_loss(*(bank.modal for bank in moved_banks), **valid, **form)
-
-
-def modality_loss(
-    source_instances: Float[Array, "M B D"],
-    target_instances: Float[Array, "M B D"],
-    *,
-    banks: ByDomain[Bank],
-    man: Config,
-) -> Float[Array, ""]:
-    """Compute L_MMA (Eq. 17–20) from the unit features and the banks of both domains."""
-    return modality_margin_loss(
-        source_instances,
-        target_instances,
-        *(bank.modal for bank in banks),
-        source_valid=banks.source.valid,
-        target_valid=banks.target.valid,
-        margin=man.modality_margin,
-        distance=man.modality_distance,
-        reduction=man.modality_reduction,
-        pairing=man.modality_pairing,
+    if man.identity_target == "ramp":
+        identity_weight = updates / (config.adapt.epochs * config.adapt.iterations)
+    else:
+        identity_weight = {"on": 1.0, "off": 0.0}[man.identity_target]
+    return Form(
+        reid={**config.loss},
+        domain={"margin": man.domain_margin, "inter": man.domain_inter, "kernel": man.domain_kernel},
+        modality={
+            "margin": man.modality_margin,
+            "distance": man.modality_distance,
+            "reduction": man.modality_reduction,
+            "pairing": man.modality_pairing,
+        },
+        pairs=man.domain_pairs,
+        aligned=man.aligned,
+        alpha=man.alpha,
+        beta=man.beta,
+        memory_weight=man.memory_weight,
+        identity_weight=identity_weight,
     )
 
 

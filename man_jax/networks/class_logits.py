@@ -1,12 +1,36 @@
-"""Logits of all classes by cosine: of learnt columns, or of prototypes in a memory."""
+"""Logits of all classes: of the linear heads, of cosines with their columns, or with prototypes in a memory."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from man_jax.array_math import unit
 from man_jax.networks.three_branch import Outputs
+
+Head = Literal["linear", "cosine", "memory"]
+
+
+def class_logits(
+    outputs: Outputs,
+    heads: dict[str, Any],
+    prototypes: Sequence[tuple[Float[Array, "M C D"], Float[Array, "C F"]]],
+    *,
+    head: Head,
+    temperature: float,
+) -> Float[Array, "M+1 B L"]:
+    """Choose the logits of R, N, T, F; `prototypes` are those of each domain, of the modalities and of the fusion."""
+    if head == "linear":
+        return outputs.logits
+    if head == "cosine":
+        return cosine_logits(outputs, heads, temperature=temperature)
+    if head != "memory":
+        raise ValueError(f"head is {head!r}; choose linear, cosine or memory")
+    modal, fused = zip(*prototypes, strict=True)
+    return memory_logits(
+        outputs, jnp.concatenate(modal, axis=1), jnp.concatenate(fused), temperature=temperature
+    )
 
 
 def cosine_logits(outputs: Outputs, heads: dict[str, Any], *, temperature: float) -> Float[Array, "M+1 B L"]:

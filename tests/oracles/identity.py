@@ -24,23 +24,37 @@ def _hardest(positives: list[float], negatives: list[float], form: str, margin: 
     return max(0.0, gap + margin) if form == "hinge" else math.log1p(math.exp(gap))
 
 
-def batch_hard_triplet(anchors: Array, labels, form: str = "hinge", margin: float = 0.3) -> float:
+def batch_hard_triplet(
+    anchors: Array, labels, form: str = "hinge", margin: float = 0.3, weights=None
+) -> float:
     terms = []
     for i, anchor in enumerate(anchors):
         others = [(distance(anchor, anchors[j]), labels[j]) for j in range(len(anchors)) if j != i]
         positives = [apart for apart, label in others if label == labels[i]]
         negatives = [apart for apart, label in others if label != labels[i]]
         if positives and negatives:
-            terms.append(_hardest(positives, negatives, form, margin))
-    return sum(terms) / len(terms) if terms else 0.0
+            terms.append(
+                (1.0 if weights is None else weights[i], _hardest(positives, negatives, form, margin))
+            )
+    return weighted(terms)
 
 
-def queue_triplet(anchors: Array, labels, entries: list, form: str = "hinge", margin: float = 0.3) -> float:
+def weighted(terms: list[tuple[float, float]]) -> float:
+    """The mean of (weight, value) pairs; 0 of none."""
+    total = sum(weight for weight, _ in terms)
+    return sum(weight * value for weight, value in terms) / total if total else 0.0
+
+
+def queue_triplet(
+    anchors: Array, labels, entries: list, form: str = "hinge", margin: float = 0.3, weights=None
+) -> float:
     """entries: the (feature, label) pairs the queue holds."""
     terms = []
-    for anchor, own in zip(anchors, labels, strict=True):
+    for i, (anchor, own) in enumerate(zip(anchors, labels, strict=True)):
         positives = [distance(anchor, feature) for feature, label in entries if label == own]
         negatives = [distance(anchor, feature) for feature, label in entries if label != own]
         if positives and negatives:
-            terms.append(_hardest(positives, negatives, form, margin))
-    return sum(terms) / len(terms) if terms else 0.0
+            terms.append(
+                (1.0 if weights is None else weights[i], _hardest(positives, negatives, form, margin))
+            )
+    return weighted(terms)

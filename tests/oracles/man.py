@@ -14,15 +14,30 @@ def cross_batch(batches: list[Batch], entries: list, config) -> float:
     anchors = np.concatenate([batch.fused() for batch in batches])
     labels = np.concatenate([np.asarray(batch.labels)[np.asarray(batch.reliable)] for batch in batches])
     form, margin = config.loss.triplet_form, config.loss.triplet_margin
-    return identity.queue_triplet(anchors, labels, entries, form, margin)
+    weights = None
+    if batches[0].weight is not None:
+        weights = np.concatenate([np.asarray(batch.weight)[np.asarray(batch.reliable)] for batch in batches])
+    return identity.queue_triplet(anchors, labels, entries, form, margin, weights)
+
+
+def aligned(batch: Batch, config) -> Array:
+    """What PDA and MMA read."""
+    return unit_rows(batch.pooled if config.man.aligned == "pooled" else batch.normed)
 
 
 def adaptation(
-    batches: list[Batch], banks, moved, entries: list, config, at: list[Batch], exists=None
+    batches: list[Batch],
+    banks,
+    moved,
+    entries: list,
+    config,
+    at: list[Batch],
+    exists=None,
+    identity_weight: float = 1.0,
 ) -> dict[str, float]:
     """Each term and the total; `at`: the batches that set the bandwidths, to the gradient constants."""
     source, target = batches
-    instances, base = ([unit_rows(batch.normed) for batch in each] for each in (batches, at))
+    instances, base = ([aligned(batch, config) for batch in each] for each in (batches, at))
     form = {
         "margin": config.man.domain_margin,
         "inter": config.man.domain_inter,
@@ -36,7 +51,7 @@ def adaptation(
         halves = {name: 2 * half for name, half in once.items()}
     terms = dict(zip(("identity_source", "triplet_source"), reid(source, config.loss, exists), strict=True))
     terms |= dict(zip(("identity_target", "triplet_target"), reid(target, config.loss, exists), strict=True))
-    total = sum(terms.values())
+    total = sum(terms.values()) - (1 - identity_weight) * terms["identity_target"]
     terms["memory"] = cross_batch(batches, entries, config)
     terms |= {"domain_intra": halves["intra"], "domain_inter": halves["inter"]}
     terms["modality"] = mma(*instances, *banks, config)
@@ -44,12 +59,15 @@ def adaptation(
     return terms | {"total": total + config.man.memory_weight * terms["memory"] + alignment}
 
 
-def unsupervised(target: Batch, bank, entries: list, config, exists=None) -> dict[str, float]:
+def unsupervised(
+    target: Batch, bank, entries: list, config, exists=None, identity_weight: float = 1.0
+) -> dict[str, float]:
     """The target alone, in both roles of L_uma, which is counted once."""
     cross_entropy, triplet = reid(target, config.loss, exists)
-    memory, rows = cross_batch([target], entries, config), unit_rows(target.normed)
+    memory, rows = cross_batch([target], entries, config), aligned(target, config)
     modality = mma(rows, rows, bank, bank, config) / 2
-    total = cross_entropy + triplet + config.man.memory_weight * memory + config.man.beta * modality
+    total = identity_weight * cross_entropy + triplet
+    total += config.man.memory_weight * memory + config.man.beta * modality
     terms = {
         "identity_target": cross_entropy,
         "triplet_target": triplet,

@@ -17,6 +17,8 @@ class Batch(NamedTuple):
     logits: Array
     labels: Any
     reliable: Any
+    weight: Any = None
+    """How much each triple counts; None: all the same."""
 
     def fused(self) -> Array:
         """Cat(g_R, g_N, g_T) of the reliable triples."""
@@ -28,11 +30,14 @@ def reid(batch: Batch, config, exists=None) -> tuple[float, float]:
     """(L_id, L_triplet) by `config.loss`, summed over the modalities and the fusion; of no triple both are 0."""
     taken = np.asarray(batch.reliable)
     labels = np.asarray(batch.labels)[taken]
+    weights = np.ones(len(taken))[taken] if batch.weight is None else np.asarray(batch.weight)[taken]
     cross_entropy = triplet = 0.0
     for logits in batch.logits:
         losses = identity.smoothed_cross_entropy(logits[taken], labels, config.smoothing, exists)
-        cross_entropy += sum(losses) / len(losses) if len(losses) else 0.0
+        cross_entropy += identity.weighted(list(zip(weights, losses, strict=True)))
     fusion = batch.fused() if config.triplet_fused == "pooled" else batch.fused_normed[taken]
     for rows in [*(own[taken] for own in batch.pooled), fusion]:
-        triplet += identity.batch_hard_triplet(rows, labels, config.triplet_form, config.triplet_margin)
+        triplet += identity.batch_hard_triplet(
+            rows, labels, config.triplet_form, config.triplet_margin, weights
+        )
     return cross_entropy, triplet

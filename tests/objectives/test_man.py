@@ -10,8 +10,9 @@ from configs import default
 from man_jax.frame import ByDomain
 from man_jax.memories.cross_batch import CrossBatch
 from man_jax.memories.prototypes import Bank
-from man_jax.methods.man import Learnt, adaptation_loss, domain_loss, unsupervised_loss, weights
+from man_jax.methods.man import objective_form, weights
 from man_jax.networks.three_branch import Features, Outputs
+from man_jax.objectives.man import Learnt, adaptation_loss, domain_loss, unsupervised_loss
 from tests.oracles import domain as domain_oracle
 from tests.oracles import man as oracle
 from tests.oracles.cases import unit_groups, unit_normal
@@ -43,12 +44,23 @@ CHANGES = {
         "man.domain_margin": 0.05,
         "man.modality_margin": 0.2,
     },
+    "fourth": {
+        "man.aligned": "pooled",
+        "man.identity_target": "ramp",
+        "man.reliability": "score",
+    },
+    "fifth": {"man.identity_target": "off", "man.aligned": "pooled", "man.domain_kernel": "multi"},
 }
+STEPS_SO_FAR, STEPS = 30, 120
+"""A quarter of the steps, so that the target's L_id has a quarter of its weight where it rises."""
+SCORES = np.array([1, 1 / 2, 1 / 6, 1 / 2, 1 / 3])
+IDENTITY_WEIGHT = {"on": 1.0, "off": 0.0, "ramp": STEPS_SO_FAR / STEPS}
 
 
 def read_as(changes: dict[str, Any]):
     """The default configuration with some of its values changed."""
     config = default.get_config()
+    config.adapt.update(epochs=4, iterations=STEPS // 4)
     config.update_from_flattened_dict(changes)
     return config
 
@@ -98,9 +110,15 @@ def drawn(seed: int) -> tuple[Moving, Fixed]:
     return moving, Fixed(labels, reliable, resting, valid, queue, np.arange(C + K) < C + NUM_CLUSTERS)
 
 
-def learnt(moving: Moving, fixed: Fixed) -> list[Learnt]:
-    parts = zip(*moving[:4], fixed.labels, fixed.reliable, strict=True)
+def learnt(moving: Moving, fixed: Fixed, config) -> list[Learnt]:
+    weights = jax.tree.map(lambda each: each.astype(moving.pooled[0].dtype), weights_of(config))
+    parts = zip(*moving[:4], fixed.labels, fixed.reliable, weights, strict=True)
     return [Learnt(Outputs(Features(g, f), fused, logits), *rest) for g, f, fused, logits, *rest in parts]
+
+
+def weights_of(config) -> tuple:
+    """How much the rows of each domain count."""
+    return (None, None) if config.man.reliability == "threshold" else (np.ones(B), SCORES)
 
 
 def banks(modal, valid) -> ByDomain[Bank]:
@@ -109,19 +127,20 @@ def banks(modal, valid) -> ByDomain[Bank]:
 
 def adaptation(moving: Moving, fixed: Fixed, config):
     return adaptation_loss(
-        *learnt(moving, fixed),
+        *learnt(moving, fixed, config),
         banks=banks(fixed.resting, fixed.valid),
         moved_banks=banks(moving.moved, fixed.valid),
         queue=fixed.queue,
         exists=fixed.exists,
-        config=config,
+        form=objective_form(config, STEPS_SO_FAR),
     )
 
 
 def unsupervised(moving: Moving, fixed: Fixed, config):
-    _, target = learnt(moving, fixed)
+    _, target = learnt(moving, fixed, config)
     bank = banks(fixed.resting, fixed.valid).target
-    return unsupervised_loss(target, bank=bank, queue=fixed.queue, exists=fixed.exists, config=config)
+    form = objective_form(config, STEPS_SO_FAR)
+    return unsupervised_loss(target, bank=bank, queue=fixed.queue, exists=fixed.exists, form=form)
 
 
 def value_and_slope(moving: Moving, fixed: Fixed, *, reading: str, loss):
@@ -130,8 +149,9 @@ def value_and_slope(moving: Moving, fixed: Fixed, *, reading: str, loss):
     return {"total": total, **terms}, slope
 
 
-def batches(moving: Moving, fixed: Fixed) -> list[Batch]:
-    return [Batch(*parts) for parts in zip(*moving[:4], fixed.labels, fixed.reliable, strict=True)]
+def batches(moving: Moving, fixed: Fixed, config) -> list[Batch]:
+    parts = zip(*moving[:4], fixed.labels, fixed.reliable, weights_of(config), strict=True)
+    return [Batch(*each) for each in parts]
 
 
 def subset(modal, valid):
@@ -144,14 +164,16 @@ def entries(queue: CrossBatch) -> list:
 
 def adaptation_formula(moving: Moving, fixed: Fixed, config, *, at: Moving):
     sets = (subset(rows, fixed.valid) for rows in (fixed.resting, moving.moved))
-    held, base = entries(fixed.queue), batches(at, fixed)
-    return oracle.adaptation(batches(moving, fixed), *sets, held, config, at=base, exists=fixed.exists)
+    held, base = entries(fixed.queue), batches(at, fixed, config)
+    known = {"exists": fixed.exists, "identity_weight": IDENTITY_WEIGHT[config.man.identity_target]}
+    return oracle.adaptation(batches(moving, fixed, config), *sets, held, config, at=base, **known)
 
 
 def unsupervised_formula(moving: Moving, fixed: Fixed, config, **_):
     _, prototypes = subset(fixed.resting, fixed.valid)
-    target = batches(moving, fixed)[1]
-    return oracle.unsupervised(target, prototypes, entries(fixed.queue), config, exists=fixed.exists)
+    target = batches(moving, fixed, config)[1]
+    known = {"exists": fixed.exists, "identity_weight": IDENTITY_WEIGHT[config.man.identity_target]}
+    return oracle.unsupervised(target, prototypes, entries(fixed.queue), config, **known)
 
 
 every_loss = pytest.mark.parametrize(
@@ -181,6 +203,8 @@ def test_the_terms_times_their_weights_sum_to_the_total(formula, reading):
     moving, fixed = drawn(0)
     terms, factors = formula(moving, fixed, CONFIGS[reading], at=moving), weights(CONFIGS[reading])
     total = float(terms.pop("total"))
+    if CONFIGS[reading].man.identity_target == "ramp":  # its factor is another one in each step
+        factors["identity_target"] = IDENTITY_WEIGHT["ramp"]
     assert sum(factors.get(name, 1.0) * float(term) for name, term in terms.items()) == pytest.approx(total)
 
 
@@ -269,11 +293,12 @@ def test_the_rows_of_table_5_compare_what_they_are_called_after(pairs):
     instances = [unit_normal(rng, M, B, D) for _ in range(2)]
     valid = np.arange(C) > 0, np.arange(K) > 0  # a class of each domain has lost its reliable samples
     resting, moved = ([unit_normal(rng, M, n, D) for n in (C, K)] for _ in range(2))
-    man = read_as({"man.domain_pairs": pairs, "man.domain_margin": 0.3, "man.domain_inter": "hinge"}).man
+    config = read_as({"man.domain_pairs": pairs, "man.domain_margin": 0.3, "man.domain_inter": "hinge"})
+    form = objective_form(config, None)
 
     def loss(source, target, resting, moved, valid):
         both = {"banks": banks(resting, valid), "moved_banks": banks(moved, valid)}
-        return domain_loss(source, target, **both, man=man)
+        return domain_loss(source, target, **both, form=form)
 
     reading = {"margin": 0.3, "inter": "hinge"}
     if pairs == "ins_proto":

@@ -108,6 +108,14 @@ def test_flush_leaves_every_source_entry_and_no_target_entry(seed):
     assert entries(after) == as_entries([pair for pair in held if pair[1] < FIRST_TARGET])
 
 
+@given(seeds, masks(3))
+def test_flush_leaves_the_entries_of_clusters_whose_meaning_is_not_new(seed, renewed):
+    queue, held = filled(seed)
+    after = evaluate(flush, queue, first_label=FIRST_TARGET, renewed=renewed)
+    kept = [pair for pair in held if pair[1] < FIRST_TARGET or not renewed[pair[1] - FIRST_TARGET]]
+    assert entries(after) == as_entries(kept)
+
+
 @given(seeds)
 def test_a_flushed_queue_takes_new_rows_and_scores_only_what_it_holds(seed):
     queue, held = filled(seed)

@@ -50,7 +50,8 @@ def test_man_begins_with_empty_banks_and_a_queue_of_all_triples_or_of_the_size_t
     state, size, entries
 ):
     after = man.start(new_frame(**{"man.memory_size": size}), state.replace(slots=()))
-    banks, queue, exists = after.slots
+    banks, queue, exists, *others = after.slots
+    assert others == [None] * len(others)  # what only some keys ask for
     for bank, num_classes in zip(banks, (NUM_SOURCE, NUM_TARGET), strict=True):
         assert (bank.modal.shape, bank.fused.shape) == ((M, num_classes, D), (num_classes, M * D))
         np.testing.assert_array_equal(bank.valid, np.zeros(num_classes, bool))
@@ -62,6 +63,41 @@ def test_man_begins_with_empty_banks_and_a_queue_of_all_triples_or_of_the_size_t
 
 def test_nothing_follows_the_update(state):
     assert man.after_update(new_frame(), state) is state
+
+
+def test_man_begins_with_what_its_keys_ask_for(state):
+    keys = {"man.aligned": "pooled", "man.across_epochs": "continued", "man.teacher": 0.9}
+    frame = new_frame(**keys)
+    slots = man.start(frame, state.replace(slots=())).slots
+    assert_same(slots.aligned, slots.banks)
+    np.testing.assert_array_equal(slots.last, np.full(N, -1))
+    assert int(slots.updates) == 0
+    assert_same(slots.teacher, {"params": state.params, "statistics": state.statistics})
+    assert man.networks(frame.config)[0].variables(state.replace(slots=slots), "target") == {
+        "params": state.params,
+        "batch_stats": state.statistics.target,
+    }
+
+
+@pytest.mark.parametrize("keys", [{"man.teacher": 0.75}, {"man.identity_target": "ramp"}])
+@pytest.mark.parametrize("steps", [0, 2, 50])
+def test_the_teacher_follows_the_network_after_each_update_and_steps_are_counted(state, keys, steps):
+    frame = new_frame(**keys)
+    begun = man.start(frame, state.replace(slots=()))
+    begun = begun.replace(
+        params=jax.tree.map(lambda leaf: leaf + 1, state.params),
+        slots=begun.slots._replace(updates=jnp.int32(steps)),
+    )
+    after = man.after_update(frame, begun)
+    assert int(after.slots.updates) == steps + 1
+    if "man.teacher" in keys:
+        share = min(1 - 1 / (steps + 1), 0.75)
+        old, new = (np.asarray(each["heads"]["fused"]["kernel"]) for each in (state.params, begun.params))
+        moved = after.slots.teacher["params"]["heads"]["fused"]["kernel"]
+        np.testing.assert_allclose(moved, share * old + (1 - share) * new, rtol=1e-6)
+        assert_same(after.slots.teacher["statistics"], state.statistics)
+    else:
+        assert after.slots.teacher is None
 
 
 # --- labels
@@ -85,7 +121,7 @@ OUTVOTED = np.vstack([np.where(np.arange(10) == 9, CLUSTERS[:3, -2:-1], CLUSTERS
 def settled(monkeypatch, state):
     """The labels that MAN makes of clusterings."""
 
-    def settle(clusters=CLUSTERS, **changes) -> Labels:
+    def settle(clusters=CLUSTERS, state=state, **changes) -> Labels:
         monkeypatch.setattr(man, "cluster_tables", lambda *_, **__: clusters)
         frame = new_frame(**{"adapt.num_clusters": 3} | changes)
         return man.label(frame, state, (new_table(0),), CAMERAS, 0)
@@ -127,7 +163,7 @@ def test_fusion_labels_are_the_plain_clusters_of_the_fusion_and_all_reliable(set
     assert (labels.weight == 1).all()
 
 
-def test_k_means_is_of_every_table_by_its_keys_and_a_key_of_the_seed_and_the_epoch(monkeypatch):
+def test_k_means_is_of_every_table_by_its_keys_and_a_key_of_the_seed_and_the_epoch(monkeypatch, state):
     heard: dict = {}
 
     def listening(tables, **settings):
@@ -189,6 +225,20 @@ def state():
     """A state amid training, its moments all ones."""
     state = new_state(make_optimizer("adam", lambda _: 0.1, weight_decay=0.0))
     return state.replace(opt_state=jax.tree.map(jnp.ones_like, state.opt_state))
+
+
+def test_clusters_that_match_those_of_the_last_epoch_go_on_under_their_number(settled, state):
+    last = np.array([2, 2, 2, 0, 0, 0, 1, 1, 0, 0], np.int32)  # F says 0, 0, 0, 1, 1, 1, 2, 2, 2, 0
+    before = state.replace(slots=state.slots._replace(last=jnp.asarray(last)))
+    found = settled(state=before)
+    np.testing.assert_array_equal(found.labels[:, 0], [2, 2, 2, 0, 0, 0, 1, 1, 1, 2])
+    np.testing.assert_array_equal(np.flatnonzero(found.continued), [0, 1, 2])
+    np.testing.assert_array_equal(found.weight, settled().weight)
+
+
+def test_the_score_is_the_weight_of_a_sample_if_so_wished(settled):
+    weight = settled(**{"man.reliability": "score"}).weight
+    np.testing.assert_allclose(weight, np.where(np.arange(10) == 9, 1 / 6, 1), rtol=1e-6)
 
 
 def begun(state, *, tables=TABLES, target: Labels = LABELS.target, **changes):
@@ -264,6 +314,40 @@ def test_labels_that_go_on_leave_heads_moments_and_queue_as_they_were_but_the_ba
     assert_same(later.slots.queue, state.slots.queue)
     for part in ("params", "opt_state", "statistics"):
         assert_same(getattr(later, part), getattr(state, part))
+
+
+def test_clusters_that_go_on_keep_columns_moments_and_entries_and_the_others_are_new(state, after):
+    kept = np.arange(NUM_TARGET) % 2 == 0
+    later = begun(state, target=LABELS.target._replace(continued=kept))
+    np.testing.assert_array_equal(
+        target_columns(later), np.where(kept, target_columns(state), target_columns(after))
+    )
+    for path, leaf in jax.tree_util.tree_leaves_with_path(later.opt_state):
+        if "'heads'" in jax.tree_util.keystr(path):
+            np.testing.assert_array_equal(
+                leaf[..., NUM_SOURCE:], np.broadcast_to(kept, leaf.shape[:-1] + kept.shape)
+            )
+    labels = np.asarray(state.slots.queue.labels)
+    forgotten = (labels >= NUM_SOURCE) & ~kept[np.clip(labels - NUM_SOURCE, 0, None)]
+    assert 0 < forgotten.sum() < (labels >= NUM_SOURCE).sum()
+    np.testing.assert_array_equal(later.slots.queue.labels, np.where(forgotten, -1, labels))
+
+
+def test_pda_and_mma_get_prototypes_of_the_features_before_the_neck_if_so_wished(state):
+    there = state.replace(slots=state.slots._replace(aligned=state.slots.banks))
+    banks = begun(there).slots
+    for bank, (table,), known in zip(banks.aligned, TABLES, LABELS, strict=True):
+        labels, mask = known.labels[:, 0], known.weight > 0
+        for actual, rows in zip(bank.modal, table.pooled, strict=True):
+            kind = {"weights": "softmax", "temperature": 1.0}
+            expected, _ = oracle.class_prototypes(rows[mask], labels[mask], len(bank.valid), **kind)
+            assert_close(actual, expected, SINGLE)
+    assert_same(banks.banks, begun(state).slots.banks)
+
+
+def test_the_labels_of_an_epoch_are_known_in_the_next_one(state):
+    there = state.replace(slots=state.slots._replace(last=jnp.full(N, -1)))
+    np.testing.assert_array_equal(begun(there).slots.last, SETTLED)
 
 
 def test_without_features_of_the_source_its_bank_stays_and_the_target_s_is_new(state, after):

@@ -71,16 +71,21 @@ def test_columns_of_invalid_classes_and_the_earlier_ones_stay(before, changed, h
     assert (new[..., ~stays] != old[..., ~stays]).all()
 
 
+@pytest.mark.parametrize("renewed", [None, np.arange(K) % 2 == 0])
 @pytest.mark.parametrize("kind", ["adam", "sgd"])
-def test_the_moments_of_the_columns_are_zero_and_all_others_stay(before, kind):
+def test_the_moments_of_the_columns_or_of_the_renewed_ones_are_zero_and_all_others_stay(
+    before, kind, renewed
+):
     params = {"heads": before, "branches": {"neck": {"scale": np.ones((M, FIRST + K), "f4")}}}
     optimizer = make_optimizer(kind, lambda _: 0.1, weight_decay=1e-4)
     moments = jax.tree.map(jnp.ones_like, optimizer.init(params))
     forgotten = 0
-    for path, leaf in jax.tree_util.tree_leaves_with_path(forget_columns(moments, first=FIRST)):
+    for path, leaf in jax.tree_util.tree_leaves_with_path(
+        forget_columns(moments, first=FIRST, renewed=renewed)
+    ):
         expected = np.ones_like(leaf)
         if "'heads'" in jax.tree_util.keystr(path):
-            expected[..., FIRST:] = 0
+            expected[..., FIRST:] = 0 if renewed is None else ~renewed
             forgotten += 1
         np.testing.assert_array_equal(leaf, expected, err_msg=jax.tree_util.keystr(path))
     assert forgotten == {"adam": 4, "sgd": 2}[kind]  # of two kernels

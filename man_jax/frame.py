@@ -104,6 +104,8 @@ class Labels(NamedTuple):
     """Whether the numbers have the same meaning as in the epoch before, so that heads and memories stay valid."""
     clusterings: Mapping[str, Int32[np.ndarray, " N"]] = {}
     """Labellings whose accuracy is reported, by name, for example one for each modality."""
+    estimated: bool = False
+    """Whether the number of clusters was found in the features, so that it is reported beside that of identities."""
 
 
 class FeatureTable(NamedTuple):

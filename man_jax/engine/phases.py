@@ -135,8 +135,9 @@ def _target_labels(
     shared = of_first_process(
         {"labels": labels.labels, "weight": labels.weight, "clusterings": dict(labels.clusterings)}
     )
-    counts = of_first_process(np.array([labels.num_clusters, labels.continued], np.int32))
-    return Labels(**shared, num_clusters=int(counts[0]), continued=bool(counts[1]))
+    facts = np.array([labels.num_clusters, labels.continued, labels.estimated], np.int32)
+    num_clusters, continued, estimated = of_first_process(facts).tolist()
+    return Labels(**shared, num_clusters=num_clusters, continued=bool(continued), estimated=bool(estimated))
 
 
 def adaptation_plans(parts: RunParts, labels: Labels, epoch: int) -> ByDomain[np.ndarray]:

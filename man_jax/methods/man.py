@@ -17,6 +17,7 @@ from jaxtyping import Array, Bool, Float, Int32, PRNGKeyArray
 
 from man_jax.clustering.kmeans import cluster_tables
 from man_jax.clustering.pseudo_labels import FUSION, align_pseudo_labels
+from man_jax.clustering.target_clusters import NEIGHBOUR_KEYS, cluster_by_neighbours, is_number_given
 from man_jax.config import Config
 from man_jax.frame import (
     TRAINED,
@@ -45,11 +46,19 @@ from man_jax.networks.three_branch import Outputs, Variables
 
 KEYS = {
     # Labels of the target
-    "labels": Key(
-        "cpa", "cpa | fusion: plain K-means of the fusion, all reliable (Table 4)", ("cpa", "fusion")
-    ),
+    "labels": Key("cpa", "fusion: its plain clusters, all reliable (Table 4)", ("cpa", "fusion")),
     "rule": Key("fusion_vote", "whose label wins; ours", ("fusion_vote", "majority", "fusion_label")),
     "threshold": Key(0.4, "σ of Eq. 6; ours: admits three of four", least=0, largest=1),
+    "clusters": Key("kmeans", "or others, on Jaccard distances: ours", ("kmeans", "linkage", "dbscan")),
+    "neighbours": Key("fusion", "whose count for F's; consensus: modalities vote", ("fusion", "consensus")),
+    "vote": Key(0.05, "cosine that a modality's vote is worth, of consensus; ours", least=0),
+    "count": Key("given", "k of linkage; given: adapt.num_clusters", ("given", "estimated", "cut")),
+    "cut": Key(0.9, "distance at which linkage's clusters are counted; ours", least=0, largest=1),
+    "eps": Key(0.5, "Jaccard distance within which samples are near, of dbscan", least=0, largest=0.99),
+    "min_samples": Key(4, "of a core of dbscan, and of a cluster that linkage counts", least=1),
+    "k1": Key(30, "neighbours that are compared; about the images of an identity", least=1),
+    "k2": Key(6, "neighbours whose encodings are averaged; at most k1", least=1),
+    "capacity": Key(0, "clusters there is room for if k is not given; 0: N / min_samples", least=0),
     # Prototypes and heads
     "prototype_weights": Key("softmax", "of Eq. 7; average: Table 6", ("softmax", "average")),
     "temperature": Key(1.0, "τ of Eq. 7; released: 0.1; below 1e-6 float32 tells none apart", least=1e-6),
@@ -85,7 +94,7 @@ class Slots(NamedTuple):
     queue: CrossBatch
     """XBM: past fused features with their classes."""
     exists: Bool[Array, " C"] | None = None
-    """Classes that the softmax knows; None: all, since K-means makes as many clusters as there is room for."""
+    """Classes that the softmax knows; None: all, where k is given, since there is room for k clusters."""
 
 
 def networks(config: Config) -> tuple[Network, ...]:
@@ -95,21 +104,23 @@ def networks(config: Config) -> tuple[Network, ...]:
 
 
 def capacity(config: Config, num_triples: int) -> int:
-    """Give the number of clusters, k of K-means."""
-    del num_triples
-    return config.adapt.num_clusters
+    """Give the largest number of clusters that an epoch may have; k, where it is given."""
+    if is_number_given(config.man.clusters, config.man.count):
+        return config.adapt.num_clusters
+    return config.man.capacity or max(1, num_triples // config.man.min_samples)
 
 
 def start(frame: Frame, state: TrainState) -> TrainState:
     """Add empty banks and an empty queue."""
-    model, space = frame.model, frame.space
+    model, space, own = frame.model, frame.space, frame.config.man
     sizes = {"num_modalities": model.num_modalities, "dim": model.dim}
-    entries = frame.config.man.memory_size or sum(frame.num_triples)
+    entries = own.memory_size or sum(frame.num_triples)
     banks = ByDomain(
         empty_bank(num_classes=space.num_source, **sizes), empty_bank(num_classes=space.capacity, **sizes)
     )
     queue = empty_queue(capacity=entries, dim=model.num_modalities * model.dim)
-    return state.replace(slots=Slots(banks, queue))
+    exists = None if is_number_given(own.clusters, own.count) else space.exists(0)
+    return state.replace(slots=Slots(banks, queue, exists))
 
 
 # --- the start of an epoch: features → clusters → labels → prototypes
@@ -125,27 +136,23 @@ def label(
     """Cluster R, N, T and F (Eq. 1–3), align the clusterings (Eq. 4), keep labels on which they agree (Eq. 5, 6)."""
     del state, cameras
     (table,) = features
-    config, adapt = frame.config.man, frame.config.adapt
-    clusters = cluster_tables(
-        [*table.modal, table.fused],
-        **kmeans_settings(frame.config, epoch),
-    )
+    config, num_clusters = frame.config.man, frame.config.adapt.num_clusters
+    if config.clusters == "kmeans":
+        clusters = cluster_tables([*table.modal, table.fused], **kmeans_settings(frame.config, epoch))
+    else:
+        own: dict[str, Any] = {name: config[name] for name in NEIGHBOUR_KEYS} | {"most": frame.space.capacity}
+        clusters = cluster_by_neighbours(table.modal, table.fused, num_clusters=num_clusters, **own)
+        num_clusters = int(clusters[FUSION].max(initial=-1)) + 1
+    rule = config.rule if config.labels == "cpa" else "plain"
     settled = align_pseudo_labels(
-        clusters[:FUSION],
-        clusters[FUSION],
-        num_clusters=adapt.num_clusters,
-        rule=config.rule,
-        threshold=config.threshold,
+        clusters[:FUSION], clusters[FUSION], num_clusters=num_clusters, rule=rule, threshold=config.threshold
     )
-    labels, reliable = settled.labels, settled.reliable
-    if config.labels == "fusion":
-        labels, reliable = settled.aligned[FUSION], np.ones_like(settled.reliable)
-    names = [*frame.config.model.modalities, "F"]
     return Labels(
-        labels[:, None],
-        reliable.astype(np.float32),
-        num_clusters=adapt.num_clusters,
-        clusterings=dict(zip(names, settled.aligned, strict=True)),
+        settled.labels[:, None],
+        settled.reliable.astype(np.float32),
+        num_clusters,
+        clusterings=dict(zip([*frame.config.model.modalities, "F"], settled.aligned, strict=True)),
+        estimated=not is_number_given(config.clusters, config.count),
     )
 
 

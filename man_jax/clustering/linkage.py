@@ -66,7 +66,7 @@ def _check_distances(distances: Float[np.ndarray, "N N"]) -> None:
 
 
 def cut_into(tree: Float64[np.ndarray, "N-1 4"], num_clusters: int) -> Int32[np.ndarray, " N"]:
-    """Undo the last merges until there are `num_clusters` clusters; number them by their first samples.
+    """Make `num_clusters` clusters by leaving out the last merges; number them by their first samples.
 
     There are exactly as many, also where several merges are at the same distance.
 

@@ -14,11 +14,6 @@ from man_jax.clustering.sizes import keep_largest
 Kind = Literal["linkage", "dbscan"]
 Neighbours = Literal["fusion", "consensus"]
 Count = Literal["given", "estimated", "cut"]
-NEIGHBOUR_KEYS = (
-    *("clusters", "neighbours", "vote", "k1", "k2"),
-    *("count", "cut", "eps", "min_samples"),
-)
-"""The keywords of `cluster_by_neighbours` that are choices of a run."""
 
 
 def is_number_given(clusters: Literal["kmeans"] | Kind, count: Count) -> bool:

@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float, Int32, PRNGKeyArray
 
 from man_jax.clustering.kmeans import cluster_tables
 from man_jax.clustering.pseudo_labels import FUSION, align_pseudo_labels
-from man_jax.clustering.target_clusters import NEIGHBOUR_KEYS, cluster_by_neighbours, is_number_given
+from man_jax.clustering.target_clusters import cluster_by_neighbours, is_number_given
 from man_jax.config import Config
 from man_jax.frame import (
     TRAINED,
@@ -64,9 +64,7 @@ KEYS = {
     "temperature": Key(1.0, "τ of Eq. 7; released: 0.1; below 1e-6 float32 tells none apart", least=1e-6),
     "momentum": Key(0.99, "λ of Eq. 11; paper §4.2", least=0, largest=1),
     "moving_form": Key("batch_mean", "of several of a class, Eq. 11; ours", ("batch_mean", "sequential")),
-    "head_norm": Key(
-        "matched", "of new target columns: the source's mean norm, or 1; ours", ("matched", "unit")
-    ),
+    "head_norm": Key("matched", "of new target columns; unit: 1, not the source's", ("matched", "unit")),
     # Weights of Eq. 23
     "alpha": Key(1.0, "weight of PDA; paper §4.5.4", least=0),
     "beta": Key(0.8, "weight of MMA; paper §4.5.4", least=0),
@@ -81,9 +79,7 @@ KEYS = {
     "modality_margin": Key(0.5, "margin_m; paper §4.2", least=0),
     "modality_distance": Key("squared", "of Eq. 18", ("squared", "cosine")),
     "modality_reduction": Key("sum", "over pairs; max: released", ("sum", "max")),
-    "modality_pairing": Key(
-        "different", "of Dist(X, Y): Mi ≠ Mj, or Mi = Mj (released)", ("different", "equal")
-    ),
+    "modality_pairing": Key("different", "Mi ≠ Mj of Eq. 18; equal: released", ("different", "equal")),
 }
 
 
@@ -114,7 +110,7 @@ def start(frame: Frame, state: TrainState) -> TrainState:
     """Add empty banks and an empty queue."""
     model, space, own = frame.model, frame.space, frame.config.man
     sizes = {"num_modalities": model.num_modalities, "dim": model.dim}
-    entries = own.memory_size or sum(frame.num_triples)
+    entries = frame.config.man.memory_size or sum(frame.num_triples)
     banks = ByDomain(
         empty_bank(num_classes=space.num_source, **sizes), empty_bank(num_classes=space.capacity, **sizes)
     )
@@ -140,8 +136,11 @@ def label(
     if config.clusters == "kmeans":
         clusters = cluster_tables([*table.modal, table.fused], **kmeans_settings(frame.config, epoch))
     else:
-        own: dict[str, Any] = {name: config[name] for name in NEIGHBOUR_KEYS} | {"most": frame.space.capacity}
-        clusters = cluster_by_neighbours(table.modal, table.fused, num_clusters=num_clusters, **own)
+        near = {"neighbours": config.neighbours, "vote": config.vote, "k1": config.k1, "k2": config.k2}
+        cut = {"count": config.count, "cut": config.cut, "eps": config.eps, "min_samples": config.min_samples}
+        room: Any = {"num_clusters": num_clusters, "most": frame.space.capacity}
+        kind: Any = {"clusters": config.clusters, **near, **cut, **room}
+        clusters = cluster_by_neighbours(table.modal, table.fused, **kind)
         num_clusters = int(clusters[FUSION].max(initial=-1)) + 1
     rule = config.rule if config.labels == "cpa" else "plain"
     settled = align_pseudo_labels(

@@ -9,7 +9,6 @@ from man_jax.clustering.dbscan import dbscan
 from man_jax.clustering.jaccard import jaccard_distances
 from man_jax.clustering.linkage import average_linkage, cut_into
 from man_jax.clustering.target_clusters import (
-    NEIGHBOUR_KEYS,
     cluster_by_neighbours,
     cluster_distances,
     is_number_given,
@@ -64,10 +63,6 @@ def drawn_distances():
 )
 def test_the_number_of_clusters_is_given_for_k_means_and_for_a_tree_that_is_told_k(clusters, count, is_given):
     assert is_number_given(clusters, count) is is_given
-
-
-def test_the_choices_are_all_keywords_but_those_of_the_run_s_size():
-    assert set(NEIGHBOUR_KEYS) == set(CHOICES)
 
 
 def test_linkage_makes_k_clusters_of_every_modality_and_the_fusion(tables):

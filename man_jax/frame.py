@@ -105,6 +105,8 @@ class Labels(NamedTuple):
     for all, or one for each cluster that there is room for."""
     clusterings: Mapping[str, Int32[np.ndarray, " N"]] = {}
     """Labellings whose accuracy is reported, by name, for example one for each modality."""
+    estimated: bool = False
+    """Whether the number of clusters was found in the features, so that it is reported beside that of identities."""
 
 
 class FeatureTable(NamedTuple):

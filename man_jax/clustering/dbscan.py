@@ -6,7 +6,7 @@ from numpy.typing import ArrayLike
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
-OUTLIER = -1
+from man_jax.clustering.sizes import OUTLIER
 
 
 def dbscan(distances: ArrayLike, *, eps: float, min_samples: int = 4) -> Int32[np.ndarray, " N"]:

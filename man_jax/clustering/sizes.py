@@ -4,6 +4,9 @@ import numpy as np
 from absl import logging
 from jaxtyping import Int32
 
+OUTLIER = -1
+"""The label of a sample in no cluster."""
+
 
 def keep_largest(labels: Int32[np.ndarray, " N"], *, most: int) -> Int32[np.ndarray, " N"]:
     """Keep the `most` largest clusters, in their order, numbered from 0; members of the others become outliers, −1.
@@ -18,6 +21,6 @@ def keep_largest(labels: Int32[np.ndarray, " N"], *, most: int) -> Int32[np.ndar
         "%d clusters, and there is room for %d: the smallest %d, of %d triples, are left out",
         *(len(sizes), most, len(sizes) - most, int(sizes.sum() - sizes[kept].sum())),
     )
-    renamed = np.full(len(sizes) + 1, -1, np.int32)  # the last is that of outliers
+    renamed = np.full(len(sizes) + 1, OUTLIER, np.int32)  # the last is that of outliers
     renamed[kept] = np.arange(most)
     return renamed[labels]

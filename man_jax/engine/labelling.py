@@ -61,6 +61,10 @@ def label_report(labels: Labels, pids: np.ndarray) -> dict[str, float]:
         report["labels/accuracy_reliable"] = clustering_accuracy(settled[both], pids[both])
     report["labels/reliable"] = float(kept.mean())
     report["labels/clusters_valid"] = float(len(np.unique(settled[kept])))
+    if labels.estimated:
+        report["labels/clusters"] = float(len(np.unique(settled[settled >= 0])))
+        if known.any():
+            report["labels/identities"] = float(len(np.unique(pids[known])))
     return report
 
 

@@ -140,8 +140,9 @@ def _target_labels(
             "clusterings": dict(labels.clusterings),
         }
     )
-    num_clusters = of_first_process(np.array(labels.num_clusters, np.int32))
-    return Labels(**shared, num_clusters=int(num_clusters))
+    facts = np.array([labels.num_clusters, labels.estimated], np.int32)
+    num_clusters, estimated = of_first_process(facts).tolist()
+    return Labels(**shared, num_clusters=num_clusters, estimated=bool(estimated))
 
 
 def adaptation_plans(parts: RunParts, labels: Labels, epoch: int) -> ByDomain[np.ndarray]:

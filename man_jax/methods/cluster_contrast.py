@@ -114,7 +114,13 @@ def label(
         labels = dbscan(distances, eps=own.eps, min_samples=own.min_samples)
         labels = keep_largest(labels, most=frame.space.capacity)
     weight = (labels >= 0).astype(np.float32)
-    return Labels(labels[:, None], weight, int(labels.max(initial=-1)) + 1, clusterings={"F": labels})
+    return Labels(
+        labels[:, None],
+        weight,
+        int(labels.max(initial=-1)) + 1,
+        clusterings={"F": labels},
+        estimated=own.clusters != "kmeans",
+    )
 
 
 def begin_epoch(

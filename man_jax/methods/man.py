@@ -9,7 +9,7 @@ Source: Sheng et al., "Multi-level alignment network for unsupervised domain ada
 re-identification". docs/EQUATIONS.md has the functions by equation, docs/READINGS.md the readings.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool, Float, Int32, PRNGKeyArray
 from man_jax.clustering.continuity import continue_numbers
 from man_jax.clustering.kmeans import cluster_tables
 from man_jax.clustering.pseudo_labels import FUSION, align_pseudo_labels
+from man_jax.clustering.target_clusters import cluster_by_neighbours, is_number_given
 from man_jax.config import Config
 from man_jax.frame import (
     TRAINED,
@@ -45,11 +46,19 @@ from man_jax.objectives.man import Form, Learnt, adaptation_loss, unsupervised_l
 
 KEYS = {
     # Labels of the target
-    "labels": Key(
-        "cpa", "cpa | fusion: plain K-means of the fusion, all reliable (Table 4)", ("cpa", "fusion")
-    ),
+    "labels": Key("cpa", "fusion: its plain clusters, all reliable (Table 4)", ("cpa", "fusion")),
     "rule": Key("fusion_vote", "whose label wins; ours", ("fusion_vote", "majority", "fusion_label")),
     "threshold": Key(0.4, "σ of Eq. 6; ours: admits three of four", least=0, largest=1),
+    "clusters": Key("kmeans", "or others, on Jaccard distances: ours", ("kmeans", "linkage", "dbscan")),
+    "neighbours": Key("fusion", "whose count for F's; consensus: modalities vote", ("fusion", "consensus")),
+    "vote": Key(0.05, "cosine that a modality's vote is worth, of consensus; ours", least=0),
+    "count": Key("given", "k of linkage; given: adapt.num_clusters", ("given", "estimated", "cut")),
+    "cut": Key(0.9, "distance at which linkage's clusters are counted; ours", least=0, largest=1),
+    "eps": Key(0.5, "Jaccard distance within which samples are near, of dbscan", least=0, largest=0.99),
+    "min_samples": Key(4, "of a core of dbscan, and of a cluster that linkage counts", least=1),
+    "k1": Key(30, "neighbours that are compared; about the images of an identity", least=1),
+    "k2": Key(6, "neighbours whose encodings are averaged; at most k1", least=1),
+    "capacity": Key(0, "clusters there is room for if k is not given; 0: N / min_samples", least=0),
     "reliability": Key(
         "threshold",
         "threshold: weight 1 above σ | score: the score is the weight; ours",
@@ -71,9 +80,7 @@ KEYS = {
     "temperature": Key(1.0, "τ of Eq. 7; released: 0.1; below 1e-6 float32 tells none apart", least=1e-6),
     "momentum": Key(0.99, "λ of Eq. 11; paper §4.2", least=0, largest=1),
     "moving_form": Key("batch_mean", "of several of a class, Eq. 11; ours", ("batch_mean", "sequential")),
-    "head_norm": Key(
-        "matched", "of new target columns: the source's mean norm, or 1; ours", ("matched", "unit")
-    ),
+    "head_norm": Key("matched", "of new target columns; unit: 1, not the source's", ("matched", "unit")),
     "head": Key(
         "linear",
         "logits of L_id | cosine: of unit columns | memory: of prototypes; ours",
@@ -101,9 +108,7 @@ KEYS = {
     "modality_margin": Key(0.5, "margin_m; paper §4.2", least=0),
     "modality_distance": Key("squared", "of Eq. 18", ("squared", "cosine")),
     "modality_reduction": Key("sum", "over pairs; max: released", ("sum", "max")),
-    "modality_pairing": Key(
-        "different", "of Dist(X, Y): Mi ≠ Mj, or Mi = Mj (released)", ("different", "equal")
-    ),
+    "modality_pairing": Key("different", "Mi ≠ Mj of Eq. 18; equal: released", ("different", "equal")),
 }
 
 
@@ -114,7 +119,7 @@ class Slots(NamedTuple):
     queue: CrossBatch
     """XBM: past fused features with their classes."""
     exists: Bool[Array, " C"] | None = None
-    """Classes that the softmax knows; None: all, since K-means makes as many clusters as there is room for."""
+    """Classes that the softmax knows; None: all, where k is given, since there is room for k clusters."""
     aligned: ByDomain[Bank] | None = None
     """The prototypes that PDA and MMA read, of Unit(g); None: they read `banks`."""
     last: Int32[Array, " N"] | None = None
@@ -138,9 +143,10 @@ def networks(config: Config) -> tuple[Network, ...]:
 
 
 def capacity(config: Config, num_triples: int) -> int:
-    """Give the number of clusters, k of K-means."""
-    del num_triples
-    return config.adapt.num_clusters
+    """Give the largest number of clusters that an epoch may have; k, where it is given."""
+    if is_number_given(config.man.clusters, config.man.count):
+        return config.adapt.num_clusters
+    return config.man.capacity or max(1, num_triples // config.man.min_samples)
 
 
 def start(frame: Frame, state: TrainState) -> TrainState:
@@ -155,6 +161,7 @@ def start(frame: Frame, state: TrainState) -> TrainState:
     slots = Slots(
         banks,
         queue,
+        exists=None if is_number_given(config.clusters, config.count) else space.exists(0),
         aligned=banks if config.aligned == "pooled" else None,
         last=jnp.full(frame.num_triples.target, -1) if config.across_epochs == "continued" else None,
         updates=jnp.int32(0) if config.teacher or config.identity_target == "ramp" else None,
@@ -176,33 +183,32 @@ def label(
     """Cluster R, N, T and F (Eq. 1–3), align the clusterings (Eq. 4), keep labels on which they agree (Eq. 5, 6)."""
     del cameras
     (table,) = features
-    config, adapt = frame.config.man, frame.config.adapt
-    clusters = cluster_tables(
-        [*table.modal, table.fused],
-        **kmeans_settings(frame.config, epoch),
-    )
+    config, num_clusters = frame.config.man, frame.config.adapt.num_clusters
+    if config.clusters == "kmeans":
+        clusters = cluster_tables([*table.modal, table.fused], **kmeans_settings(frame.config, epoch))
+    else:
+        near = {"neighbours": config.neighbours, "vote": config.vote, "k1": config.k1, "k2": config.k2}
+        cut = {"count": config.count, "cut": config.cut, "eps": config.eps, "min_samples": config.min_samples}
+        room: Any = {"num_clusters": num_clusters, "most": frame.space.capacity}
+        kind: Any = {"clusters": config.clusters, **near, **cut, **room}
+        clusters = cluster_by_neighbours(table.modal, table.fused, **kind)
+        num_clusters = int(clusters[FUSION].max(initial=-1)) + 1
+    rule = config.rule if config.labels == "cpa" else "plain"
     settled = align_pseudo_labels(
-        clusters[:FUSION],
-        clusters[FUSION],
-        num_clusters=adapt.num_clusters,
-        rule=config.rule,
-        threshold=config.threshold,
+        clusters[:FUSION], clusters[FUSION], num_clusters=num_clusters, rule=rule, threshold=config.threshold
     )
-    labels, weight = settled.labels, settled.reliable.astype(np.float32)
-    if config.reliability == "score":
-        weight = settled.scores.astype(np.float32)
-    if config.labels == "fusion":
-        labels, weight = settled.aligned[FUSION], np.ones_like(weight)
-    names = [*frame.config.model.modalities, "F"]
+    weight = settled.scores if config.reliability == "score" and config.labels == "cpa" else settled.reliable
     found = Labels(
-        labels[:, None],
-        weight,
-        num_clusters=adapt.num_clusters,
-        clusterings=dict(zip(names, settled.aligned, strict=True)),
+        settled.labels[:, None],
+        weight.astype(np.float32),
+        num_clusters,
+        clusterings=dict(zip([*frame.config.model.modalities, "F"], settled.aligned, strict=True)),
+        estimated=not is_number_given(config.clusters, config.count),
     )
     if state.slots.last is None:
         return found
-    labels, kept = continue_numbers(labels, np.asarray(state.slots.last), capacity=frame.space.capacity)
+    last = np.asarray(state.slots.last)
+    labels, kept = continue_numbers(settled.labels, last, capacity=frame.space.capacity)
     return found._replace(labels=labels[:, None], num_clusters=frame.space.capacity, continued=kept)
 
 
@@ -223,7 +229,8 @@ def begin_epoch(
     if slots.aligned is not None:
         slots = slots._replace(aligned=epoch_banks(frame, slots.aligned, features, labels, pooled=True))
     if slots.exists is not None:
-        slots = slots._replace(exists=space.exists(known.num_clusters))
+        has_members = np.isin(np.arange(space.capacity), known.labels[:, 0])
+        slots = slots._replace(exists=jnp.asarray(np.append(np.ones(space.num_source, bool), has_members)))
     if slots.last is not None:
         slots = slots._replace(last=jnp.asarray(known.labels[:, 0]))
     if np.all(known.continued):
@@ -301,11 +308,10 @@ def loss(
         mask=jnp.concatenate([each.reliable for each in learnt]),
     )
     banks = slots.aligned or slots.banks
-    known = {
-        "queue": queue,
-        "exists": existing(config.man, slots),
-        "form": objective_form(config, slots.updates),
-    }
+    exists = slots.exists
+    if config.man.head == "memory":  # which knows the classes that have a prototype
+        exists = jnp.concatenate([bank.valid for bank in slots.banks])
+    known = {"queue": queue, "exists": exists, "form": objective_form(config, slots.updates)}
     if source is None:
         value, terms = unsupervised_loss(*learnt, bank=banks.target, **known)
     else:
@@ -336,13 +342,6 @@ def moved_banks(
                     form=config.moving_form,
                 )
     return slots._replace(banks=ByDomain(*banks), aligned=aligned and ByDomain(*aligned))
-
-
-def existing(man: Config, slots: Slots) -> Bool[Array, " C"] | None:
-    """Tell which classes the softmax knows; a memory knows those that have a prototype."""
-    if man.head == "memory":
-        return jnp.concatenate([bank.valid for bank in slots.banks])
-    return slots.exists
 
 
 def objective_form(config: Config, updates: Int32[Array, ""] | None) -> Form:

@@ -184,6 +184,63 @@ def test_a_threshold_nobody_passes_leaves_no_reliable_sample_and_the_labels_of_t
     np.testing.assert_array_equal(result.labels, EVERY_VOTE[3])
 
 
+# --- other numbers of clusters, and samples in none
+
+
+def some_outliers(size: int = 12, num_clusters: int = K):
+    return st.lists(st.integers(-1, num_clusters - 1), min_size=size, max_size=size).map(np.array)
+
+
+@given(some_outliers(num_clusters=3), some_outliers(num_clusters=5))
+def test_alignment_of_more_clusters_or_fewer_has_the_largest_overlap_that_there_is(fewer, more):
+    for labels, fused, num_clusters in ((more, fewer, 3), (fewer, more, 5)):
+        aligned = align_labels(labels, fused, num_clusters=num_clusters)
+        shared = np.sum((aligned == fused) & (aligned >= 0))
+        assert shared == oracle.largest_overlap(labels, fused)
+        assert oracle.is_renaming(labels, aligned, num_clusters)
+
+
+def test_clusters_that_match_none_of_the_fusion_s_agree_with_nobody():
+    fused = np.zeros(6, int)
+    modal = np.array([0, 0, 0, 1, 1, 2])
+    result = align_pseudo_labels(np.stack([modal] * 3), fused, num_clusters=1)
+    np.testing.assert_array_equal(result.aligned[:3], [[0, 0, 0, -1, -1, -1]] * 3)
+    np.testing.assert_array_equal(result.scores, [1, 1, 1, 0, 0, 0])
+    np.testing.assert_array_equal(result.reliable, [True] * 3 + [False] * 3)
+
+
+def test_equal_clusterings_are_all_reliable_though_the_modality_numbers_one_more():
+    fused = np.array([0, 0, 1, 1, 2])
+    result = align_pseudo_labels(np.stack([fused + 1] * 3), fused, num_clusters=3)
+    assert result.reliable.all()
+
+
+def test_samples_in_no_cluster_do_not_count_in_a_contingency_table():
+    table = contingency_table(np.array([0, -1, 1, 1]), np.array([2, 2, -1, 0]), num_clusters=2, num_own=3)
+    np.testing.assert_array_equal(table, [[0, 0, 1], [1, 0, 0]])
+
+
+EVERY_VOTE_OR_NONE = np.array(list(product(range(-1, 3), repeat=4))).T
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.2, 0.4, 0.6])
+@pytest.mark.parametrize("rule", RULES)
+def test_samples_in_no_cluster_agree_with_nobody_under_every_rule(rule, threshold):
+    labels, reliable = settle_labels(EVERY_VOTE_OR_NONE, rule=rule, threshold=threshold)
+    # Labels of their own are names that no other clustering has.
+    own = np.where(EVERY_VOTE_OR_NONE < 0, 10 + np.arange(4)[:, None], EVERY_VOTE_OR_NONE)
+    expected = [oracle.settle(votes, rule, threshold) for votes in own.T]
+    settled = np.array([label if label < 10 else -1 for label, _ in expected])
+    np.testing.assert_array_equal(labels, settled)
+    np.testing.assert_array_equal(reliable, [sure and label < 10 for label, sure in expected])
+
+
+def test_plain_labels_are_the_fusion_s_and_those_in_a_cluster_are_all_reliable():
+    labels, reliable = settle_labels(EVERY_VOTE_OR_NONE, rule="plain", threshold=1.0)
+    np.testing.assert_array_equal(labels, EVERY_VOTE_OR_NONE[3])
+    np.testing.assert_array_equal(reliable, EVERY_VOTE_OR_NONE[3] >= 0)
+
+
 # --- accuracy
 
 

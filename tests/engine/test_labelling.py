@@ -144,6 +144,17 @@ def test_without_any_identity_no_accuracy_is_reported():
     assert set(label_report(labelled(), np.full(10, -1))) == {"labels/reliable", "labels/clusters_valid"}
 
 
+def test_a_number_of_clusters_that_was_estimated_stands_beside_that_of_identities():
+    report = label_report(labelled()._replace(estimated=True), np.append(PIDS[:-1], 99))
+    assert (report["labels/clusters"], report["labels/identities"]) == (3.0, 4.0)
+
+
+def test_an_estimate_is_reported_alone_where_no_identity_is_known():
+    report = label_report(labelled()._replace(estimated=True), np.full(10, -1))
+    assert report["labels/clusters"] == 3.0
+    assert "labels/identities" not in report
+
+
 # --- which labels batches are drawn by
 
 

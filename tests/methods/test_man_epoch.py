@@ -57,7 +57,7 @@ def test_man_begins_with_empty_banks_and_a_queue_of_all_triples_or_of_the_size_t
         np.testing.assert_array_equal(bank.valid, np.zeros(num_classes, bool))
     np.testing.assert_array_equal(queue.labels, np.full(entries, -1))
     assert queue.features.shape == (entries, M * D)
-    assert exists is None  # K-means fills the room for clusters
+    assert exists is None  # k is given, and fills the room for clusters
     assert_same(after.replace(slots=()), state.replace(slots=()))
 
 

@@ -7,15 +7,31 @@ import numpy as np
 from tests.oracles.geometry import Array, dot, squared_distance, unit_rows
 
 
-def nearest(rows: Array, i: int) -> list[int]:
+def nearest(rows: Array, i: int, bonus: Array | None = None) -> list[int]:
     """All samples, nearest first; i itself before all, equal ones in their order."""
-    return sorted(range(len(rows)), key=lambda j: (j != i, -dot(rows[i], rows[j])))
+
+    def similarity(j: int) -> float:
+        return dot(rows[i], rows[j]) + (0.0 if bonus is None else bonus[i][j])
+
+    return sorted(range(len(rows)), key=lambda j: (j != i, -similarity(j)))
 
 
-def jaccard_distances(features: Array, k1: int, k2: int) -> Array:
+def votes(tables, k: int) -> Array:
+    """How many of the tables have two samples among the k nearest of each other."""
+    num_samples = len(tables[0])
+    counted = np.zeros((num_samples, num_samples))
+    for table in map(unit_rows, tables):
+        near = [set(nearest(table, i)[:k]) for i in range(num_samples)]
+        for i in range(num_samples):
+            for j in range(num_samples):
+                counted[i, j] += j in near[i] and i in near[j]
+    return counted
+
+
+def jaccard_distances(features: Array, k1: int, k2: int, bonus: Array | None = None) -> Array:
     rows = unit_rows(features)
     samples = range(len(rows))
-    ranks = [nearest(rows, i) for i in samples]
+    ranks = [nearest(rows, i, bonus) for i in samples]
 
     def reciprocal(i: int, k: int) -> set[int]:
         return {j for j in ranks[i][:k] if i in ranks[j][:k]}

@@ -28,6 +28,30 @@ def optimal_alignments(labels, fused_labels, num_clusters: int) -> set[tuple[int
     return {tuple(matching[own] for own in labels) for matching in cheapest}
 
 
+def largest_overlap(labels, fused_labels) -> int:
+    """The most samples that share a cluster's name, over all ways to name each cluster at most once; −1 is none."""
+    pairs = [(own, fused) for own, fused in zip(labels, fused_labels, strict=True) if own >= 0 and fused >= 0]
+
+    def best(clusters: list, free: frozenset) -> int:
+        if not clusters:
+            return 0
+        first, rest = clusters[0], clusters[1:]
+        named = [pairs.count((first, name)) + best(rest, free - {name}) for name in free]
+        return max([best(rest, free), *named])
+
+    return best(sorted({own for own, _ in pairs}), frozenset(fused for _, fused in pairs))
+
+
+def is_renaming(labels, renamed, num_clusters: int) -> bool:
+    """Whether each cluster has one new name or none, no two have the same, and −1 stays."""
+    names = {
+        own: {new for old, new in zip(labels, renamed, strict=True) if old == own} for own in set(labels)
+    }
+    given = [min(new) for own, new in names.items() if own >= 0 and min(new) >= 0]
+    single = all(len(new) == 1 for new in names.values()) and names.get(-1, {-1}) == {-1}
+    return single and len(given) == len(set(given)) and all(name < num_clusters for name in given)
+
+
 def consistency_score(votes) -> float:
     """Fraction of the unordered pairs of votes, six for {R, N, T, F}, that agree (Eq. 5)."""
     pairs = list(combinations(votes, 2))

@@ -245,3 +245,46 @@ def test_the_classes_that_exist_stay_through_the_epoch(loss, state, source, targ
     exists = SPACE.exists(NUM_TARGET - 1)
     _, change = loss(state.replace(slots=state.slots._replace(exists=exists)), source, target)
     np.testing.assert_array_equal(change.slots.exists, exists)
+
+
+# --- what only some keys ask for
+
+
+def test_a_sample_counts_by_its_score_if_so_wished(state, source, target, passed):
+    scored = compiled(**{"man.reliability": "score"})
+    again, _ = scored(state, source, target)
+    assert again["identity_target"] == pytest.approx(passed[0]["identity_target"], rel=1e-9)
+    half = np.where(np.arange(B) < B // 2, 0.5, 1.0).astype(np.float32) * target.weight
+    other, _ = scored(state, source, target.replace(weight=half))
+    for name in ("identity_target", "memory"):
+        assert abs(other[name] - again[name]) > 1e-6, name
+    assert other["domain_intra"] == pytest.approx(again["domain_intra"], rel=1e-9)
+
+
+@pytest.mark.parametrize("head", ["cosine", "memory"])
+def test_l_id_reads_the_logits_of_its_head_and_nothing_else_does(state, source, target, passed, head):
+    terms, change = compiled(**{"man.head": head})(state, source, target)
+    for name, value in passed[0].items():
+        same = abs(terms[name] - value) < 1e-9
+        assert same != name.startswith(("identity", "total")), name
+    assert_same(change.slots.banks, passed[1].slots.banks)
+
+
+def test_before_the_neck_other_features_are_aligned_and_their_prototypes_move(
+    state, source, target, features
+):
+    aligned = state.slots.banks
+    begun = state.replace(slots=state.slots._replace(aligned=aligned))
+    _, change = compiled(**{"man.aligned": "pooled"})(begun, source, target)
+    for domain, batch in (("source", source), ("target", target)):
+        rows = features(batch).pooled[1]
+        rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        bank = getattr(aligned, domain)
+        expected = oracle.move_prototypes(
+            np.asarray(bank.modal[1]),
+            np.asarray(bank.valid),
+            rows[batch.reliable],
+            batch.label[batch.reliable],
+            MOMENTUM,
+        )
+        assert_close(getattr(change.slots.aligned, domain).modal[1], expected)

@@ -21,13 +21,14 @@ QUICK := $(FORMULAS) $(PARSERS) $(CONFIGURATION) $(RULES) $(SLOW:%=--ignore=%)
 # A process that crashes is not started again: pytest-xdist would give its tests to nobody, and wait for them for ever.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder --max-worker-restart=0
 
-.PHONY: help install demo check test lint types clean
+.PHONY: help install demo start-weights check test lint types clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make install  the environment of a run, in $(VENV)"
 	@echo "make demo     draw two domains, pre-train on one, adapt to the other; about 5 minutes on two cores"
 	@echo "              of a rented server with nothing else to do; the first steps tell how long it takes here"
+	@echo "make start-weights  learn the weights that the demo starts from once more; under an hour, likewise"
 	@echo "make check    lint, format check, type check, tests of formulas and parsers; under 2 minutes, likewise"
 	@echo "make test     lint, format check, type check, all tests (about twice as long as the demo)"
 	@echo "make clean    remove the environment, the demo's data and its run; compiled programs stay, in"
@@ -51,6 +52,12 @@ $(VENV)/complete-dev: $(VENV)/complete
 demo: $(VENV)/complete
 	$(BIN)/python -m data_pipelines.synthetic --out data/synthetic
 	$(BIN)/python -m man_jax.train --config configs/demo.py
+
+# The weights that the demonstration starts from; they are in the repository, so nobody has to run this.
+start-weights: $(VENV)/complete
+	$(BIN)/python -m data_pipelines.synthetic.corpus --out data/corpus
+	$(BIN)/python -m man_jax.train --config configs/demo_start.py
+	$(BIN)/python -m man_jax.export --run runs/demo_start --half --out configs/demo_start.safetensors
 
 check: lint types
 	$(PYTEST) $(QUICK)

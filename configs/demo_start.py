@@ -1,6 +1,9 @@
 """The weights that the demonstration starts from: a branch learns 2,048 drawn vehicles by their photographs.
 
-    make start-weights      # draws the corpus, trains, and writes configs/demo_start.safetensors; under two hours
+    make start-weights      # the three commands of the recipe, under an hour on two cores:
+    python -m data_pipelines.synthetic.corpus --out data/corpus
+    python -m man_jax.train --config configs/demo_start.py
+    python -m man_jax.export --run runs/demo_start --half --out configs/demo_start.safetensors
 
 The paper starts from ImageNet's weights, which were learnt from photographs in visible light. These are learnt from
 such photographs too, of other vehicles, cameras and sensors than those of the demonstration. All three branches start

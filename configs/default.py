@@ -107,7 +107,9 @@ def get_config() -> ConfigDict:
     for method in methods.names():
         keys = methods.keys_of(method)
         config[method] = ConfigDict({name: key.default for name, key in keys.items()})
-    config.batch = ConfigDict({"identities": 4, "instances": 8})  # P × K per domain; paper: "batch 32"
+    config.batch = ConfigDict(
+        {"identities": 4, "instances": 8}
+    )  # P × K per domain; released; paper: "batch 32"
     config.pretrain = _pretrain()
     config.adapt = _adapt()
     config.loss = _loss()
@@ -152,6 +154,8 @@ def _augment() -> ConfigDict:
             "erase": 0.5,  # probability; per modality
             "erase_area": (0.02, 1 / 3),  # share of the image
             "erase_aspect": (0.3, 1 / 0.3),  # height over width
+            "erase_aspect_form": "uniform",  # uniform | log_uniform (released): how the aspect is drawn
+            "erase_fill": "zero",  # zero: the mean | noise (released): standard normal, pixel by pixel
             "per_modality": False,  # flip and crop for each modality too; released: True
             "mean": (0.485, 0.456, 0.406),  # of images in [0, 1]; ImageNet (CLIP's weights have their own)
             "std": (0.229, 0.224, 0.225),
@@ -170,6 +174,7 @@ def _model() -> ConfigDict:
             "stage_sizes": (3, 4, 6, 3),  # blocks a stage: ResNet-50
             "width": 64,  # channels of the stem; D = 32 · width (basic: 8 · width)
             "last_stride": 1,  # of the last stage; 1 as is customary in ReID
+            "stem_relu": True,  # of a resnet: a ReLU before the first pool; released: False, as in IDM's code
             "vit": _vit(),
             "convolution": "auto",  # lax | taps | auto: taps on CPU
             "application": "auto",  # vmap | loop | scan (least memory) | auto: of the branches; vmap on CPU
@@ -200,12 +205,15 @@ def _pretrain() -> ConfigDict:
             "init_from": "",  # a work directory whose pre-trained weights to start from, instead of pre-training
             "epochs": 120,  # released
             "iterations": 0,  # an epoch; 0: one pass over the training triples
+            "source_draw": "turns",  # of identities: turns | by_images (released): in proportion to their images
             "optimizer": "adam",  # adam (paper §4.2) | sgd (released, with lr 0.009)
             "learning_rate": 3.5e-4,  # paper §4.2
-            "warmup_epochs": 10,  # linear from a hundredth of the rate; then a cosine to 0, as released
+            "warmup_epochs": 10,  # linear from a hundredth of the rate; then a cosine to 0
+            "schedule": "step",  # step | epoch: one rate an epoch, its cosine begun at epoch 0 (released)
             "weight_decay": 1e-4,  # released
             "decay_form": "coupled",  # coupled: as PyTorch's Adam | decoupled: as AdamW
-            "decay_norms": False,  # whether norms, necks and biases decay too
+            "decay_norms": False,  # whether norms, necks and biases decay too; released: True
+            "bias_rate": 1.0,  # the learning rate of biases over that of the rest; released: 2
         }
     )
 
@@ -216,12 +224,14 @@ def _adapt() -> ConfigDict:
             "init_from": "",  # a work directory whose adapted weights to go on from, without pre-training
             "epochs": 40,  # released; 0: source only
             "iterations": 400,  # an epoch; released
-            "optimizer": "adam",  # this and the next five as in pre-training, begun anew; paper §4.2, released
+            "optimizer": "adam",  # this and the next seven as in pre-training, begun anew; paper §4.2, released
             "learning_rate": 3.5e-4,
             "warmup_epochs": 10,
+            "schedule": "step",
             "weight_decay": 1e-4,
             "decay_form": "coupled",
             "decay_norms": False,
+            "bias_rate": 1.0,
             "num_clusters": 300,  # k of K-means; released, per transfer
             "kmeans_init": 1,  # seedings, of which the best is kept; this and the next two ours
             "kmeans_iterations": 100,  # at most
@@ -229,6 +239,7 @@ def _adapt() -> ConfigDict:
             "protocol": "uda",  # uda | us: on both domains, or, after pre-training, on the target alone (§4.1.2)
             "labels": "pseudo",  # pseudo: as the method finds them | truth: the oracle of Table 4
             "sampling": "all",  # all | reliable: which target triples a batch may hold
+            "source_draw": "turns",  # as in pre-training
             "statistics": "per_domain",  # per_domain | shared: running statistics of batch normalisation
         }
     )
@@ -238,9 +249,9 @@ def _loss() -> ConfigDict:
     """Make the keys of L_ReID (Eq. 21, 22), which pre-training and most methods use."""
     return ConfigDict(
         {
-            "smoothing": 0.1,  # of the labels; customary in ReID
+            "smoothing": 0.1,  # of the labels; released, customary in ReID
             "triplet_form": "hinge",  # hinge | soft (released)
-            "triplet_margin": 0.3,  # customary in ReID; the paper gives no value
+            "triplet_margin": 0.3,  # released in pre-training, customary in ReID; the paper gives no value
             "triplet_fused": "normed",  # of the fusion, normed: f_F (released) | pooled: g_F, as of each modality
         }
     )

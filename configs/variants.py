@@ -5,10 +5,12 @@ second protocol, backbones those of Table 7. All are overrides of keys and nothi
 
 The order in which variants are named changes nothing but the name of the experiment. `smoke` is weakest, a preset
 overrides it, and rows and backbones override both: `source_only+smoke` adapts for no epoch, and `released+clip`
-normalises images as CLIP does. Two presets, or two rows or backbones, that want different values of one key
-(`vit+clip`, `ins_ins+proto_proto`) are refused. Those that set different keys, or the same value (`baseline+no_pda`),
-are joined, even if one leaves another without effect, as `source_only` does with every row of adaptation, and `oracle`
-with `no_cpa`.
+normalises images as CLIP does. Only the lengths that a preset has for one source are weaker than those of `smoke`. A
+row that sets keys of MAN sets the same keys of `man_released` too, where that is the method.
+
+Two presets, or two rows or backbones, that want different values of one key (`vit+clip`, `ins_ins+proto_proto`) are
+refused. Those that set different keys, or the same value (`baseline+no_pda`), are joined, even if one leaves another
+without effect, as `source_only` does with every row of adaptation, and `oracle` with `no_cpa`.
 """
 
 import ast
@@ -26,28 +28,59 @@ PAPER: dict[str, object] = {}
 
 RELEASED = {
     "data.train_filter": "bicubic",
+    "method": "man_released",
     "augment.per_modality": True,
+    "augment.erase_aspect_form": "log_uniform",
+    "augment.erase_fill": "noise",
     "augment.mean": (0.5, 0.5, 0.5),
     "augment.std": (0.5, 0.5, 0.5),
     "model.fusion_neck": "own",
+    "model.stem_relu": False,
     "pretrain.optimizer": "sgd",
     "pretrain.learning_rate": 0.009,
+    "pretrain.schedule": "epoch",
+    "pretrain.decay_norms": True,
+    "pretrain.bias_rate": 2.0,
+    "pretrain.source_draw": "by_images",
+    "adapt.schedule": "epoch",
+    "adapt.decay_norms": True,
+    "adapt.bias_rate": 2.0,
+    "adapt.source_draw": "by_images",
     "adapt.sampling": "reliable",
-    "man.head_norm": "unit",
     "adapt.statistics": "shared",
-    "man.temperature": 0.1,
-    "loss.triplet_form": "soft",
-    "man.domain_inter": "plain",
-    "man.modality_reduction": "max",
-    "man.modality_pairing": "equal",
+    "adapt.kmeans_init": 10,
+    "adapt.kmeans_iterations": 300,
 }
-"""What the authors' code does where it differs from the paper or the paper is silent."""
+"""What the authors' code does where it differs from the paper or the paper is silent. docs/READINGS.md has the list."""
 
 BY_SOURCE = {
-    ("released", "msvr310"): {"pretrain.learning_rate": 0.001},
-    ("released", "wmveid863"): {"pretrain.learning_rate": 0.001},
+    ("released", "msvr310"): {
+        "pretrain.learning_rate": 0.001,
+        "pretrain.warmup_epochs": 100,
+        "pretrain.epochs": 1000,
+    },
+    ("released", "wmveid863"): {"pretrain.learning_rate": 0.001, "pretrain.warmup_epochs": 100},
+    ("released", "rgbnt100"): {"pretrain.warmup_epochs": 100},
+    ("released", "market1501mm"): {"pretrain.epochs": 121},
 }
 """What a variant sets in addition for a source."""
+
+BY_TARGET = {
+    ("released", "wmveid863"): {"man_released.identity_weight": 0.0},
+    ("released", "rgbnt100"): {
+        "man_released.modality_distance": "squared",
+        "man_released.target_columns": "later",
+    },
+    ("released", "market1501mm"): {
+        "man_released.modality_distance": "squared",
+        "man_released.target_columns": "learnt",
+    },
+    ("released", "rgbnt201"): {
+        "man_released.target_columns": "learnt",
+        "man_released.source_columns": "learnt",
+    },
+}
+"""What a variant sets in addition for a target."""
 
 ROWS = {
     "source_only": {"adapt.epochs": 0},
@@ -97,7 +130,7 @@ SMOKE = {
 """Each part of the run, with few steps of a tiny network; the data are prepared and read in full."""
 
 METHODS = {name: {"method": name} for name in methods.names()}
-"""Every method by its name; the rows of Tables 4 to 6 are of MAN."""
+"""Every method by its name; the rows of Tables 4 to 6 are of MAN, in either form."""
 
 PRESETS = {"paper": PAPER, "released": RELEASED}
 VARIANTS = {**PRESETS, **METHODS, **ROWS, **BACKBONES, "smoke": SMOKE}
@@ -122,18 +155,29 @@ def vary(config: ConfigDict, variant: str) -> ConfigDict:
         if name in names[:place]:
             raise ValueError(f"variant {name!r} is named twice in {variant!r}; name it once")
     groups = [[name for name in names if name in group] for group in STRENGTHS]
-    wanted = [_agreed(config, group) for group in groups]
-    for keys in wanted:
+    for keys in [_agreed(config, group, all_names=names) for group in groups]:
         config.update_from_flattened_dict(keys)
+    if config.method == RELEASED["method"]:
+        config.update_from_flattened_dict(_rows_of_released(names))
     config.experiment = "-".join([config.experiment, *names])
     return config
 
 
-def _agreed(config: ConfigDict, names: list[str]) -> dict[str, object]:
+def _rows_of_released(names: list[str]) -> dict[str, object]:
+    """Give the keys `man.KEY` that the named rows set, as keys of the method of the authors' code."""
+    rows = {key: value for name in names for key, value in ROWS.get(name, {}).items()}
+    return {
+        f"{RELEASED['method']}.{key.removeprefix('man.')}": value
+        for key, value in rows.items()
+        if key.startswith("man.")
+    }
+
+
+def _agreed(config: ConfigDict, names: list[str], *, all_names: list[str]) -> dict[str, object]:
     """Collect what variants of one strength set together; ValueError if two of them contradict each other."""
     agreed: dict[str, tuple[str, object]] = {}
     for name in names:
-        for key, value in _settings(config, name, alone=len(names) == 1).items():
+        for key, value in _settings(config, name, alone=len(names) == 1, trial="smoke" in all_names).items():
             other, there = agreed.setdefault(key, (name, value))
             if there != value:
                 raise ValueError(
@@ -143,11 +187,13 @@ def _agreed(config: ConfigDict, names: list[str]) -> dict[str, object]:
     return {key: value for key, (_, value) in agreed.items()}
 
 
-def _settings(config: ConfigDict, name: str, *, alone: bool) -> Mapping[str, object]:
-    """Give the keys that a variant sets, which may depend on the source."""
+def _settings(config: ConfigDict, name: str, *, alone: bool, trial: bool) -> Mapping[str, object]:
+    """Give the keys that a variant sets, some for one source or target; a trial stays as short as `smoke` makes it."""
     if name == "paper" and not alone:  # the one preset that keeps what the experiment has
         return {key: attrgetter(key)(config) for key in RELEASED}
-    return VARIANTS[name] | BY_SOURCE.get((name, config.data.source.name), {})
+    data = config.data
+    special = BY_SOURCE.get((name, data.source.name), {}) | BY_TARGET.get((name, data.target.name), {})
+    return VARIANTS[name] | {key: value for key, value in special.items() if not (trial and key in SMOKE)}
 
 
 def turn(config: ConfigDict, row: str) -> ConfigDict:

@@ -169,6 +169,48 @@ def test_the_released_learning_rate_depends_on_the_source(name, rate):
     assert experiment(name).pretrain.learning_rate == 3.5e-4
 
 
+@pytest.mark.parametrize(
+    ("name", "epochs", "warmup_epochs"),
+    [
+        ("rgbnt100_to_wmveid863", 120, 100),
+        ("wmveid863_to_rgbnt100", 120, 100),
+        ("msvr310_to_wmveid863", 1000, 100),
+        ("rgbnt201_to_market1501mm", 120, 10),
+        ("market1501mm_to_rgbnt201", 121, 10),
+    ],
+)
+def test_the_released_length_of_pre_training_depends_on_the_source(name, epochs, warmup_epochs):
+    phase = experiment(name, "released").pretrain
+    assert (phase.epochs, phase.warmup_epochs) == (epochs, warmup_epochs)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_a_trial_of_the_released_code_is_as_short_as_any(name):
+    for variant in ("released+smoke", "smoke+released"):
+        for key in ("pretrain.epochs", "pretrain.warmup_epochs", "adapt.epochs"):
+            part, last = key.split(".")
+            assert experiment(name, variant)[part][last] == SMOKE[key]
+
+
+@pytest.mark.parametrize(
+    ("name", "identity_weight", "distance", "target_columns", "source_columns"),
+    [
+        ("rgbnt100_to_wmveid863", 0.0, "cosine", "centres", "means"),
+        ("wmveid863_to_rgbnt100", 1.0, "squared", "later", "means"),
+        ("msvr310_to_wmveid863", 0.0, "cosine", "centres", "means"),
+        ("rgbnt201_to_market1501mm", 1.0, "squared", "learnt", "means"),
+        ("market1501mm_to_rgbnt201", 1.0, "cosine", "learnt", "learnt"),
+    ],
+)
+def test_the_released_method_depends_on_the_target(
+    name, identity_weight, distance, target_columns, source_columns
+):
+    own = experiment(name, "released").man_released
+    assert own.identity_weight == identity_weight
+    assert own.modality_distance == distance
+    assert (own.target_columns, own.source_columns) == (target_columns, source_columns)
+
+
 def test_the_default_is_the_paper_s_reading():
     plain, named = experiment("demo"), experiment("demo", "paper")
     named.experiment = plain.experiment

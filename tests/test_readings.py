@@ -44,6 +44,22 @@ RELEASED = {  # the authors' code, where the paper says nothing
     "man.memory_weight": 1.0,
     "model.last_stride": 1,
 }
+OF_RELEASED = {  # the method of the authors' code
+    "man_released.labels": "cpa",
+    "man_released.rule": "fusion_vote",
+    "man_released.prototype_weights": "softmax",
+    "man_released.temperature": 0.1,
+    "man_released.momentum": 0.99,
+    "man_released.target_columns": "centres",
+    "man_released.source_columns": "means",
+    "man_released.identity_weight": 1.0,
+    "man_released.triplet_form": "soft",
+    "man_released.memory_weight": 1.0,
+    "man_released.alpha": 1.0,
+    "man_released.beta": 0.8,
+    "man_released.modality_margin": 0.5,
+    "man_released.modality_distance": "cosine",
+}
 OURS = {  # docs/READINGS.md says why
     "man.threshold": 0.4,
     "adapt.sampling": "all",
@@ -53,8 +69,14 @@ OURS = {  # docs/READINGS.md says why
     "man.memory_size": 0,
     "adapt.decay_form": "coupled",
     "adapt.decay_norms": False,
+    "adapt.bias_rate": 1.0,
+    "adapt.schedule": "step",
+    "adapt.source_draw": "turns",
     "pretrain.decay_form": "coupled",
     "pretrain.decay_norms": False,
+    "pretrain.bias_rate": 1.0,
+    "pretrain.schedule": "step",
+    "pretrain.source_draw": "turns",
     "pretrain.warmup_epochs": 10,
     "loss.smoothing": 0.1,
     "loss.triplet_margin": 0.3,
@@ -64,6 +86,8 @@ OURS = {  # docs/READINGS.md says why
     "augment.pad": 10,
     "augment.erase": 0.5,
     "augment.erase_area": (0.02, 1 / 3),
+    "augment.erase_aspect_form": "uniform",
+    "augment.erase_fill": "zero",
     "augment.per_modality": False,
     "augment.mean": (0.485, 0.456, 0.406),  # ImageNet's
     "augment.std": (0.229, 0.224, 0.225),
@@ -73,20 +97,24 @@ ROWS = {
     "paper": {},
     "released": {
         "data.train_filter": "bicubic",
+        "method": "man_released",
         "augment.per_modality": True,
+        "augment.erase_aspect_form": "log_uniform",
+        "augment.erase_fill": "noise",
         "augment.mean": (0.5, 0.5, 0.5),
         "augment.std": (0.5, 0.5, 0.5),
         "model.fusion_neck": "own",
+        "model.stem_relu": False,
         "pretrain.optimizer": "sgd",
         "pretrain.learning_rate": 0.009,
+        **{f"{phase}.schedule": "epoch" for phase in ("pretrain", "adapt")},
+        **{f"{phase}.decay_norms": True for phase in ("pretrain", "adapt")},
+        **{f"{phase}.bias_rate": 2.0 for phase in ("pretrain", "adapt")},
+        **{f"{phase}.source_draw": "by_images" for phase in ("pretrain", "adapt")},
         "adapt.sampling": "reliable",
-        "man.head_norm": "unit",
         "adapt.statistics": "shared",
-        "man.temperature": 0.1,
-        "loss.triplet_form": "soft",
-        "man.domain_inter": "plain",
-        "man.modality_reduction": "max",
-        "man.modality_pairing": "equal",
+        "adapt.kmeans_init": 10,
+        "adapt.kmeans_iterations": 300,
     },
     "source_only": {"adapt.epochs": 0},
     "us": {"adapt.protocol": "us"},
@@ -107,7 +135,7 @@ def values(config) -> dict[str, object]:
     return flatten_dict(config.to_dict(), sep=".")
 
 
-@pytest.mark.parametrize(("key", "value"), (PAPER | RELEASED | OURS).items())
+@pytest.mark.parametrize(("key", "value"), (PAPER | RELEASED | OF_RELEASED | OURS).items())
 def test_the_default_is_what_its_source_states(key, value):
     assert values(default.get_config())[key] == value
 

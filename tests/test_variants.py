@@ -4,7 +4,7 @@ from operator import attrgetter
 import pytest
 
 from configs import default, demo, msvr310_to_wmveid863
-from configs.variants import METHODS, STRENGTHS, VARIANTS, turn
+from configs.variants import METHODS, ROWS, STRENGTHS, VARIANTS, turn
 
 
 def test_a_row_is_a_variant_or_another_value_of_a_key():
@@ -97,6 +97,16 @@ def test_a_row_of_no_adaptation_stays_one_in_a_smoke_run():
 
 def test_clip_is_normalised_as_its_weights_were_whatever_the_preset():
     assert demo.get_config("clip+released").augment.mean == VARIANTS["clip"]["augment.mean"]
+
+
+@pytest.mark.parametrize("row", [row for row, keys in ROWS.items() if any("man." in key for key in keys)])
+def test_a_row_of_man_s_tables_is_one_of_the_released_code_too(row):
+    for config in (demo.get_config(f"{row}+released"), turn(demo.get_config("released"), row)):
+        assert config.method == "man_released"
+        for key, value in ROWS[row].items():
+            assert attrgetter(key)(config) == value
+            assert attrgetter(key.replace("man.", "man_released."))(config) == value
+    assert demo.get_config(row).man_released == default.get_config().man_released
 
 
 def test_a_contradiction_names_both_variants_the_key_and_both_values():

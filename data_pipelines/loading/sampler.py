@@ -2,8 +2,11 @@
 
 import zlib
 from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
+
+Draw = Literal["turns", "by_images"]
 
 
 def identity_plan(
@@ -17,12 +20,14 @@ def identity_plan(
     stream: str,
     reliable: np.ndarray | None = None,
     minimum_reliable: int = 2,
+    draw: Draw = "turns",
 ) -> np.ndarray:
     """Draw P x K batches as sample indices, int32 [T, P * K]; T = `num_steps`, P = `identities`, K = `instances`.
 
-    Each row has P different labels and K samples of each, next to one another. Labels take turns: every label is drawn
-    before any label is drawn again. A label with fewer than K samples shows all of them before it repeats one;
-    otherwise no sample occurs twice in a row. Samples with a negative label are never drawn.
+    Each row has P different labels and K samples of each, next to one another. With "turns", every label is drawn
+    before any label is drawn again. With "by_images", each of the P labels is drawn from those that are left in
+    proportion to the number of their samples. A label with fewer than K samples shows all of them before it repeats
+    one; otherwise no sample occurs twice in a row. Samples with a negative label are never drawn.
 
     With `reliable`, at least `minimum_reliable` of the K samples are reliable, if the label has so many.
 
@@ -38,6 +43,7 @@ def identity_plan(
         stream: the name of what is sampled, such as "source"; each name has its own random numbers.
         reliable: bool [N], or None if reliability does not matter.
         minimum_reliable: the number in each group of K.
+        draw: how labels are drawn.
 
     Raises:
         ValueError: P or K below 1, or fewer than P labels.
@@ -55,7 +61,8 @@ def identity_plan(
         )
     rng = np.random.default_rng([seed, epoch, zlib.crc32(stream.encode())])
     plan = np.empty((num_steps, identities, instances), np.int32)
-    for step, row in zip(range(num_steps), _turns(len(members), identities, rng), strict=False):
+    drawn = {"turns": _turns, "by_images": _in_proportion}[draw]([*map(len, members)], identities, rng)
+    for step, row in zip(range(num_steps), drawn, strict=False):
         for p, label_index in enumerate(row):
             order = rng.permutation(members[label_index])
             if reliable is not None:
@@ -73,17 +80,23 @@ def _members_by_label(labels: np.ndarray) -> list[np.ndarray]:
     return np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
 
 
-def _turns(count: int, size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Yield endless rows of `size` different numbers below `count`, cut from one permutation after another."""
+def _turns(sizes: list[int], size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Yield endless rows of `size` different places in `sizes`, cut from one permutation after another."""
     queue = np.empty(0, np.int64)
     while True:
         if len(queue) < size:
-            fresh = rng.permutation(count)
+            fresh = rng.permutation(len(sizes))
             # Numbers still in the queue go to the end of the new round, so that no row has a number twice.
             again = np.isin(fresh, queue)
             queue = np.concatenate([queue, fresh[~again], fresh[again]])
         yield queue[:size]
         queue = queue[size:]
+
+
+def _in_proportion(sizes: list[int], size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Yield endless rows of `size` different places in `sizes`, drawn one after the other in proportion to it."""
+    while True:
+        yield rng.choice(len(sizes), size, replace=False, p=np.divide(sizes, sum(sizes)))
 
 
 def _reliable_first(order: np.ndarray, reliable: np.ndarray, minimum: int) -> np.ndarray:

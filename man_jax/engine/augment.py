@@ -1,6 +1,7 @@
 """Augmentation and normalisation of whole batches, on the device, inside the step."""
 
-from typing import NamedTuple
+import math
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +21,10 @@ class Augmentation(NamedTuple):
     """Range of the rectangle's share of the image."""
     erase_aspect: tuple[float, float] = (0.3, 1 / 0.3)
     """Range of its height over its width."""
+    erase_aspect_form: Literal["uniform", "log_uniform"] = "uniform"
+    """How the aspect is drawn; by its logarithm, wide rectangles are as frequent as tall ones."""
+    erase_fill: Literal["zero", "noise"] = "zero"
+    """What an erased pixel becomes: 0, which is the mean, or numbers from the standard normal distribution."""
     per_modality: bool = False
     """Draw flip and crop per modality as well, as the released code does."""
 
@@ -44,7 +49,7 @@ def augment(
     augmentation: Augmentation,
     normalization: Normalization,
 ) -> Float[Array, "B M H W 3"]:
-    """Flip, crop, normalise and erase; an erased pixel is 0, the mean of the normalised images."""
+    """Flip, crop, normalise and erase."""
     batch, modalities, height, width, _ = images.shape
     flip_key, crop_key, erase_key = jax.random.split(key, 3)
     draws = modalities if augmentation.per_modality else 1
@@ -58,7 +63,9 @@ def augment(
     images = _shift(images, once_a_triple(corner), pad=augmentation.pad)
     keys = jax.random.split(erase_key, (batch, modalities))
     mask = jax.vmap(jax.vmap(lambda k: erasing_mask(k, height, width, augmentation)))(keys)
-    return jnp.where(mask[..., None], 0.0, normalize(images, normalization))
+    noise_key = jax.random.fold_in(erase_key, 1)
+    fill = jax.random.normal(noise_key, images.shape) if augmentation.erase_fill == "noise" else 0.0
+    return jnp.where(mask[..., None], fill, normalize(images, normalization))
 
 
 def erasing_mask(
@@ -70,7 +77,11 @@ def erasing_mask(
     """
     coin_key, area_key, aspect_key, top_key, left_key = jax.random.split(key, 5)
     area = height * width * _uniform(area_key, augmentation.erase_area)
-    aspect = _uniform(aspect_key, augmentation.erase_aspect)
+    if augmentation.erase_aspect_form == "log_uniform":
+        least, largest = augmentation.erase_aspect
+        aspect = jnp.exp(_uniform(aspect_key, (math.log(least), math.log(largest))))
+    else:
+        aspect = _uniform(aspect_key, augmentation.erase_aspect)
     tall = jnp.minimum(jnp.round(jnp.sqrt(area * aspect)), height)
     wide = jnp.minimum(jnp.round(jnp.sqrt(area / aspect)), width)
     top = jnp.floor(jax.random.uniform(top_key) * (height - tall + 1))

@@ -6,7 +6,7 @@ import optax
 
 from man_jax.config import Config, flat
 from man_jax.engine.augment import Augmentation, Normalization, augment
-from man_jax.engine.optimizer import make_optimizer, warmup_cosine
+from man_jax.engine.optimizer import epochwise_cosine, make_optimizer, warmup_cosine
 from man_jax.frame import ByDomain, Frame, LabelSpace
 from man_jax.networks import backbones
 from man_jax.networks.backbone_traits import traits_of
@@ -43,17 +43,24 @@ def build_backbone(model: Config) -> Backbone:
 
 def build_optimizer(phase: Config, *, iterations: int) -> optax.GradientTransformation:
     """Build the optimiser of a phase (`config.pretrain` or `config.adapt`) with `iterations` steps an epoch."""
-    schedule = warmup_cosine(
-        phase.learning_rate,
-        warmup_steps=min(phase.warmup_epochs, phase.epochs) * iterations,
-        total_steps=phase.epochs * iterations,
-    )
+    warmup_epochs = min(phase.warmup_epochs, phase.epochs)
+    if phase.schedule == "epoch":
+        schedule = epochwise_cosine(
+            phase.learning_rate, warmup_epochs=warmup_epochs, epochs=phase.epochs, iterations=iterations
+        )
+    else:
+        schedule = warmup_cosine(
+            phase.learning_rate,
+            warmup_steps=warmup_epochs * iterations,
+            total_steps=phase.epochs * iterations,
+        )
     return make_optimizer(
         phase.optimizer,
         schedule,
         weight_decay=phase.weight_decay,
         decay_form=phase.decay_form,
         decay_norms=phase.decay_norms,
+        bias_rate=phase.bias_rate,
     )
 
 

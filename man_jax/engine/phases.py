@@ -53,6 +53,7 @@ def pretrain(parts: RunParts, state: TrainState) -> TrainState:
             seed=config.seed,
             epoch=epoch,
             stream="pretrain/source",
+            draw=config.pretrain.source_draw,
         )
         state, row = train_epoch(
             parts.pretrain_step,
@@ -156,7 +157,9 @@ def adaptation_plans(parts: RunParts, labels: Labels, epoch: int) -> ByDomain[np
     )
     plan = {"num_steps": config.adapt.iterations, **config.batch, "seed": config.seed, "epoch": epoch}
     return ByDomain(
-        identity_plan(parts.domains.source.identities, **plan, stream="adapt/source"),
+        identity_plan(
+            parts.domains.source.identities, **plan, stream="adapt/source", draw=config.adapt.source_draw
+        ),
         identity_plan(drawn, **plan, stream="adapt/target", reliable=labels.weight > 0),
     )
 

@@ -1,6 +1,6 @@
 """MMA: margin-preserving modality distribution alignment (Eq. 17–20)."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -36,17 +36,31 @@ def modality_margin_loss(
     `pairing="equal"` is the released code's Dist(X, Y), over the 3 pairs of one modality in both sets.
     """
     source_prototypes, target_prototypes = jax.lax.stop_gradient((source_prototypes, target_prototypes))
+    kinds: Any = {"margin": margin, "distance": distance, "reduction": reduction, "pairing": pairing}
+    to_source = modality_margins(target_instances, source_prototypes, source_valid, **kinds)
+    return to_source + modality_margins(source_instances, target_prototypes, target_valid, **kinds)
 
-    def uma(instances, prototypes, valid):
-        of_instances = modality_centres(instances)
-        of_prototypes = modality_centres(prototypes, valid=valid)
-        kinds = {"margin": margin, "distance": distance, "reduction": reduction}
-        within_prototypes = _within(of_prototypes, **kinds)
-        across = _across(of_instances, of_prototypes, pairing=pairing, **kinds)
-        return _within(of_instances, **kinds) + jnp.where(valid.any(), within_prototypes + across, 0.0)
 
-    to_source = uma(target_instances, source_prototypes, source_valid)
-    return to_source + uma(source_instances, target_prototypes, target_valid)
+def modality_margins(
+    instances: Float[Array, "M B D"],
+    prototypes: Float[Array, "M C D"],
+    valid: Bool[Array, " C"],
+    *,
+    margin: float,
+    distance: Distance,
+    reduction: Reduction,
+    pairing: Pairing,
+) -> Float[Array, ""]:
+    """Compute L_uma = Dist(I, I) + Dist(P, P) + Dist(I, P) of one domain's instances and the other's prototypes.
+
+    The gradient passes through both; `modality_margin_loss` makes the prototypes constant.
+    """
+    of_instances = modality_centres(instances)
+    of_prototypes = modality_centres(prototypes, valid=valid)
+    kinds = {"margin": margin, "distance": distance, "reduction": reduction}
+    within_prototypes = _within(of_prototypes, **kinds)
+    across = _across(of_instances, of_prototypes, pairing=pairing, **kinds)
+    return _within(of_instances, **kinds) + jnp.where(valid.any(), within_prototypes + across, 0.0)
 
 
 def modality_centres(

@@ -21,7 +21,9 @@ class BackboneTraits(NamedTuple):
     """Whether its weights are those of one grid of patches, and so of one size of images."""
 
 
-_RESNET = ("model.stage_sizes", "model.width", "model.last_stride", "model.block", "model.convolution")
+_RESNET = tuple(
+    f"model.{name}" for name in ("stage_sizes", "width", "last_stride", "stem_relu", "block", "convolution")
+)
 _TRANSFORMER = tuple(
     f"model.vit.{name}" for name in ("patch", "stride", "width", "depth", "heads", "projection", "activation")
 )

@@ -15,13 +15,14 @@ def build_resnet(
     stage_sizes: Sequence[int],
     width: int,
     last_stride: int,
+    stem_relu: bool,
     block: Block,
     convolution: ConvolutionForm,
     remat: Remat = "none",
     dtype: Any = None,
 ) -> ResNet:
     """Build a ResNet."""
-    return ResNet(tuple(stage_sizes), width, last_stride, convolution, remat, block, dtype)
+    return ResNet(tuple(stage_sizes), width, last_stride, convolution, remat, block, dtype, stem_relu)
 
 
 def build_vit(*, remat: Literal["none", "block"] = "none", dtype: Any = None, **shape: Any) -> ViT:

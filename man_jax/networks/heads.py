@@ -36,6 +36,19 @@ def set_columns(
     return {name: {"kernel": replaced(name, head["kernel"])} for name, head in heads.items()}
 
 
+def put_columns(
+    kernel: Float[Array, "*M D L"],
+    rows: Float[Array, "*M K D"],
+    *,
+    first: int,
+    valid: Bool[Array, " K"],
+) -> Float[Array, "*M D L"]:
+    """Make the K columns of one head's kernel from `first` on the valid rows themselves; other columns stay."""
+    columns = jnp.swapaxes(rows, -1, -2)
+    there = slice(first, first + columns.shape[-1])
+    return kernel.at[..., there].set(jnp.where(valid, columns, kernel[..., there]))
+
+
 def forget_columns(opt_state: Any, *, first: int, renewed: Bool[Array, " K"] | None = None) -> Any:
     """Set the optimiser's moments of the heads' columns from `first` on to zero, of all or of the renewed ones."""
 

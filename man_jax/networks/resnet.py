@@ -111,6 +111,8 @@ class ResNet(nn.Module):
     block: Block = "bottleneck"
     dtype: Any = None
     """The type of the computation; None: that of parameters and images. Statistics and results keep their types."""
+    stem_relu: bool = True
+    """Whether there is a ReLU between the first normalisation and the first pool."""
 
     @property
     def dim(self) -> int:
@@ -160,7 +162,8 @@ class ResNet(nn.Module):
 
     def _stem(self, images: Float[Array, "B H W 3"], *, train: bool) -> Float[Array, "B h w C"]:
         x = Convolution(self.width, 7, 2, form=self.form, dtype=self.dtype, name="conv1")(images)
-        x = nn.relu(BatchNorm(use_running_average=not train, dtype=self.dtype, name="bn1")(x))
+        x = BatchNorm(use_running_average=not train, dtype=self.dtype, name="bn1")(x)
+        x = nn.relu(x) if self.stem_relu else x
         padding: Any = [(1, 1), (1, 1)]  # which flax takes, though it declares str
         return nn.max_pool(x, (3, 3), strides=(2, 2), padding=padding)
 

@@ -158,6 +158,36 @@ def test_erased_pixels_are_zero_and_the_others_untouched(positions):
     np.testing.assert_array_equal(erased[~gone], whole[~gone])
 
 
+def test_an_aspect_drawn_by_its_logarithm_is_as_often_wide_as_tall():
+    """Uniform draws are tall in four of five: the range is from 0.3 to 3.3."""
+    keys = jax.random.split(jax.random.key(0), 3000)
+    small = Augmentation(erase=1.0, erase_area=(0.1, 0.1), erase_aspect_form="log_uniform")
+
+    def shape_of(augmentation):
+        drawn = np.asarray(jax.jit(jax.vmap(lambda key: erasing_mask(key, 64, 64, augmentation)))(keys))
+        return drawn.any(axis=2).sum(axis=1) / drawn.any(axis=1).sum(axis=1)
+
+    aspect = shape_of(small)
+    assert np.mean(aspect > 1) == pytest.approx(0.5, abs=0.04)
+    assert 0.27 < aspect.min() < 0.33
+    assert 3.0 < aspect.max() < 3.6
+    assert np.mean(np.log(aspect) < np.log(0.3) / 2) == pytest.approx(0.25, abs=0.04)
+    assert np.mean(shape_of(small._replace(erase_aspect_form="uniform")) > 1) > 0.7
+
+
+def test_erased_pixels_can_be_normal_noise(positions):
+    """Of mean 0 and deviation 1 after the normalisation, and of its own in each image, pixel and channel."""
+    zero = OFF._replace(erase=1.0)
+    erased = augmented(positions, zero, normalization=Normalization())
+    noisy = augmented(positions, zero._replace(erase_fill="noise"), normalization=Normalization())
+    gone = (erased == 0).all(axis=-1)
+    np.testing.assert_array_equal(noisy[~gone], erased[~gone])
+    drawn = noisy[gone]
+    assert len(np.unique(drawn)) > 0.99 * drawn.size
+    assert drawn.mean() == pytest.approx(0, abs=4 / np.sqrt(drawn.size))
+    assert drawn.std() == pytest.approx(1, abs=4 / np.sqrt(drawn.size))
+
+
 def test_erasing_differs_between_the_modalities_of_a_triple(positions):
     erased = augmented(positions, OFF._replace(erase=1.0))
     gone = (erased == 0).all(axis=-1)

@@ -7,6 +7,7 @@ import pytest
 
 from configs import default, demo
 from configs.variants import ROWS, turn
+from man_jax import methods
 from man_jax.config import CHOICES
 from man_jax.engine import build
 from man_jax.engine.state import begin_phase, create_state
@@ -46,13 +47,13 @@ def frame_of(config) -> Frame:
 
 def step_and_create(config):
     """The step, and what creates its state."""
-    frame = frame_of(config)
+    frame, method = frame_of(config), methods.find(config.method)
     optimizer = build.build_optimizer(config.adapt, iterations=config.adapt.iterations)
 
     def create():
-        return begin_phase(man.start(frame, create_state(frame, optimizer)), optimizer)
+        return begin_phase(method.start(frame, create_state(frame, optimizer)), optimizer)
 
-    return make_step(man, frame, optimizer, make_mesh(jax.devices()[:1])), create
+    return make_step(method, frame, optimizer, make_mesh(jax.devices()[:1])), create
 
 
 def batch_of(config) -> Batch:
@@ -86,7 +87,8 @@ def test_every_row_of_the_tables_is_a_configuration_of_the_one_step(row):
     batch = batch_of(config)
     us = config.adapt.protocol == "us"
     after, terms = jax.eval_shape(step, state, None if us else batch, batch)
-    assert set(terms) == (US if us else UDA)
+    more = {"domain_fused"} if row == "released" else set()
+    assert set(terms) == (US if us else UDA | more)
     assert as_shapes(after) == as_shapes(state)
     assert len(state.slots.banks.target.modal) == len(config.model.modalities)
 
@@ -149,6 +151,8 @@ OTHERS = {
     "augment.erase": 0.1,
     "augment.erase_area": (0.1, 0.2),
     "augment.erase_aspect": (0.5, 2.0),
+    "augment.erase_aspect_form": "log_uniform",
+    "augment.erase_fill": "noise",
     "augment.per_modality": True,
     "augment.mean": (0.1, 0.2, 0.3),
     "augment.std": (0.5, 0.5, 0.4),
@@ -171,22 +175,28 @@ def test_every_key_of_l_reid_and_of_augmentation_is_tried():
 @pytest.mark.parametrize("phase", ["pretrain", "adapt"])
 def test_every_key_of_an_optimizer_reaches_it(monkeypatch, phase):
     config = default.get_config()
-    told = {"weight_decay": 0.2, "decay_form": "decoupled", "decay_norms": True}
+    told = {"weight_decay": 0.2, "decay_form": "decoupled", "decay_norms": True, "bias_rate": 2.0}
     config[phase].update(optimizer="sgd", learning_rate=0.5, warmup_epochs=3, epochs=8, **told)
     schedules, heard = listen(monkeypatch, "warmup_cosine"), listen(monkeypatch, "make_optimizer")
     build.build_optimizer(config[phase], iterations=10)
     assert schedules == [((0.5,), {"warmup_steps": 30, "total_steps": 80})]
     assert heard == [(("sgd", "warmup_cosine"), told)]
+    schedules = listen(monkeypatch, "epochwise_cosine")
+    config[phase].schedule = "epoch"
+    build.build_optimizer(config[phase], iterations=10)
+    assert schedules == [((0.5,), {"warmup_epochs": 3, "epochs": 8, "iterations": 10})]
 
 
 def test_every_key_of_the_network_reaches_it():
     config = default.get_config()
     config.model.update(last_stride=2, fusion_neck="own", modalities=("R", "T"), application="scan")
+    config.model.update(stem_relu=False)
     config.model.update(width=8, block="basic", remat="block", convolution="lax", dtype="bfloat16")
     network = build.build_model(config.model, num_classes=5)
     backbone = network.branch.backbone
     assert (network.fusion_neck, network.num_modalities, network.application) == ("own", 2, "scan")
     assert (backbone.last_stride, backbone.width, backbone.block) == (2, 8, "basic")
+    assert not backbone.stem_relu
     assert (backbone.remat, backbone.form, backbone.dtype) == ("block", "lax", jnp.bfloat16)
 
 

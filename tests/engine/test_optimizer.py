@@ -3,7 +3,7 @@ import numpy as np
 import optax
 import pytest
 
-from man_jax.engine.optimizer import make_optimizer, warmup_cosine
+from man_jax.engine.optimizer import epochwise_cosine, make_optimizer, warmup_cosine
 from tests.oracles import optimizers as oracle
 
 STEPS = 5
@@ -53,6 +53,25 @@ def test_sgd_is_pytorch_s_with_momentum():
 def test_norms_decay_only_if_asked_to(leaf, decay_norms):
     wanted = expected("bn", leaf, oracle.adam, decay=DECAY * decay_norms, decoupled=False)
     np.testing.assert_allclose(trained("adam", decay_norms=decay_norms)["bn"][leaf], wanted, rtol=1e-9)
+
+
+@pytest.mark.parametrize("form", ["coupled", "decoupled"])
+@pytest.mark.parametrize("leaf", ["scale", "bias"])
+def test_biases_and_nothing_else_learn_at_their_own_rate(leaf, form):
+    """As PyTorch's optimiser with a group of its own for biases."""
+    params, gradients = drawn()
+    rate = 2 * RATE if leaf == "bias" else RATE
+    wanted = oracle.adam(
+        params["bn"][leaf],
+        [g["bn"][leaf] for g in gradients],
+        [rate] * STEPS,
+        decay=DECAY,
+        decoupled=form == "decoupled",
+    )
+    actual = trained("adam", decay_form=form, decay_norms=True, bias_rate=2.0)
+    np.testing.assert_allclose(actual["bn"][leaf], wanted, rtol=1e-9)
+    kernel = expected("conv", "kernel", oracle.adam, decay=DECAY, decoupled=form == "decoupled")
+    np.testing.assert_allclose(actual["conv"]["kernel"], kernel, rtol=1e-9)
 
 
 def test_the_rate_of_each_step_is_the_schedule_s():
@@ -105,3 +124,45 @@ def test_without_warm_up_the_first_step_has_the_peak_rate():
 def test_a_phase_of_any_length_has_finite_rates(warmup, total):
     schedule = warmup_cosine(2.0, warmup_steps=warmup, total_steps=total)
     assert np.isfinite([schedule(step) for step in range(total + 2)]).all()
+
+
+def epochwise(epochs=40, warmup_epochs=10, iterations=3):
+    """The rate of every step, over the peak."""
+    schedule = epochwise_cosine(2.0, warmup_epochs=warmup_epochs, epochs=epochs, iterations=iterations)
+    return np.array([float(schedule(step)) / 2.0 for step in range(epochs * iterations)])
+
+
+def test_a_rate_by_epoch_is_the_same_within_an_epoch_and_ends_at_a_thousandth():
+    rates = epochwise().reshape(40, 3)
+    np.testing.assert_array_equal(rates, np.repeat(rates[:, :1], 3, axis=1))
+    assert rates[-1, 0] == pytest.approx(0.001)
+    assert len(np.unique(rates[:, 0])) == 40
+
+
+@pytest.mark.parametrize(
+    ("epoch", "share"),
+    [
+        (1, 0.01 + 0.99 * 0.1),
+        (9, 0.01 + 0.99 * 0.9),
+        (10, 0.001 + 0.999 * (1 + np.cos(np.pi / 4)) / 2),  # the cosine has begun at epoch 0
+        (20, 0.001 + 0.999 / 2),
+    ],
+)
+def test_a_rate_by_epoch_counts_its_cosine_under_the_warm_up(epoch, share):
+    assert epochwise()[3 * (epoch - 1)] == pytest.approx(share, rel=1e-5)
+
+
+def test_the_schedule_by_step_sums_to_more_than_the_one_by_epoch():
+    by_step = warmup_cosine(1.0, warmup_steps=4000, total_steps=16000)
+    ours = np.array([float(by_step(step)) for step in range(0, 16000, 50)])
+    theirs = np.repeat(epochwise(iterations=1), 8)
+    assert ours.sum() / theirs.sum() == pytest.approx(1.29, abs=0.01)
+    assert np.abs(ours - theirs).max() == pytest.approx(0.29, abs=0.01)
+
+
+@pytest.mark.parametrize(("epochs", "warmup_epochs"), [(1, 0), (1, 1), (5, 5), (0, 0)])
+def test_a_rate_by_epoch_of_any_length_is_finite_and_not_negative(epochs, warmup_epochs):
+    schedule = epochwise_cosine(2.0, warmup_epochs=warmup_epochs, epochs=epochs, iterations=2)
+    rates = np.array([float(schedule(step)) for step in range(2 * epochs + 3)])
+    assert np.isfinite(rates).all()
+    assert (rates >= 0).all()

@@ -69,8 +69,8 @@ def _drawn(network: ResNet, *images: int):
     return jax.tree_util.tree_map_with_path(draw, variables), rng.normal(size=images)
 
 
-def _features(variables, images, *, stage_sizes, last_stride=1, form="taps"):
-    network = ResNet(stage_sizes, width=4, last_stride=last_stride, form=form)
+def _features(variables, images, *, stage_sizes, last_stride=1, form="taps", stem_relu=True):
+    network = ResNet(stage_sizes, width=4, last_stride=last_stride, form=form, stem_relu=stem_relu)
     return network.apply(variables, images, train=False)
 
 
@@ -81,6 +81,18 @@ def test_features_are_those_of_the_network_of_the_publication(form, last_stride)
     actual = evaluate(_features, variables, images, form=form, **shape)
     expected = oracle.resnet(variables["params"], variables["batch_stats"], images, **shape)
     assert_close(actual, expected)
+
+
+def test_the_stem_can_be_without_a_relu():
+    shape = {"stage_sizes": (1,), "last_stride": 1}
+    variables, images = _drawn(ResNet(**shape, width=4), 2, 10, 11, 3)
+    found = [evaluate(_features, variables, images, stem_relu=there, **shape) for there in (True, False)]
+    for features, there in zip(found, (True, False), strict=True):
+        wanted = oracle.resnet(
+            variables["params"], variables["batch_stats"], images, stem_relu=there, **shape
+        )
+        assert_close(features, wanted)
+    assert not np.allclose(*found)
 
 
 SHALLOW = {"stage_sizes": (2,), "width": 2}

@@ -45,7 +45,9 @@ def normalise(x: Array, mean: Array, variance: Array, scale: Array, bias: Array 
     return (x - mean) / np.sqrt(variance + EPSILON) * scale + bias
 
 
-def resnet(params: dict, statistics: dict, images: Array, *, stage_sizes, last_stride: int) -> Array:
+def resnet(
+    params: dict, statistics: dict, images: Array, *, stage_sizes, last_stride: int, stem_relu: bool = True
+) -> Array:
     """Features [B, D] in evaluation mode: stride in the 3×3 of a stage's first block."""
 
     def norm(x: Array, at: tuple[str, ...]) -> Array:
@@ -65,8 +67,8 @@ def resnet(params: dict, statistics: dict, images: Array, *, stage_sizes, last_s
             x = norm(x, (stage, name, "downsample_bn"))
         return np.maximum(x + y, 0)
 
-    x = np.maximum(norm(convolution(images, params["conv1"]["kernel"], 2), ("bn1",)), 0)
-    x = max_pool(x)
+    x = norm(convolution(images, params["conv1"]["kernel"], 2), ("bn1",))
+    x = max_pool(np.maximum(x, 0) if stem_relu else x)
     for i, num_blocks in enumerate(stage_sizes):
         stride = (1, 2, 2, last_stride)[i]
         for j in range(num_blocks):

@@ -8,7 +8,18 @@ from data_pipelines.loading.sampler import identity_plan
 labellings = st.lists(st.integers(-1, 6), min_size=4, max_size=40).filter(lambda x: len({*x} - {-1}) >= 2)
 
 
-def _plan(labels, *, num_steps=9, identities=2, instances=4, seed=0, epoch=0, stream="target", reliable=None):
+def _plan(
+    labels,
+    *,
+    num_steps=9,
+    identities=2,
+    instances=4,
+    seed=0,
+    epoch=0,
+    stream="target",
+    reliable=None,
+    draw="turns",
+):
     return identity_plan(
         np.array(labels),
         num_steps=num_steps,
@@ -18,6 +29,7 @@ def _plan(labels, *, num_steps=9, identities=2, instances=4, seed=0, epoch=0, st
         epoch=epoch,
         stream=stream,
         reliable=None if reliable is None else np.array(reliable),
+        draw=draw,
     )
 
 
@@ -70,6 +82,23 @@ def test_no_more_than_two_members_are_chosen_for_being_reliable():
     assert per_group.min() == 2
     # Of the other two places a fifth are reliable by chance.
     assert per_group.mean() < 2.8
+
+
+@given(labellings)
+def test_a_row_drawn_by_images_holds_distinct_labels_too(labels):
+    plan, of_group = _groups(labels, draw="by_images")
+    assert (np.array(labels)[plan] == of_group[:, :, None]).all()
+    assert (of_group[:, 0] != of_group[:, 1]).all()
+
+
+def test_labels_can_be_drawn_in_proportion_to_their_images():
+    labels = np.repeat(
+        np.arange(100), np.where(np.arange(100) < 10, 28, 2)
+    )  # 280 images of ten labels, 180 of 90
+    plan = _plan(labels, num_steps=4000, identities=1, draw="by_images")
+    assert np.mean(labels[plan[:, 0]] < 10) == pytest.approx(280 / 460, abs=0.03)
+    turns = _plan(labels, num_steps=4000, identities=1)
+    assert np.mean(labels[turns[:, 0]] < 10) == pytest.approx(0.1, abs=0.01)
 
 
 def test_labels_meet_others_in_each_turn():

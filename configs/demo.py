@@ -3,8 +3,10 @@
     make demo        # or, with the data drawn by `python -m data_pipelines.synthetic --out data/synthetic`:
     python -m man_jax.train --config configs/demo.py
 
-Small images, a shallow network and few steps, so that pre-training and adaptation take minutes on two cores; the
-classes, the losses and the files are those of the full-size experiments.
+All branches start from configs/demo_start.safetensors, which configs/demo_start.py learnt from other drawn vehicles, as
+the paper's start from ImageNet's weights; `configs/demo.py:scratch` starts from random ones. Small images, a shallow
+network and few steps, so that pre-training and adaptation take minutes on two cores; the classes, the losses and the
+files are those of the full-size experiments.
 """
 
 from ml_collections import ConfigDict
@@ -20,7 +22,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config.data.target.update(name="wmveid863", root="data/synthetic/WMVeID863")
     config.data.prepared = "data/synthetic/prepared"
     config.data.image_size = (32, 64)
-    config.model.update(stage_sizes=(1, 1, 1, 1), width=16)
+    config.model.update(stage_sizes=(1, 1, 1, 1), width=16, pretrained="configs/demo_start.safetensors")
     config.augment.update(pad=3, erase=0.25)
     config.batch.update(identities=8, instances=4)
     config.pretrain.update(epochs=24, iterations=25, warmup_epochs=2, learning_rate=3e-3)

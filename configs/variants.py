@@ -97,20 +97,26 @@ ROWS = {
 """§4.1.2, Tables 4, 5 and 6."""
 
 BACKBONES = {
-    "vit": {"model.backbone": "vit"},
+    "vit": {"model.backbone": "vit", "model.pretrained": ""},
     "clip": {
         "model.backbone": "clip",
+        "model.pretrained": "",
         "augment.mean": (0.48145466, 0.4578275, 0.40821073),
         "augment.std": (0.26862954, 0.26130258, 0.27577711),
     },
 }
-"""The other backbones of Table 7: ViT-B/16, and that of CLIP, which was trained on images with this normalisation."""
+"""The other backbones of Table 7: ViT-B/16, and that of CLIP, which was trained on images with this normalisation.
+An experiment's own weights are of a ResNet."""
+
+STARTS = {"scratch": {"model.pretrained": ""}}
+"""Other weights than the experiment's to start from."""
 
 SMOKE = {
     "data.image_size": (32, 32),
     "augment.pad": 2,
     "model.stage_sizes": (1, 1, 1, 1),
     "model.width": 8,
+    "model.pretrained": "",
     "model.vit.patch": 8,
     "model.vit.stride": 8,
     "model.vit.width": 24,
@@ -133,8 +139,8 @@ METHODS = {name: {"method": name} for name in methods.names()}
 """Every method by its name; the rows of Tables 4 to 6 are of MAN, in either form."""
 
 PRESETS = {"paper": PAPER, "released": RELEASED}
-VARIANTS = {**PRESETS, **METHODS, **ROWS, **BACKBONES, "smoke": SMOKE}
-STRENGTHS = ({"smoke": SMOKE}, PRESETS, METHODS | ROWS | BACKBONES)
+VARIANTS = {**PRESETS, **METHODS, **ROWS, **BACKBONES, **STARTS, "smoke": SMOKE}
+STRENGTHS = ({"smoke": SMOKE}, PRESETS, METHODS | ROWS | BACKBONES | STARTS)
 """The order of strength: variants of a later group override those of an earlier one."""
 
 

@@ -7,6 +7,7 @@ neck and its heads.
 """
 
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
@@ -29,24 +30,14 @@ TITLES = {"resnet": "torchvision or timm", "vit": "timm", "clip": "OpenAI"}
 
 def main() -> None:
     """Read the flags and the run's weights, and write the file."""
-    import numpy as np
-    from safetensors.numpy import save
-
-    from man_jax.networks.pretrained.matching import to_library_arrays
-    from man_jax.networks.three_branch import backbone_of
     from man_jax.runs.past_config import run_config
 
     workdir, out = RUN.value.absolute(), OUT.value
+    check_out(out)
     config = run_config(workdir)
-    place = named_branch(config, workdir)
-    if out.suffix != ".safetensors":
-        raise ConfigError(f"--out {out}: name a file that ends in .safetensors")
-    family = config.model.backbone
+    place = named_branch(MODALITY.value, config, workdir)
     variables, description = read_weights(workdir, config)
-    arrays = to_library_arrays(backbone_of(variables, place), title=TITLES[family], family=family)
-    kind = np.float16 if HALF.value else np.float32
-    arrays = {name: np.ascontiguousarray(array, kind) for name, array in arrays.items()}
-    content = save(arrays, metadata=about(config, place, description))
+    content = written(config, variables, description, place=place, half=HALF.value)
     with disk.writing(out):
         disk.replace_file(out, content)
     print(
@@ -54,17 +45,38 @@ def main() -> None:
     )
 
 
-def named_branch(config: Config, workdir: Path) -> int:
-    """Find the place of the branch that --modality names."""
+def check_out(out: Path) -> None:
+    """Check the name of the file to write; ConfigError if it is of another kind."""
+    if out.suffix != ".safetensors":
+        raise ConfigError(f"--out {out}: name a file that ends in .safetensors")
+
+
+def named_branch(modality: str | None, config: Config, workdir: Path) -> int:
+    """Find the place of the branch of a modality, or of the only branch; ConfigError if there is no such branch."""
     branches = list(config.model.modalities)
-    name = MODALITY.value or (branches[0] if len(branches) == 1 else None)
+    name = modality or (branches[0] if len(branches) == 1 else None)
     if name not in branches:
         told = f"--modality {name}" if name else "--modality is missing"
         raise ConfigError(f"{told}; choose one of {', '.join(branches)}, the branches of {workdir}")
     return branches.index(name)
 
 
-def read_weights(workdir: Path, config: Config):
+def written(config: Config, variables: Any, description: str, *, place: int, half: bool) -> bytes:
+    """Make the content of the file: the backbone of the branch at `place`, in another library's names."""
+    import numpy as np
+    from safetensors.numpy import save
+
+    from man_jax.networks.pretrained.matching import to_library_arrays
+    from man_jax.networks.three_branch import backbone_of
+
+    family = config.model.backbone
+    arrays = to_library_arrays(backbone_of(variables, place), title=TITLES[family], family=family)
+    kind = np.float16 if half else np.float32
+    arrays = {name: np.ascontiguousarray(array, kind) for name, array in arrays.items()}
+    return save(arrays, metadata=about(config, place, description))
+
+
+def read_weights(workdir: Path, config: Config) -> tuple[Any, str]:
     """Read the variables of the network before or after adaptation, and say which they are."""
     from man_jax.engine.trained_network import tested_network
     from man_jax.runs.checkpoint import read_network, read_pretrained

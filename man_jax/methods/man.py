@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int32, PRNGKeyArray
 
+from man_jax.clustering.camera_statistics import standardise_by_camera
 from man_jax.clustering.continuity import continue_numbers
 from man_jax.clustering.kmeans import cluster_tables
 from man_jax.clustering.pseudo_labels import FUSION, align_pseudo_labels
@@ -49,6 +50,9 @@ KEYS = {
     "labels": Key("cpa", "fusion: its plain clusters, all reliable (Table 4)", ("cpa", "fusion")),
     "rule": Key("fusion_vote", "whose label wins; ours", ("fusion_vote", "majority", "fusion_label")),
     "threshold": Key(0.4, "σ of Eq. 6; ours: admits three of four", least=0, largest=1),
+    "cameras": Key(
+        "ignored", "standardised: features within each, before clustering", ("ignored", "standardised")
+    ),
     "clusters": Key("kmeans", "or others, on Jaccard distances: ours", ("kmeans", "linkage", "dbscan")),
     "neighbours": Key("fusion", "whose count for F's; consensus: modalities vote", ("fusion", "consensus")),
     "vote": Key(0.05, "cosine that a modality's vote is worth, of consensus; ours", least=0),
@@ -181,17 +185,19 @@ def label(
     epoch: int,
 ) -> Labels:
     """Cluster R, N, T and F (Eq. 1–3), align the clusterings (Eq. 4), keep labels on which they agree (Eq. 5, 6)."""
-    del cameras
     (table,) = features
+    modal, fused = table.modal, table.fused
+    if frame.config.man.cameras == "standardised":
+        modal, fused = standardise_by_camera(modal, cameras)
     config, num_clusters = frame.config.man, frame.config.adapt.num_clusters
     if config.clusters == "kmeans":
-        clusters = cluster_tables([*table.modal, table.fused], **kmeans_settings(frame.config, epoch))
+        clusters = cluster_tables([*modal, fused], **kmeans_settings(frame.config, epoch))
     else:
         near = {"neighbours": config.neighbours, "vote": config.vote, "k1": config.k1, "k2": config.k2}
         cut = {"count": config.count, "cut": config.cut, "eps": config.eps, "min_samples": config.min_samples}
         room: Any = {"num_clusters": num_clusters, "most": frame.space.capacity}
         kind: Any = {"clusters": config.clusters, **near, **cut, **room}
-        clusters = cluster_by_neighbours(table.modal, table.fused, **kind)
+        clusters = cluster_by_neighbours(modal, fused, **kind)
         num_clusters = int(clusters[FUSION].max(initial=-1)) + 1
     rule = config.rule if config.labels == "cpa" else "plain"
     settled = align_pseudo_labels(

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from man_jax.clustering.camera_statistics import standardise_by_camera
 from man_jax.engine.optimizer import make_optimizer
 from man_jax.frame import ByDomain, FeatureTable, Labels
 from man_jax.methods import man
@@ -184,6 +185,18 @@ def test_k_means_is_of_every_table_by_its_keys_and_a_key_of_the_seed_and_the_epo
         np.testing.assert_array_equal(told, wanted)
     np.testing.assert_array_equal(*map(jax.random.key_data, (heard.pop("key"), epoch_key(11, "kmeans", 5))))
     assert heard == {"num_clusters": 3, "num_init": 4, "max_iterations": 7, "tolerance": 0.25}
+
+
+def test_the_features_of_each_camera_are_standardised_before_clustering_if_so_wished(monkeypatch, state):
+    heard: list = []
+    monkeypatch.setattr(man, "cluster_tables", lambda tables, **_: heard.append(tables) or CLUSTERS)
+    cameras, table = np.arange(N, dtype=np.int32) % 2, new_table(3)
+    man.label(
+        new_frame(**{"adapt.num_clusters": 3, "man.cameras": "standardised"}), state, (table,), cameras, 0
+    )
+    modal, fused = standardise_by_camera(table.modal, cameras)
+    for told, wanted in zip(heard[0], [*modal, fused], strict=True):
+        np.testing.assert_array_equal(told, wanted)
 
 
 def test_labels_depend_on_the_seed_and_the_epoch_alone(state):

@@ -24,13 +24,15 @@ def reid_loss(
     triplet_form: TripletForm,
     triplet_margin: float,
     triplet_fused: FusedTriplet,
+    modal_weight: float = 1.0,
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """Compute (L_id, L_triplet) of one domain's batch, each summed over the modalities and F (Eq. 21, 22).
 
     The paper does not say what the triplet reads. Here it is g of each modality, before the neck, as with every BNNeck,
     and f_F of the fusion, or g_F if `triplet_fused` is "pooled". Rows masked out take no part in either, and `weight`
     says how much each other row counts in the means, as a row of L_id and as an anchor of a triplet (None: all the
-    same). Classes that do not exist take no part in the softmax.
+    same). Classes that do not exist take no part in the softmax. `modal_weight` is the factor of the modalities' terms
+    beside the fusion's; the paper has 1.
     """
     mask = jnp.ones(labels.shape, bool) if mask is None else mask
 
@@ -44,5 +46,8 @@ def reid_loss(
         )
 
     fused = {"pooled": outputs.features.fused_pooled, "normed": outputs.fused_normed}[triplet_fused]
-    modal = jnp.sum(jax.vmap(triplet)(outputs.features.pooled))
-    return jnp.sum(jax.vmap(identity)(outputs.logits)), modal + triplet(fused)
+    modal = modal_weight * jnp.sum(jax.vmap(triplet)(outputs.features.pooled))
+    if modal_weight == 1.0:
+        return jnp.sum(jax.vmap(identity)(outputs.logits)), modal + triplet(fused)
+    of_modalities = modal_weight * jnp.sum(jax.vmap(identity)(outputs.logits[:-1]))
+    return of_modalities + identity(outputs.logits[-1]), modal + triplet(fused)

@@ -95,6 +95,7 @@ KEYS = {
     "identity_target": Key(
         "on", "L_id of the target | off | ramp: from 0 to 1 over all steps; ours", ("on", "off", "ramp")
     ),
+    "modal_weight": Key(1.0, "of L_ReID of R, N and T beside that of F; ours", least=0),
     "alpha": Key(1.0, "weight of PDA; paper §4.5.4", least=0),
     "beta": Key(0.8, "weight of MMA; paper §4.5.4", least=0),
     "memory_weight": Key(1.0, "weight of XBM; ours", least=0),
@@ -358,7 +359,7 @@ def objective_form(config: Config, updates: Int32[Array, ""] | None) -> Form:
     else:
         identity_weight = {"on": 1.0, "off": 0.0}[man.identity_target]
     return Form(
-        reid={**config.loss},
+        reid={**config.loss, "modal_weight": man.modal_weight},
         domain={"margin": man.domain_margin, "inter": man.domain_inter, "kernel": man.domain_kernel},
         modality={
             "margin": man.modality_margin,

@@ -311,7 +311,7 @@ def test_loss_keys_are_what_l_reid_takes():
         for each in inspect.signature(reid_loss).parameters.values()
         if each.kind == each.KEYWORD_ONLY
     }
-    assert set(defaults().loss) == taken - {"mask", "weight", "exists"}
+    assert set(defaults().loss) == taken - {"mask", "weight", "exists", "modal_weight"}
 
 
 def test_augment_keys_are_the_fields_of_augmentation_and_normalization():

@@ -50,9 +50,7 @@ KEYS = {
     "labels": Key("cpa", "fusion: its plain clusters, all reliable (Table 4)", ("cpa", "fusion")),
     "rule": Key("fusion_vote", "whose label wins; ours", ("fusion_vote", "majority", "fusion_label")),
     "threshold": Key(0.4, "σ of Eq. 6; ours: admits three of four", least=0, largest=1),
-    "cameras": Key(
-        "ignored", "standardised: features within each, before clustering", ("ignored", "standardised")
-    ),
+    "cameras": Key("ignored", "standardised: what is clustered; ours", ("ignored", "standardised")),
     "clusters": Key("kmeans", "or others, on Jaccard distances: ours", ("kmeans", "linkage", "dbscan")),
     "neighbours": Key("fusion", "whose count for F's; consensus: modalities vote", ("fusion", "consensus")),
     "vote": Key(0.05, "cosine that a modality's vote is worth, of consensus; ours", least=0),
@@ -63,47 +61,26 @@ KEYS = {
     "k1": Key(30, "neighbours that are compared; about the images of an identity", least=1),
     "k2": Key(6, "neighbours whose encodings are averaged; at most k1", least=1),
     "capacity": Key(0, "clusters there is room for if k is not given; 0: N / min_samples", least=0),
-    "reliability": Key(
-        "threshold",
-        "threshold: weight 1 above σ | score: the score is the weight; ours",
-        ("threshold", "score"),
-    ),
-    "across_epochs": Key(
-        "renewed",
-        "clusters, columns and XBM of an epoch | continued: matched with the last epoch's; ours",
-        ("renewed", "continued"),
-    ),
-    "teacher": Key(
-        0.0,
-        "α of a mean teacher whose features are clustered and tested; 0: none; ours",
-        least=0,
-        largest=0.9999,
-    ),
+    "reliability": Key("threshold", "weight of a sample; ours", ("threshold", "score")),
+    "across_epochs": Key("renewed", "cluster numbers and columns; ours", ("renewed", "continued")),
+    "teacher": Key(0.0, "α of a mean teacher; 0: none; ours", least=0, largest=0.9999),
     # Prototypes and heads
     "prototype_weights": Key("softmax", "of Eq. 7; average: Table 6", ("softmax", "average")),
     "temperature": Key(1.0, "τ of Eq. 7; released: 0.1; below 1e-6 float32 tells none apart", least=1e-6),
     "momentum": Key(0.99, "λ of Eq. 11; paper §4.2", least=0, largest=1),
     "moving_form": Key("batch_mean", "of several of a class, Eq. 11; ours", ("batch_mean", "sequential")),
     "head_norm": Key("matched", "of new target columns; unit: 1, not the source's", ("matched", "unit")),
-    "head": Key(
-        "linear",
-        "logits of L_id | cosine: of unit columns | memory: of prototypes; ours",
-        ("linear", "cosine", "memory"),
-    ),
+    "head": Key("linear", "logits of L_id; others: ours", ("linear", "cosine", "memory")),
     "head_temperature": Key(0.05, "τ of the heads cosine and memory; ours", least=1e-3),
     # Weights of Eq. 23
-    "identity_target": Key(
-        "on", "L_id of the target | off | ramp: from 0 to 1 over all steps; ours", ("on", "off", "ramp")
-    ),
+    "identity_target": Key("on", "L_id of the target; others: ours", ("on", "off", "ramp")),
     "modal_weight": Key(1.0, "of L_ReID of R, N and T beside that of F; ours", least=0),
     "alpha": Key(1.0, "weight of PDA; paper §4.5.4", least=0),
     "beta": Key(0.8, "weight of MMA; paper §4.5.4", least=0),
     "memory_weight": Key(1.0, "weight of XBM; ours", least=0),
     "memory_size": Key(0, "XBM entries; 0: one a training triple of both domains", least=0),
-    # PDA and MMA
-    "aligned": Key(
-        "normed", "what both and their prototypes read: Unit(f) | pooled: Unit(g)", ("normed", "pooled")
-    ),
+    # PDA and MMA, which read
+    "aligned": Key("normed", "Unit(f) | pooled: Unit(g)", ("normed", "pooled")),
     # PDA
     "domain_pairs": Key("ins_proto", "what is aligned: Table 5", ("ins_proto", "ins_ins", "proto_proto")),
     "domain_margin": Key(0.5, "margin_p; paper §4.2", least=0),

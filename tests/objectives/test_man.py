@@ -49,7 +49,7 @@ CHANGES = {
         "man.identity_target": "ramp",
         "man.reliability": "score",
     },
-    "fifth": {"man.identity_target": "off", "man.aligned": "pooled", "man.domain_kernel": "multi"},
+    "fifth": {"man.identity_target": "off", "man.aligned": "pooled", "man.modal_weight": 0.4},
 }
 STEPS_SO_FAR, STEPS = 30, 120
 """A quarter of the steps, so that the target's L_id has a quarter of its weight where it rises."""

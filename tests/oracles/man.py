@@ -49,8 +49,20 @@ def adaptation(
         rows, fixed = (instances, base) if config.man.domain_pairs == "ins_ins" else (moved, moved)
         once = domain.alignment_loss(*rows, **form, at=(fixed[0], fixed[1]))
         halves = {name: 2 * half for name, half in once.items()}
-    terms = dict(zip(("identity_source", "triplet_source"), reid(source, config.loss, exists), strict=True))
-    terms |= dict(zip(("identity_target", "triplet_target"), reid(target, config.loss, exists), strict=True))
+    terms = dict(
+        zip(
+            ("identity_source", "triplet_source"),
+            reid(source, config.loss, exists, config.man.modal_weight),
+            strict=True,
+        )
+    )
+    terms |= dict(
+        zip(
+            ("identity_target", "triplet_target"),
+            reid(target, config.loss, exists, config.man.modal_weight),
+            strict=True,
+        )
+    )
     total = sum(terms.values()) - (1 - identity_weight) * terms["identity_target"]
     terms["memory"] = cross_batch(batches, entries, config)
     terms |= {"domain_intra": halves["intra"], "domain_inter": halves["inter"]}
@@ -63,7 +75,7 @@ def unsupervised(
     target: Batch, bank, entries: list, config, exists=None, identity_weight: float = 1.0
 ) -> dict[str, float]:
     """The target alone, in both roles of L_uma, which is counted once."""
-    cross_entropy, triplet = reid(target, config.loss, exists)
+    cross_entropy, triplet = reid(target, config.loss, exists, config.man.modal_weight)
     memory, rows = cross_batch([target], entries, config), aligned(target, config)
     modality = mma(rows, rows, bank, bank, config) / 2
     total = identity_weight * cross_entropy + triplet

@@ -26,18 +26,20 @@ class Batch(NamedTuple):
         return np.array(rows)[np.asarray(self.reliable)]
 
 
-def reid(batch: Batch, config, exists=None) -> tuple[float, float]:
+def reid(batch: Batch, config, exists=None, modal_weight: float = 1.0) -> tuple[float, float]:
     """(L_id, L_triplet) by `config.loss`, summed over the modalities and the fusion; of no triple both are 0."""
     taken = np.asarray(batch.reliable)
     labels = np.asarray(batch.labels)[taken]
     weights = np.ones(len(taken))[taken] if batch.weight is None else np.asarray(batch.weight)[taken]
     cross_entropy = triplet = 0.0
-    for logits in batch.logits:
+    factors = [modal_weight] * len(batch.pooled) + [1.0]
+    for factor, logits in zip(factors, batch.logits, strict=True):
         losses = identity.smoothed_cross_entropy(logits[taken], labels, config.smoothing, exists)
-        cross_entropy += identity.weighted(list(zip(weights, losses, strict=True)))
+        cross_entropy += factor * identity.weighted(list(zip(weights, losses, strict=True)))
     fusion = batch.fused() if config.triplet_fused == "pooled" else batch.fused_normed[taken]
-    for rows in [*(own[taken] for own in batch.pooled), fusion]:
-        triplet += identity.batch_hard_triplet(
+    rows_of_all = [*(own[taken] for own in batch.pooled), fusion]
+    for factor, rows in zip(factors, rows_of_all, strict=True):
+        triplet += factor * identity.batch_hard_triplet(
             rows, labels, config.triplet_form, config.triplet_margin, weights
         )
     return cross_entropy, triplet

@@ -28,4 +28,5 @@ def get_config(variant: str = "") -> ConfigDict:
     config.pretrain.update(epochs=24, iterations=25, warmup_epochs=2, learning_rate=3e-3)
     config.adapt.update(epochs=6, iterations=50, warmup_epochs=1, num_clusters=128, kmeans_init=4)
     config.cluster_contrast.update(k1=6, k2=3, eps=0.4)  # of the eight triples of an identity
+    config.man.update(k1=6, k2=3)
     return variants.vary(config, variant)

@@ -58,6 +58,7 @@ CONTRADICTIONS = {
     tuple(sorted(pair)): key
     for pair, key in {
         ("paper", "released"): "data.train_filter",
+        ("paper", "plus"): "man.cameras",
         ("vit", "clip"): "model.backbone",
         ("ins_ins", "proto_proto"): "man.domain_pairs",
     }.items()
@@ -139,5 +140,5 @@ def test_a_misspelt_variant_is_answered_with_the_nearest(name, near):
 
 @pytest.mark.parametrize("name", ["smoke+", "+smoke", "smoke++vit", "smoke,vit", "SMOKE"])
 def test_what_is_no_variant_is_refused_with_the_list(name):
-    with pytest.raises(ValueError, match=r"is none of paper, released, .*; join several with \+"):
+    with pytest.raises(ValueError, match=r"is none of paper, plus, released, .*; join several with \+"):
         demo.get_config(name)

@@ -64,8 +64,11 @@ PLUS = {
     "man.modal_weight": 0.0,
     "man.aligned": "pooled",
 }
-"""Beyond the paper: what closed most of the gap on the development transfer (docs/RESULTS.md). PDA, MMA and XBM stay. The
-labels are those of one clustering of the fusion, with the cameras known, and only the fusion is learnt from them."""
+"""Beyond the paper: what closed most of the gap on the development transfer (docs/RESULTS.md).
+
+PDA, MMA and XBM stay. The labels are those of one clustering of the fusion, with the cameras known, and only the fusion
+is learnt from them.
+"""
 
 BY_SOURCE = {
     ("released", "msvr310"): {

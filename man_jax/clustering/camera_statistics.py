@@ -12,7 +12,7 @@ LEAST_DEVIATION = 0.1
 def standardise_by_camera(
     modal: Float[np.ndarray, "M N D"], cameras: Int[np.ndarray, " N"]
 ) -> tuple[Float[np.ndarray, "M N D"], Float[np.ndarray, "N F"]]:
-    """Standardise each dimension within each camera, and make the features unit again: of each modality, and fused.
+    """Remove each camera's mean and scale from its features, and make them unit again: of each modality, and fused.
 
         x ← Unit((x − mean_c) / std_c),   mean and std over the samples of x's camera c
         F = Unit(Cat(x_R, x_N, x_T))

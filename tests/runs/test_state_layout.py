@@ -27,7 +27,7 @@ OPTIMIZER = make_optimizer("adam", lambda _: 0.1, weight_decay=0.0)
 
 def save_old_form(workdir: Path, state: TrainState, *, step: int) -> None:
     """Save a state as version 0.1 did, with MAN's banks and memory beside the parameters."""
-    banks, queue, _ = state.slots
+    banks, queue, *_ = state.slots
     fields = ("params", "statistics", "opt_state", "key")
     old = {name: getattr(state, name) for name in fields} | {"banks": banks, "memory": queue}
     with open_checkpoints(workdir) as checkpoints:

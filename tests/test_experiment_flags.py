@@ -119,7 +119,7 @@ def test_from_another_folder_the_experiments_are_named_in_full(monkeypatch, tmp_
         (["--config=README.md"], "--config README.md is no Python file; name one of"),
         (
             ["--config=configs/demo.py:foo"],
-            "--config configs/demo.py:foo: variant 'foo' is none of paper, released,",
+            "--config configs/demo.py:foo: variant 'foo' is none of paper, plus, released,",
         ),
         (
             ["--config=configs/demo.py:vit+clip"],

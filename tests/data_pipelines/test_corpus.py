@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from data_pipelines.reading.datasets import read
-from data_pipelines.synthetic import corpus
+from data_pipelines.synthetic import collections as corpus
 from data_pipelines.synthetic.domains import CORPUS, DOMAINS
 
 IDENTITIES, TEST_IDENTITIES, TRIPLES = 1, 1, 2

@@ -1,5 +1,8 @@
 """MAN with clusterings other than K-means, whose numbers of clusters may be found in the features."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -27,6 +30,10 @@ FOUND = [
 GIVEN = [{}, {"man.clusters": "linkage"}, {"man.clusters": "linkage", "man.neighbours": "consensus"}]
 
 
+NOTHING_BEFORE: Any = SimpleNamespace(slots=SimpleNamespace(last=None))
+"""What `label` reads of a state: no epoch asks for the labels of the last one."""
+
+
 def named(changes) -> str:
     return " ".join(changes.values()) or "kmeans"
 
@@ -43,7 +50,9 @@ TABLE = grouped_table()
 
 
 def labelled(**changes) -> Labels:
-    return man.label(new_frame(**OWN | changes), state=None, features=(TABLE,), cameras=CAMERAS, epoch=0)  # type: ignore[arg-type]
+    return man.label(
+        new_frame(**OWN | changes), state=NOTHING_BEFORE, features=(TABLE,), cameras=CAMERAS, epoch=0
+    )
 
 
 @pytest.fixture(scope="module")
@@ -112,9 +121,9 @@ def test_without_cpa_every_sample_in_a_cluster_of_the_fusion_is_reliable():
 
 def test_the_largest_clusters_are_kept_where_there_are_more_than_room(caplog):
     frame = new_frame(**OWN | {"man.clusters": "dbscan", "man.labels": "fusion"})
-    whole = man.label(frame, None, (TABLE,), CAMERAS, 0)  # type: ignore[arg-type]
+    whole = man.label(frame, NOTHING_BEFORE, (TABLE,), CAMERAS, 0)
     small = frame._replace(space=SPACE._replace(capacity=2))
-    labels = man.label(small, None, (TABLE,), CAMERAS, 0)  # type: ignore[arg-type]
+    labels = man.label(small, NOTHING_BEFORE, (TABLE,), CAMERAS, 0)
     assert whole.num_clusters > labels.num_clusters == 2
     assert "there is room for 2" in caplog.text
 

@@ -1,4 +1,4 @@
-"""`python -m man_jax.export`: the file that it writes, and what it refuses."""
+"""The file of a branch that `python -m man_jax.export` writes, and what it refuses."""
 
 from pathlib import Path
 
@@ -8,8 +8,8 @@ import pytest
 from safetensors import safe_open
 
 from configs import default
-from man_jax import export
 from man_jax.config import ConfigError
+from man_jax.engine import branch_file as export
 from man_jax.engine.build import build_model
 from man_jax.networks.pretrained.files import read_arrays
 from man_jax.networks.pretrained.matching import match_weights

@@ -10,7 +10,8 @@ def brightness(_, images):
     """In place of the network: a unit vector that turns with the brightness of the triple's first pixel."""
     angle = np.asarray(images)[:, 0, 0, 0, 0] / 255.0
     fused = np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
-    return np.repeat(fused[None], 3, axis=0), fused
+    of_each = np.repeat(fused[None], 3, axis=0)
+    return of_each, fused, of_each
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def test_modalities_missing_at_test_leave_the_fusion_of_the_others(data):
     def by_first_pixel(_, images):
         """In place of the network: a row of each modality by the first pixel."""
         modal = rows[:, np.asarray(images)[:, 0, 0, 0, 0] % 8].astype(np.float32)
-        return modal, np.zeros((modal.shape[1], 12), np.float32)
+        return modal, np.zeros((modal.shape[1], 12), np.float32), modal
 
     found = retrieval_distances(features_of(by_first_pixel, data), present=[0, 2])
     for i, query in enumerate(data.query.images[:, 0, 0, 0, 0] % 8):

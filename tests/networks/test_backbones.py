@@ -13,7 +13,14 @@ from man_jax.networks.backbones import BACKBONES, build_backbone
 
 IMAGE = (16, 8)
 SMALL: dict[str, dict[str, Any]] = {
-    "resnet": {"stage_sizes": (1,), "width": 2, "last_stride": 1, "block": "basic", "convolution": "taps"},
+    "resnet": {
+        "stage_sizes": (1,),
+        "width": 2,
+        "last_stride": 1,
+        "block": "basic",
+        "convolution": "taps",
+        "stem_relu": True,
+    },
     **{
         name: {
             **{"patch": 4, "stride": 4, "width": 8, "depth": 1, "heads": 2, "projection": 0},

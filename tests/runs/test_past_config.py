@@ -120,10 +120,12 @@ METHODS = methods.names()
 
 
 def unusual() -> Config:
-    """MAN's keys with values that are not their defaults."""
+    """Those of MAN's keys that version 0.1 had, with values that are not their defaults."""
     config = default.get_config()
+    known = {"man.labels", *default.MOVED.values()}
     for name, key in methods.keys_of("man").items():
-        config.man[name] = key.choices[-1] if key.choices else type(key.default)(key.default / 2 + 1)
+        if f"man.{name}" in known:
+            config.man[name] = key.choices[-1] if key.choices else type(key.default)(key.default / 2 + 1)
     return config
 
 

@@ -1,5 +1,6 @@
 """Make the content of a file that holds the backbone of one branch, in the names of another library."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,16 @@ def written(config: Config, variables: Any, description: str, *, place: int, hal
     arrays = to_library_arrays(backbone_of(variables, place), title=TITLES[family], family=family)
     kind = np.float16 if half else np.float32
     arrays = {name: np.ascontiguousarray(array, kind) for name, array in arrays.items()}
-    return save(arrays, metadata=about(config, place, description))
+    return _in_order(save(arrays, metadata=about(config, place, description)))
+
+
+def _in_order(content: bytes) -> bytes:
+    """Sort the metadata of a .safetensors file, whose order the library leaves to chance."""
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode().ljust(size)
+    return len(text).to_bytes(8, "little") + text + content[8 + size :]
 
 
 def about(config: Config, place: int, description: str) -> dict[str, str]:

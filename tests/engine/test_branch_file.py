@@ -61,6 +61,10 @@ def test_the_file_says_what_its_weights_are(file):
     assert about["mean"] == "(0.485, 0.456, 0.406)"
 
 
+def test_the_same_weights_give_the_same_bytes(file):
+    assert len({file(0).read_bytes() for _ in range(8)}) == 1
+
+
 @pytest.mark.parametrize(
     ("modality", "told"),
     [(None, "--modality is missing; choose one of R, N"), ("T", "--modality T; choose one of R, N")],

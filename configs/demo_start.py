@@ -12,7 +12,7 @@ from the same ones, as they do from ImageNet's. The run adapts for no epoch; the
 
 from ml_collections import ConfigDict
 
-from configs import default, variants
+from configs import default, demo, variants
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -22,9 +22,10 @@ def get_config(variant: str = "") -> ConfigDict:
     config.data.source.update(name="manifest", root="data/corpus")
     config.data.target.update(name="manifest", root="data/corpus")
     config.data.prepared = "data/corpus/prepared"
-    config.data.image_size = (32, 64)
-    config.model.update(modalities=("R",), stage_sizes=(1, 1, 1, 1), width=16)
-    config.augment.update(pad=3, erase=0.25)
+    whose = demo.get_config()  # the weights fit its network and its images
+    config.data.image_size = whose.data.image_size
+    config.model.update(modalities=("R",), stage_sizes=whose.model.stage_sizes, width=whose.model.width)
+    config.augment.update(whose.augment)
     config.batch.update(identities=16, instances=4)
     config.pretrain.update(epochs=12, warmup_epochs=1, learning_rate=3e-3)
     config.adapt.epochs = 0

@@ -6,15 +6,11 @@ The file loads into torchvision's or timm's network, and into `config.model.pret
 neck and its heads.
 """
 
-from pathlib import Path
-from typing import Any
-
 from absl import flags
 
 from data_pipelines.session import disk
 from data_pipelines.session.command_line import define_path
 from man_jax.commands import run_command
-from man_jax.config import Config
 
 RUN = define_path("run", None, "The work directory of a run, finished or not.", required=True)
 OUT = define_path("out", None, "The file to write; it ends in .safetensors.", required=True)
@@ -28,30 +24,21 @@ HALF = flags.DEFINE_bool("half", False, "Write float16, in half the space.")
 def main() -> None:
     """Read the flags and the run's weights, and write the file."""
     from man_jax.engine.branch_file import check_out, named_branch, written
+    from man_jax.engine.trained_network import read_weights
     from man_jax.runs.past_config import run_config
 
     workdir, out = RUN.value.absolute(), OUT.value
     check_out(out)
     config = run_config(workdir)
     place = named_branch(MODALITY.value, config, workdir)
-    variables, description = read_weights(workdir, config)
+    before = PRETRAINED.value or not config.adapt.epochs
+    variables, description = read_weights(workdir, config, pretrained=before)
     content = written(config, variables, description, place=place, half=HALF.value)
     with disk.writing(out):
         disk.replace_file(out, content)
     print(
         f"{out}: branch {config.model.modalities[place]} of {workdir}, {description}, {len(content):,} bytes"
     )
-
-
-def read_weights(workdir: Path, config: Config) -> tuple[Any, str]:
-    """Read the variables of the network before or after adaptation, and say which they are."""
-    from man_jax.engine.trained_network import tested_network
-    from man_jax.runs.checkpoint import read_network, read_pretrained
-
-    if PRETRAINED.value or not config.adapt.epochs:
-        return read_pretrained(workdir), "pre-trained"
-    step, _, variables = read_network(workdir, tested_network(config))
-    return variables, f"step {step}"
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ import numpy as np
 from jaxtyping import Bool, Int32, Integer
 from scipy.optimize import linear_sum_assignment
 
+from man_jax.clustering.pseudo_labels import contingency_table
+
 
 class Continued(NamedTuple):
     """Clusters with the numbers of the epoch before where they match."""
@@ -36,9 +38,7 @@ def continue_numbers(
         least_shared: the share of common samples from which two clusters are the same one, above 0.
     """
     now, before = np.asarray(labels, np.int64), np.asarray(last, np.int64)
-    in_both = (now >= 0) & (before >= 0)
-    cells = now[in_both] * capacity + before[in_both]
-    shared = np.bincount(cells, minlength=capacity**2).reshape(capacity, capacity)
+    shared = contingency_table(now, before, num_clusters=capacity)
     sizes_now = np.bincount(now[now >= 0], minlength=capacity)
     sizes_before = np.bincount(before[before >= 0], minlength=capacity)
     _, number = linear_sum_assignment(shared, maximize=True)

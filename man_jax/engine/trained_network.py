@@ -30,6 +30,20 @@ def tested_network(config: Config) -> Network:
     return methods.find(config.method).networks(config)[0]
 
 
+def read_weights(workdir: Path, config: Config, *, pretrained: bool) -> tuple[Variables, str]:
+    """Read the tested network's variables of the last checkpoint, or those before adaptation; say which they are.
+
+    Raises ConfigError if the run left none, or if they belong to another configuration.
+    """
+    if pretrained:
+        variables, description, folder = read_pretrained(workdir), "pre-trained", workdir / PRETRAINED
+    else:
+        step, _, variables = read_network(workdir, tested_network(config))
+        description, folder = f"step {step}", workdir / CHECKPOINTS / str(step)
+    check_weights_of_run(workdir, folder, config)
+    return variables, description
+
+
 def open_trained(
     workdir: Path, config: Config, *, pretrained: bool, present: tuple[str, ...], mesh: Mesh
 ) -> TrainedNetwork:
@@ -39,12 +53,7 @@ def open_trained(
     those with which adaptation began. Raises ConfigError if the run left none, or if they belong to another
     configuration.
     """
-    if pretrained:
-        variables, description, folder = read_pretrained(workdir), "pre-trained", workdir / PRETRAINED
-    else:
-        step, _, variables = read_network(workdir, tested_network(config))
-        description, folder = f"step {step}", workdir / CHECKPOINTS / str(step)
-    check_weights_of_run(workdir, folder, config)
+    variables, description = read_weights(workdir, config, pretrained=pretrained)
     kept = [place for place, name in enumerate(config.model.modalities) if name in present]
     # Features need no head, so its width does not matter.
     model = replace(build_model(config.model, num_classes=0), num_modalities=len(kept))

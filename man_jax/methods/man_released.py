@@ -148,20 +148,14 @@ def label(
     (table,) = features
     own, num_clusters = frame.config.man_released, frame.config.adapt.num_clusters
     clusters = cluster_tables([*table.modal, table.fused], **kmeans_settings(frame.config, epoch))
+    rule = own.rule if own.labels == "cpa" else "plain"
     settled = align_pseudo_labels(
-        clusters[:FUSION],
-        clusters[FUSION],
-        num_clusters=num_clusters,
-        rule=own.rule,
-        threshold=own.threshold,
+        clusters[:FUSION], clusters[FUSION], num_clusters=num_clusters, rule=rule, threshold=own.threshold
     )
-    labels, reliable = settled.labels, settled.reliable
-    if own.labels == "fusion":
-        labels, reliable = settled.aligned[FUSION], np.ones_like(settled.reliable)
     names = [*frame.config.model.modalities, "F"]
     return Labels(
-        labels[:, None],
-        reliable.astype(np.float32),
+        settled.labels[:, None],
+        settled.reliable.astype(np.float32),
         num_clusters=num_clusters,
         clusterings=dict(zip(names, settled.aligned, strict=True)),
     )

@@ -67,22 +67,8 @@ def adaptation_loss(
     target samples count in L_ReID and L_XBM. `banks` are the banks before this batch, `moved_banks` those after it
     (Eq. 11). `queue` already holds this batch, as in the reference code of XBM.
     """
-    identity_source, triplet_source = reid_loss(
-        source.outputs,
-        source.labels,
-        mask=source.reliable,
-        weight=source.weight,
-        exists=exists,
-        **form.reid,
-    )
-    identity_target, triplet_target = reid_loss(
-        target.outputs,
-        target.labels,
-        mask=target.reliable,
-        weight=target.weight,
-        exists=exists,
-        **form.reid,
-    )
+    identity_source, triplet_source = supervised_loss(source, exists, form)
+    identity_target, triplet_target = supervised_loss(target, exists, form)
     cross_batch = cross_batch_loss([source, target], queue, form)
     instances = (aligned_features(source, form), aligned_features(target, form))
     domain = domain_loss(*instances, banks=banks, moved_banks=moved_banks, form=form)
@@ -115,14 +101,7 @@ def unsupervised_loss(
     Differs from the paper: the paper does not say what MMA is here. We put the target in the place of both domains,
     so L_MMA = L_uma(t, t).
     """
-    identity, triplet = reid_loss(
-        target.outputs,
-        target.labels,
-        mask=target.reliable,
-        weight=target.weight,
-        exists=exists,
-        **form.reid,
-    )
+    identity, triplet = supervised_loss(target, exists, form)
     cross_batch = cross_batch_loss([target], queue, form)
     instances = aligned_features(target, form)
     # Eq. 20 adds two directions, which are here the same one.
@@ -136,6 +115,20 @@ def unsupervised_loss(
     return (
         form.identity_weight * identity + triplet + form.memory_weight * cross_batch + form.beta * modality,
         terms,
+    )
+
+
+def supervised_loss(
+    batch: Learnt, exists: Bool[Array, " C"] | None, form: Form
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Compute L_id and L_triplet of one domain's batch."""
+    return reid_loss(
+        batch.outputs,
+        batch.labels,
+        mask=batch.reliable,
+        weight=batch.weight,
+        exists=exists,
+        **form.reid,
     )
 
 

@@ -133,6 +133,7 @@ def check_config(config: Config, *, num_devices: int) -> None:
         _weight_problems(config),
         # These compute with values that the others check.
         _backbone_problems(config, broken),
+        _need_problems(config, broken),
         _batch_problems(config, broken, num_devices),
     ):
         for key, message in problems:
@@ -164,6 +165,26 @@ def _method_problems(config: Config) -> Iterator[Problem]:
             full = f"{method}.{name}"
             if message := key_problem(full, _value(config, full), key):
                 yield full, message
+
+
+def _need_problems(config: Config, broken: Mapping[str, str]) -> Iterator[Problem]:
+    """Find what the method needs of network and augmentation and does not get; cameras are a matter of the data."""
+    if config.adapt.epochs == 0 or not broken.keys().isdisjoint(("method", "model.backbone")):
+        return
+    needs, backbone, augment = methods.needs_of(config.method), config.model.backbone, config.augment
+    if "stages" in needs and not TRAITS[backbone].has_stages:
+        with_stages = ", ".join(name for name, traits in TRAITS.items() if traits.has_stages)
+        yield (
+            "model.backbone",
+            f"config.model.backbone is {backbone!r}, which gives no maps stage by stage, and the method "
+            f"{config.method} reads them; choose {with_stages}, or another method",
+        )
+    if "views" in needs and not (augment.flip or augment.pad or augment.erase):
+        yield (
+            "augment.flip",
+            f"config.augment.flip, pad and erase are all 0, and the method {config.method} compares two views of a "
+            f"triple, which would be the same; set one of the three above 0",
+        )
 
 
 def _tuple_problems(config: Config) -> Iterator[Problem]:

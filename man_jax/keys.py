@@ -1,9 +1,16 @@
-"""The keys of a method, which a user may set: each is written once, with default, meaning and limits."""
+"""The keys of a method, which a user may set, and its needs; both are read without importing the method's file."""
 
 import ast
 import math
 from pathlib import Path
 from typing import Any, NamedTuple
+
+NEEDS = {
+    "cameras": "the target's training triples have two cameras or more",
+    "stages": "the backbone gives maps stage by stage",
+    "views": "two views of a triple differ",
+}
+"""What a method may need of the data or the configuration beyond what training needs."""
 
 
 class Key(NamedTuple):
@@ -26,20 +33,39 @@ def read_keys(path: Path) -> dict[str, Key]:
     Raises:
         ValueError: the file has no table `KEYS`, or one that is not written out.
     """
+    table = _written_out(path, "KEYS")
+    if table is None:
+        raise ValueError(
+            f"{path}: there is no table KEYS; begin with KEYS = {{}} and add the method's keys to it"
+        )
+    return table
+
+
+def read_needs(path: Path) -> tuple[str, ...]:
+    """Read what a method needs, the names in `NEEDS` of its file, without importing the file; () if it has none.
+
+    Raises:
+        ValueError: `NEEDS` is not written out, or has a name that is none of `NEEDS` here.
+    """
+    needs = _written_out(path, "NEEDS") or ()
+    for name in needs:
+        if name not in NEEDS:
+            raise ValueError(f"{path}: NEEDS has {name!r}; choose from {', '.join(NEEDS)}")
+    return tuple(needs)
+
+
+def _written_out(path: Path, name: str) -> Any:
+    """Evaluate the value that a file assigns to a name; None if there is no such assignment."""
     for statement in ast.parse(path.read_text(encoding="utf-8"), str(path)).body:
-        if isinstance(statement, ast.Assign) and [ast.unparse(each) for each in statement.targets] == [
-            "KEYS"
-        ]:
-            table = compile(ast.Expression(statement.value), str(path), "eval")
+        if isinstance(statement, ast.Assign) and [ast.unparse(each) for each in statement.targets] == [name]:
+            value = compile(ast.Expression(statement.value), str(path), "eval")
             try:
-                return eval(table, {"Key": Key, "__builtins__": {}})
+                return eval(value, {"Key": Key, "__builtins__": {}})
             except NameError as error:
                 raise ValueError(
-                    f"{path}: KEYS uses a name ({error}); write its values out, so that they can be read alone"
+                    f"{path}: {name} uses a name ({error}); write its values out, so that they can be read alone"
                 ) from None
-    raise ValueError(
-        f"{path}: there is no table KEYS; begin with KEYS = {{}} and add the method's keys to it"
-    )
+    return None
 
 
 def key_problem(name: str, value: Any, key: Key) -> str | None:

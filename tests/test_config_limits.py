@@ -149,3 +149,13 @@ def test_any_modalities_in_their_order_may_be_trained_on_and_any_of_these_tested
 
 def test_without_pretraining_another_run_s_weights_will_do():
     check_config(changed(pretrain__epochs=0, pretrain__init_from="runs/other"), num_devices=1)
+
+
+def test_what_a_method_needs_of_the_network_and_the_views_is_asked_for_only_where_it_adapts(monkeypatch):
+    monkeypatch.setattr("man_jax.methods.needs_of", lambda _: ("stages", "views"))
+    still = {"augment__flip": 0.0, "augment__pad": 0, "augment__erase": 0.0}
+    backbone, views = refused(model__backbone="vit", **still)
+    assert "gives no maps stage by stage, and the method man reads them; choose resnet" in backbone
+    assert "flip, pad and erase are all 0, and the method man compares two views" in views
+    check_config(changed(model__backbone="resnet", **still | {"augment__pad": 1}), num_devices=8)
+    check_config(changed(model__backbone="vit", adapt__epochs=0, **still), num_devices=8)

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from man_jax import methods
-from man_jax.keys import Key, key_problem, read_keys
+from man_jax.keys import Key, key_problem, read_keys, read_needs
 
 
 @pytest.mark.parametrize("name", methods.names())
@@ -22,6 +22,17 @@ def test_keys_are_read_without_running_the_file(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text('raise SystemExit\nKEYS = {"tau": Key(0.05, "temperature", least=1e-6)}\n')
     assert read_keys(path) == {"tau": Key(0.05, "temperature", least=1e-6)}
+
+
+def test_needs_are_read_without_running_the_file(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text('raise SystemExit\nNEEDS = ("views", "cameras")\n')
+    assert read_needs(path) == ("views", "cameras")
+    path.write_text("KEYS = {}\n")
+    assert read_needs(path) == ()
+    path.write_text('NEEDS = ("camera",)\n')
+    with pytest.raises(ValueError, match=r"mine\.py: NEEDS has 'camera'; choose from cameras, stages, views"):
+        read_needs(path)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from data_pipelines.reading.roles import require_scores, require_training
 from data_pipelines.storing.builders import prepare_read
 from data_pipelines.storing.images import ImageSettings
 from data_pipelines.storing.prepared import PreparedDataset, check_modalities
+from man_jax import methods
 from man_jax.config import Config
 
 
@@ -79,7 +80,7 @@ def check_domains(config: Config, source: Dataset, target: Dataset) -> None:
     """Check that both data sets have what training needs, and raise DataError otherwise.
 
     The source needs training triples with labels, but no query and no gallery. The target needs training triples, a
-    query and a gallery. Both need the modalities that are trained on.
+    query and a gallery, and several cameras if the method needs them. Both need the modalities that are trained on.
     """
     for dataset in (source, target):
         place = f"{dataset.name} in {dataset.root}"
@@ -91,6 +92,19 @@ def check_domains(config: Config, source: Dataset, target: Dataset) -> None:
     with _said_of("config.data.target, which training scores"):
         require_scores(target)
         check_queries(target)  # its warnings come when the target is prepared
+    if config.adapt.epochs and "cameras" in methods.needs_of(config.method):
+        _require_cameras(config.method, target)
+
+
+def _require_cameras(method: str, target: Dataset) -> None:
+    """Check that the target's training triples are of several cameras; DataError otherwise."""
+    cameras = {record.camid for record in target.splits["train"]}
+    if len(cameras) < 2:
+        raise DataError(
+            f"config.data.target: all training triples of {target.name} in {target.root} have camid "
+            f"{cameras.pop()}, and the method {method} compares cameras; give each triple the number of its camera "
+            f"(docs/DATASETS.md), or choose a method that compares none"
+        )
 
 
 @contextmanager

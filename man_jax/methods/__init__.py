@@ -12,6 +12,7 @@ A file NAME.py has, in this order:
     after_update(frame, state)                   what follows the optimiser's update
     weights(config)                              the factors of the terms in the total, for the pictures
 
+A file may also have NEEDS, the names in `man_jax.keys.NEEDS` of what it needs; a run without it is refused at once.
 There is no base class and no list: `config.method` is the file's name.
 """
 
@@ -20,7 +21,7 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
-from man_jax.keys import Key, read_keys
+from man_jax.keys import Key, read_keys, read_needs
 
 FOLDER = Path(__file__).parent
 
@@ -35,6 +36,12 @@ def names() -> tuple[str, ...]:
 def keys_of(name: str) -> dict[str, Key]:
     """Read the keys of a method by name, without importing its file."""
     return read_keys(FOLDER / f"{name}.py")
+
+
+@cache
+def needs_of(name: str) -> tuple[str, ...]:
+    """Read what a method needs, names in `man_jax.keys.NEEDS`, without importing its file."""
+    return read_needs(FOLDER / f"{name}.py")
 
 
 def find(name: str) -> ModuleType:

@@ -47,6 +47,8 @@ from man_jax.networks.heads import forget_columns, set_columns
 from man_jax.networks.three_branch import Outputs
 from man_jax.randomness import other_key
 
+NEEDS = ("views",)
+
 KEYS = {
     "alpha": Key(0.999, "of the teachers' moving average, at most; source §4.2", least=0, largest=1),
     "soft_identity": Key(

@@ -7,6 +7,7 @@ from PIL import Image
 
 from configs import default
 from data_pipelines.reading.records import DataError
+from man_jax import methods
 from man_jax.engine.domain_data import numbered, open_domains
 from tests.data_pipelines.trees import MODALITY_COLOURS, write_triples, write_wmveid863
 from tests.engine.splits import new_domain
@@ -52,6 +53,18 @@ def config_of(tmp_path, *, modalities=("R", "N", "T"), **changes):
     config.data.update(prepared=str(tmp_path / "out"), image_size=(8, 8))
     config.update_from_flattened_dict(changes)
     return config
+
+
+def test_a_method_that_compares_cameras_is_refused_where_there_is_only_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(methods, "needs_of", lambda _: ("cameras",))
+    refused = config_of(tmp_path)  # whose files name no camera
+    with pytest.raises(
+        DataError, match=r"target: all training triples of folder in \S+ have camid .*man compares"
+    ):
+        open_domains(refused)
+    assert not (tmp_path / "out").exists()
+    refused.adapt.epochs = 0  # source only
+    open_domains(refused)
 
 
 def test_an_unlabelled_target_is_opened(tmp_path):

@@ -8,6 +8,7 @@ from jax.extend.core import jaxprs_in_params
 
 from configs import default
 from man_jax.config import CHOICES, Config
+from man_jax.engine.augment import Normalization, normalize
 from man_jax.engine.build import build_frame, build_model
 from man_jax.engine.optimizer import make_optimizer
 from man_jax.engine.state import create_state
@@ -57,6 +58,7 @@ class Adaptation:
 
     def __init__(self, backbone: str, dtype: str):
         frame = build_frame(config_of(backbone, dtype), SPACE, ByDomain(NUM_TRIPLES, NUM_TRIPLES))
+        frame = frame._replace(view=lambda _, images: normalize(images, Normalization()))
         self.model = frame.model
         mesh = make_mesh(jax.devices()[:1])
         optimizer = make_optimizer("adam", lambda _: 1e-3, weight_decay=1e-4)

@@ -14,6 +14,7 @@ from man_jax.engine.build import build_model
 from man_jax.networks.pretrained.files import read_arrays
 from man_jax.networks.pretrained.matching import match_weights
 from man_jax.networks.three_branch import backbone_of
+from tests.engine.tiny import QUICKLY
 
 SIZE = (32, 16)
 
@@ -29,7 +30,9 @@ def config():
 
 @pytest.fixture(scope="module")
 def variables(config):
-    return jax.tree.map(np.asarray, build_model(config.model, num_classes=3).init(jax.random.key(0), SIZE))
+    model = build_model(config.model, num_classes=3)
+    drawn = jax.jit(lambda key: model.init(key, SIZE), compiler_options=QUICKLY)(jax.random.key(0))
+    return jax.tree.map(np.asarray, drawn)
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """Every key of the step reaches it, and every row of the tables is a configuration of the one step there is."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +16,9 @@ from man_jax.engine.state import begin_phase, create_state
 from man_jax.engine.step import make_step
 from man_jax.frame import Batch, ByDomain, Frame, LabelSpace
 from man_jax.methods import man
+from man_jax.networks.three_branch import Branch
 from man_jax.sharding import make_mesh
+from tests.engine.small_backbone import SmallBackbone
 from tests.engine.tiny import IMAGE_SIZE, QUICKLY, B, K, P, as_arrays
 
 NUM_SOURCE, NUM_TARGET, NUM_TRIPLES = 7, 6, ByDomain(30, 20)
@@ -33,16 +37,17 @@ US = {"identity_target", "triplet_target", "memory", "modality", "total"}
 
 
 def small(row: str = "paper"):
-    """The demonstration as a row has it, its network cut down to what is quickly traced."""
+    """The demonstration as a row has it, with small images and batches."""
     config = turn(demo.get_config(), row)
-    config.model.update(stage_sizes=(1,), width=4)
     config.data.image_size = IMAGE_SIZE
     config.batch.update(identities=P, instances=K)
     return config
 
 
 def frame_of(config) -> Frame:
-    return build.build_frame(config, LabelSpace(NUM_SOURCE, NUM_TARGET), NUM_TRIPLES)
+    """The frame of a run, whose network is quickly traced."""
+    frame = build.build_frame(config, LabelSpace(NUM_SOURCE, NUM_TARGET), NUM_TRIPLES)
+    return frame._replace(model=replace(frame.model, branch=Branch(SmallBackbone(4))))
 
 
 def step_and_create(config):

@@ -2,9 +2,11 @@
 
 import ast
 import inspect
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,14 +14,18 @@ import numpy as np
 import pytest
 
 from man_jax import methods
+from man_jax.engine.augment import normalize
+from man_jax.engine.build import build_normalization
 from man_jax.engine.labelling import check_labels, known_labels
 from man_jax.engine.optimizer import make_optimizer
 from man_jax.engine.state import begin_phase, create_state
 from man_jax.engine.step import make_step
 from man_jax.frame import Batch, EpochFeatures, FeatureTable, Frame, Labels, TrainState
 from man_jax.methods import man
+from man_jax.networks.three_branch import Branch
 from man_jax.runs.checkpoint import open_checkpoints, restore_state, save_state
 from man_jax.sharding import make_mesh, put_batch, put_replicated
+from tests.engine.small_backbone import SmallBackbone
 from tests.engine.tiny import (
     NUM_CAMERAS,
     NUM_SOURCE,
@@ -43,6 +49,17 @@ SMALL = {"cluster_contrast.k1": 4, "cluster_contrast.k2": 2, "cluster_contrast.e
 # SGD: Adam makes as much of rounding as of a gradient.
 OPTIMIZER = make_optimizer("sgd", lambda _: 0.05, weight_decay=1e-4)
 HALF = np.arange(8) % 2 == 0
+
+
+def small_frame(**changes: Any) -> Frame:
+    """A frame whose network and views compile in seconds; tests/test_train.py has whole ones."""
+    frame = new_frame(**SMALL, **changes)
+    normalization = build_normalization(frame.config)
+
+    def view(key, images):
+        return normalize(images, normalization) + 0.1 * jax.random.normal(key, images.shape)
+
+    return frame._replace(model=replace(frame.model, branch=Branch(SmallBackbone(D))), view=view)
 
 
 def tables(seed: int, num_classes: int, num_networks: int) -> tuple[FeatureTable, ...]:
@@ -122,7 +139,7 @@ def stepped(method, frame: Frame, state: TrainState, num_devices: int) -> Simple
 def begun(name) -> SimpleNamespace:
     """An epoch that has begun, and a step of it on all eight devices; `traced` grows whenever the step is traced."""
     traced = []
-    frame = new_frame(**SMALL, method=name)
+    frame = small_frame(method=name)
     view = frame.view
     frame = frame._replace(view=lambda key, images: (traced.append(key), view(key, images))[1])
     begun = begin(name, frame)
@@ -175,7 +192,7 @@ def test_clusters_that_are_plain_to_see_are_found(begun):
 
 
 def test_the_capacity_holds_the_clusters_and_is_a_whole_number(name):
-    frame = new_frame(**SMALL, method=name)
+    frame = small_frame(method=name)
     assert methods.find(name).capacity(frame.config, NUM_TRIPLES) == NUM_TARGET
 
 
@@ -244,7 +261,7 @@ def test_eight_devices_compute_what_one_does(begun):
 
 
 def test_under_the_us_protocol_the_step_takes_no_source_and_leaves_a_state_of_the_same_form(name):
-    begun = begin(name, new_frame(**SMALL, **{"method": name, "adapt.protocol": "us"}))
+    begun = begin(name, small_frame(**{"method": name, "adapt.protocol": "us"}))
     step = make_step(begun.method, begun.frame, OPTIMIZER, make_mesh(jax.devices()[:1]))
     after, terms = jax.eval_shape(step, begun.state, *batches(begun.frame))
     forms = [jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), tree) for tree in (after, begun.state)]

@@ -66,6 +66,7 @@ def command(trees: Path, workdir: Path, *overrides: str) -> list[str]:
         f"--config.data.source.root={trees / 'RGBNT100'}",
         f"--config.data.target.root={trees / 'WMVeID863'}",
         f"--config.data.prepared={trees / 'prepared'}",
+        "--config.model.stage_sizes=(1, 1)",
         *overrides,
     ]
 
@@ -209,7 +210,6 @@ def test_a_misspelt_key_is_answered_with_the_right_one(trees, tmp_path):
     [
         ("--config.data.source.root=/nowhere", "/nowhere"),
         ("--config.model.pretrained=/nowhere.pth", "config.model.pretrained: /nowhere.pth does not exist"),
-        ("--config.batch.identities=40", "40"),
         ("--config.adapt.num_clusters=49", "48"),
         ("--config.man.rule=plurality", "fusion_vote"),
     ],

@@ -13,7 +13,7 @@ from data_pipelines.session.compilation import keep_compiled_programs
 from data_pipelines.session.ending import orderly_end
 from data_pipelines.session.progress import prefixed
 from man_jax.config import PATHS, Config, ConfigError, WorkdirError, check_config
-from man_jax.experiment_flags import check_experiment
+from man_jax.experiment_flags import check_experiment, with_transfer
 
 PACKAGES = Path(__file__).parents[1]
 HELP = {"help", "helpfull", "helpshort", "helpxml", "h", "?", "only_check_args"}
@@ -45,6 +45,8 @@ def parse_command(argv: list[str]) -> list[str]:
     if "config" not in flags.FLAGS or asks_for_help:
         return parse_flags(argv)
     try:
+        if "transfer" in flags.FLAGS:
+            argv = with_transfer(argv)
         check_experiment(argv)
         rest = parse_flags(argv)
         config = flags.FLAGS["config"].value

@@ -41,7 +41,7 @@ def main() -> None:
     import jax
 
     from data_pipelines.storing.builders import prepare_read
-    from man_jax.engine.evaluation import extract_query_gallery, rank, retrieval_distances
+    from man_jax.engine.evaluation import distances_by_subset, rank
     from man_jax.engine.ranking_picture import draw_rankings
     from man_jax.engine.trained_network import open_trained
     from man_jax.reporting.result_tables import results_table
@@ -72,13 +72,16 @@ def main() -> None:
         modalities=present,
         deep_range_option="--deep_range",
     )
-    features = extract_query_gallery(
-        network.extract, network.variables, data, batch_size=config.evaluation.batch_size, mesh=mesh
+    found = distances_by_subset(
+        network.extract,
+        network.variables,
+        data,
+        subsets,
+        present=present,
+        batch_size=config.evaluation.batch_size,
+        mesh=mesh,
     )
-    distances = {
-        "+".join(subset): retrieval_distances(features, present=[present.index(each) for each in subset])
-        for subset in subsets
-    }
+    distances = {"+".join(subset): each for subset, each in found.items()}
     figures = {row: rank(found, data).as_dict() for row, found in distances.items()}
     print(f"{workdir}, {network.description}, on {name} in {root}")
     print(results_table(figures))

@@ -23,7 +23,7 @@ from man_jax.config import Config, ConfigError, flat
 FOLDER = Path(default.__file__).parent
 MOST_MISSING = 5
 """At most so many of an experiment's missing keys are named."""
-NO_EXPERIMENTS = {"__init__", "default", "variants"}
+NO_EXPERIMENTS = {"__init__", "default", "tables", "variants"}
 
 
 class Override(NamedTuple):
@@ -32,6 +32,24 @@ class Override(NamedTuple):
     key: str
     text: str | None
     negated: bool
+
+
+def with_transfer(argv: Sequence[str]) -> list[str]:
+    """Write --transfer NAME as --config configs/NAME.py; ConfigError if there is none, or both flags are given."""
+    words = list(argv)
+    for place, word in enumerate(words):
+        name, equals, value = word.lstrip("-").partition("=")
+        if not word.startswith("-") or name != "transfer":
+            continue
+        named = value if equals else "".join(words[place + 1 : place + 2])
+        if _split(words)[0]:
+            raise ConfigError(f"--transfer {named} and --config: give one of them")
+        stem, colon, variant = named.partition(":")
+        if stem not in _stems():
+            raise ConfigError(f"--transfer {named}: choose one of {', '.join(_stems())}")
+        written = f"--config={FOLDER / f'{stem}.py'}{colon}{variant}"
+        return [*words[:place], written, *words[place + (1 if equals else 2) :]]
+    return words
 
 
 def check_experiment(argv: Sequence[str]) -> None:

@@ -5,12 +5,20 @@
 The oracle is the same run with true target labels in place of pseudo-labels, from the same pre-trained weights.
 `--rows no_cpa,no_pda,adapt.sampling=reliable` runs these besides, each a variant of configs/variants.py or one key's
 other value, and makes a table of what each gains or costs. They start from the same weights too, so what a row changes
-it changes in adaptation only, and one that needs other weights is refused. Started again, it goes on where it stopped.
+it changes in adaptation only, and one that needs other weights is refused.
+
+    python -m man_jax.reproduce --what table4 --transfer demo --seeds 0,1,2
+
+runs the rows of a table or a sweep of the paper (configs/tables.py: table1 to table9, fig5, fig8, sigma) on the data of
+an experiment, configs/TRANSFER.py, and writes them beside the published figures, as Markdown and CSV.
+
+Started again, either command goes on where it stopped.
 """
 
 import json
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from absl import flags, logging
@@ -19,25 +27,33 @@ from ml_collections import config_flags
 from data_pipelines.session.command_line import define_path
 from data_pipelines.session.progress import speaking_of
 from man_jax.commands import run_command
+from man_jax.config import ConfigError
 from man_jax.study import PlannedRun, check_planned_runs, parse_seeds, planned_runs
 from man_jax.study_progress import StudyProgress, title
+from man_jax.table_study import find_table, plan_table, published_of
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment: configs/NAME.py[:VARIANT].")
 SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2", "3", "4"], "Values of config.seed, separated by commas.")
 ROWS = flags.DEFINE_list("rows", [], "Variants, or KEY=VALUE without the leading config., to compare with.")
-OUT = define_path("out", "runs/seeds", "Where the runs and table.md are kept.")
+WHAT = flags.DEFINE_string("what", "", "A table of the paper, e.g. table4, in place of --rows.")
+flags.DEFINE_string(
+    "transfer", None, "The experiment by its name: demo is short for --config configs/demo.py."
+)
+OUT = define_path("out", None, "Where the runs and the table are kept; runs/seeds, or runs/WHAT_EXPERIMENT.")
 
 
 def main() -> None:
     """Read the flags, run all runs, and print the tables."""
-    config, rows, out, seeds = CONFIG.value, ROWS.value, OUT.value, parse_seeds(SEEDS.value)
+    seeds = parse_seeds(SEEDS.value)
+    print(compare_paper(seeds) if WHAT.value else compare_seeds(seeds))
 
-    import jax
 
+def compare_seeds(seeds: Sequence[int]) -> str:
+    """Run adapted, oracle and the rows of --rows for each seed; write and return the tables."""
     from man_jax.reporting.result_tables import rows_table, seeds_table
-    from man_jax.runs.metrics import replace_file
     from man_jax.sharding import make_mesh
 
+    config, rows, out = CONFIG.value, ROWS.value, OUT.value or Path("runs/seeds")
     check_planned_runs(config, seeds, out, rows=rows, num_devices=make_mesh().size)
     planned = {
         (seed, name): each
@@ -47,10 +63,49 @@ def main() -> None:
     summaries = run_all(planned)
     results = [seed_figures(summaries, seed, rows=rows) for seed in seeds]
     tables = "\n\n".join([seeds_table(results), *([rows_table(results)] if rows else [])])
+    write({out / "table.md": tables + "\n", out / "results.json": json.dumps(results, indent=2) + "\n"})
+    return tables
+
+
+def compare_paper(seeds: Sequence[int]) -> str:
+    """Run the rows of the table --what for each seed; write and return it beside the published figures."""
+    from man_jax.reporting.paper_table import paper_csv, paper_table
+    from man_jax.sharding import make_mesh
+    from man_jax.table_lines import table_lines
+
+    what, config, mesh = WHAT.value, CONFIG.value, make_mesh()
+    if ROWS.value:
+        raise ConfigError(f"--what {what} and --rows {','.join(ROWS.value)}: give one of them")
+    table = find_table(what)
+    out = OUT.value or Path("runs") / f"{what}_{config.experiment}"
+    plan = plan_table(table, config, seeds, out, num_devices=mesh.size)
+    for row, reason in plan.refused.items():
+        logging.warning("%s is not run: %s", row, reason)
+    published, transfer = published_of(table, config.experiment)
+    lines = table_lines(
+        table,
+        plan.runs,
+        run_all(plan.runs),
+        published=published,
+        refused=plan.refused,
+        sizes=plan.sizes,
+        mesh=mesh,
+    )
+    shape: Any = {"columns": table.columns, "published_of": transfer}
+    text = paper_table(lines, **shape, title=f"{what}: {table.title}, {config.experiment}")
+    write({out / f"{what}.md": text + "\n", out / f"{what}.csv": paper_csv(lines, **shape)})
+    return text
+
+
+def write(files: Mapping[Path, str]) -> None:
+    """Write the files of a comparison, in the first process only."""
+    import jax
+
+    from man_jax.runs.metrics import replace_file
+
     if jax.process_index() == 0:
-        replace_file(out / "table.md", tables + "\n")
-        replace_file(out / "results.json", json.dumps(results, indent=2) + "\n")
-    print(tables)
+        for path, text in files.items():
+            replace_file(path, text)
 
 
 def run_all(planned: Mapping[tuple[int, str], PlannedRun]) -> dict[tuple[int, str], dict[str, Any]]:

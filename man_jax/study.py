@@ -73,7 +73,7 @@ def turned(config: Config, row: str) -> Config:
     except ValueError as error:
         raise ConfigError(f"--rows {row}: {error}") from None
     there, here = flat(config), flat(other)
-    changed = [key for key in here if here[key] != there[key] and _is_shared(key)]
+    changed = [key for key in here if here[key] != there[key] and is_shared(key)]
     if changed:
         key, remedy = changed[0], f"--config.{row}" if "=" in row else f"--config configs/NAME.py:{row}"
         more = f", and {len(changed) - 1} keys more" if len(changed) > 1 else ""
@@ -97,11 +97,7 @@ def check_planned_runs(
     _refuse_doubles("--rows", rows)
     if "oracle" in rows:
         raise ConfigError("--rows oracle: the oracle is run without being named; leave it out")
-    if config.adapt.init_from:
-        raise ConfigError(
-            f"config.adapt.init_from is {config.adapt.init_from!r}, and what is compared starts from pre-trained "
-            f"weights; empty it, or continue that one run by python -m man_jax.train"
-        )
+    refuse_init_from(config)
     data = None
     for seed in seeds:
         for name, run in planned_runs(config, seed, out, rows=rows).items():
@@ -110,14 +106,24 @@ def check_planned_runs(
                 data = data or [
                     read(side.name, side.root) for side in (config.data.source, config.data.target)
                 ]
-                _check_data(run.config, *data)
+                check_data(run.config, *data)
             except ConfigError as error:
                 about = f"--rows {name}: " if name in rows else ""
                 raise ConfigError("\n".join(about + line for line in str(error).splitlines())) from None
             check_workdir(run.workdir.absolute(), run.config)
 
 
-def _check_data(config: Config, source: Dataset, target: Dataset) -> None:
+def refuse_init_from(config: Config) -> None:
+    """Refuse weights that were adapted already; ConfigError tells the remedy."""
+    if config.adapt.init_from:
+        raise ConfigError(
+            f"config.adapt.init_from is {config.adapt.init_from!r}, and what is compared starts from pre-trained "
+            f"weights; empty it, or continue that one run by python -m man_jax.train"
+        )
+
+
+def check_data(config: Config, source: Dataset, target: Dataset) -> None:
+    """Check that the data have what a run needs, by their names only; DataError or ConfigError otherwise."""
     from man_jax.engine.domain_data import check_domains  # slow to import
 
     check_domains(config, source, target)
@@ -136,7 +142,9 @@ def _check_data(config: Config, source: Dataset, target: Dataset) -> None:
     )
 
 
-def _is_shared(key: str) -> bool:
+def is_shared(key: str) -> bool:
+    """Tell whether runs with other values of a key need other pre-trained weights, or another target."""
+
     def within(parts: Iterable[str]) -> bool:
         return any(key == part or key.startswith(f"{part}.") for part in parts)
 

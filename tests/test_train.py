@@ -8,10 +8,16 @@ import sys
 import time
 from pathlib import Path
 
+import jax
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 from PIL import Image
+
+from man_jax.engine.table_figures import figures_by_subset
+from man_jax.runs.epoch_times import usual_times
+from man_jax.runs.past_config import run_config
+from man_jax.sharding import make_mesh
 
 ROOT = Path(__file__).parents[1]
 CONFIG = "configs/rgbnt100_to_wmveid863.py:smoke"
@@ -168,6 +174,18 @@ def test_a_run_is_evaluated_anew_to_the_same_figures(finished, tmp_path):
     source_only = evaluate(finished, tmp_path / "first", "--pretrained")
     assert source_only == {"R+N+T": pytest.approx(summary["source_only"])}
     assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == before
+
+
+def test_a_table_shows_a_finished_run_with_modalities_missing_and_what_it_cost(finished):
+    config = run_config(finished)
+    summary = json.loads((finished / "summary.json").read_text())
+    found = figures_by_subset(config, finished, ["RNT", "T"], mesh=make_mesh(jax.devices()[:1]))
+    assert found["RNT"] == pytest.approx(summary["adapted"])
+    assert found["T"] != found["RNT"]
+    config.adapt.epochs = 0
+    before = figures_by_subset(config, finished, ["RNT"], mesh=make_mesh(jax.devices()[:1]))
+    assert before["RNT"] == pytest.approx(summary["source_only"])
+    assert usual_times(finished).keys() == {"label_seconds", "train_seconds", "test_seconds"}
 
 
 def test_a_data_set_that_lacks_a_modality_has_the_figures_of_the_others(trees, finished, tmp_path):

@@ -50,6 +50,28 @@ def retrieval_distances(
     return query_gallery_distances(fused(features.query), fused(features.gallery))
 
 
+def distances_by_subset(
+    extract: Extract,
+    variables: Variables,
+    data: PreparedDataset,
+    subsets: Sequence[Sequence[str]],
+    *,
+    present: Sequence[str],
+    batch_size: int,
+    mesh: Mesh,
+) -> dict[str, Float[np.ndarray, "Q G"]]:
+    """Extract features once and compute the distances by each subset of the modalities that are present (Table 9).
+
+    The result is by name: "RN", "R", … in the order of `subsets`.
+    """
+    features = extract_query_gallery(extract, variables, data, batch_size=batch_size, mesh=mesh)
+    places = {name: place for place, name in enumerate(present)}
+    return {
+        "".join(subset): retrieval_distances(features, present=[places[each] for each in subset])
+        for subset in subsets
+    }
+
+
 def rank(distances: Float[np.ndarray, "Q G"], data: PreparedDataset) -> RankingResult:
     """Compute mAP, CMC and mINP, without the gallery triples that the data set's rule removes."""
     return evaluate_ranking(

@@ -1,6 +1,7 @@
 """Measure the memory of a configuration's adaptation step by compiling it, without data, weights or training."""
 
 import time
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -19,16 +20,21 @@ from man_jax.runs.compilation_notice import compiling
 from man_jax.sharding import batch_sharding, make_mesh, replicated
 
 GIB = 2**30
+Size = tuple[int, int]
+"""The number of training triples, and of their identities."""
 
 
-def step_footprint(config: Config) -> dict[str, Any]:
-    """Measure memory (GiB a device) and compile time (s) of an adaptation step, for the published sizes of the data.
+def step_footprint(config: Config, sizes: Mapping[str, Size] | None = None) -> dict[str, Any]:
+    """Measure memory (GiB a device) and compile time (s) of an adaptation step.
 
-    Raises ConfigError for a data set whose size is known only from its files.
+    `sizes`: those of the training sets of source and target; None: the published ones. Raises ConfigError for a data
+    set whose size is then known only from its files.
     """
     mesh = make_mesh()
     check_config(config, num_devices=mesh.size)
-    source, target = (_published_size(config, side) for side in ("source", "target"))
+    source, target = (
+        sizes[side] if sizes else _published_size(config, side) for side in ("source", "target")
+    )
     method = methods.find(config.method)
     truth = config.adapt.labels == "truth"
     capacity = target[1] if truth else method.capacity(config, target[0])
@@ -60,7 +66,7 @@ def step_footprint(config: Config) -> dict[str, Any]:
     }
 
 
-def _published_size(config: Config, side: str) -> tuple[int, int]:
+def _published_size(config: Config, side: str) -> Size:
     """Look up how many training triples and identities a published data set has."""
     name = config.data[side].name
     if name not in FACTS or "train" not in FACTS[name].published:

@@ -4,6 +4,8 @@ The state's step says which epoch is next, and all randomness follows from (seed
 run has the same result as one without a break, bit for bit on a CPU.
 """
 
+import time
+
 import numpy as np
 from absl import logging
 
@@ -23,6 +25,7 @@ from man_jax.engine.labelling import (
 from man_jax.engine.run_parts import RunParts, begin_adaptation
 from man_jax.frame import ByDomain, DomainName, EpochFeatures, FeatureTable, Labels, Network, TrainState
 from man_jax.runs.checkpoint import save_pretrained, save_state
+from man_jax.runs.epoch_times import PARTS, keep_times
 from man_jax.runs.metrics import read_history
 from man_jax.runs.multi_process import of_first_process
 from man_jax.runs.recovery import LOSS
@@ -85,7 +88,9 @@ def adapt(parts: RunParts, state: TrainState) -> TrainState:
     if int(state.step) == parts.pretrain_steps:
         state = put_replicated(begin_adaptation(parts, state), parts.mesh)
     for epoch in range((int(state.step) - parts.pretrain_steps) // config.iterations, config.epochs):
+        times, programs = [time.monotonic()], parts.adapt_step._cache_size()
         state, labels, row = relabel(parts, state, epoch)
+        times.append(time.monotonic())
         plans = adaptation_plans(parts, labels.target, epoch)
         state, losses = train_epoch(
             parts.adapt_step,
@@ -100,8 +105,13 @@ def adapt(parts: RunParts, state: TrainState) -> TrainState:
             clock=parts.clock,
         )
         row |= losses
+        times.append(time.monotonic())
         if (epoch + 1) % parts.config.evaluation.every == 0 or epoch + 1 == config.epochs:
             row |= evaluate(parts, state, parts.method.networks(parts.config)[0])
+            times.append(time.monotonic())
+        compiled = parts.adapt_step._cache_size() > programs
+        seconds: Row = dict(zip(PARTS, np.diff(times).tolist(), strict=False))
+        keep_times(parts.workdir, epoch=epoch + 1, compiled=compiled, seconds=seconds)
         _finish_epoch(parts, state, row, epoch=epoch + 1, phase="adapt")
     return state
 

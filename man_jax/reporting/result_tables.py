@@ -54,12 +54,12 @@ def seeds_table(results: Sequence[Mapping[str, Any]]) -> str:
         raise ValueError(f"results must hold each seed once and at least one seed, got seeds {seeds}")
     titles = [f"{row} {column}" for row in SEED_ROWS for column in SEED_COLUMNS]
     titles += [f"gap closed, {column}" for column in SEED_COLUMNS]
-    lines = [_markdown_row(["seed", *titles]), _markdown_row(["---:"] * (len(titles) + 1))]
+    lines = [markdown_row(["seed", *titles]), markdown_row(["---:"] * (len(titles) + 1))]
     noise = {column: _noise(results, column) for column in SEED_COLUMNS}
     for result in results:
         figures = {(row, col): result.get(row, {}).get(col) for row in SEED_ROWS for col in SEED_COLUMNS}
         cells = [str(result["seed"]), *map(_percent, figures.values()), *_gaps(figures, noise)]
-        lines.append(_markdown_row(cells))
+        lines.append(markdown_row(cells))
     samples = {
         (row, column): [result.get(row, {}).get(column) for result in results]
         for row in SEED_ROWS
@@ -67,7 +67,7 @@ def seeds_table(results: Sequence[Mapping[str, Any]]) -> str:
     }
     means = {key: _mean(values) for key, values in samples.items()}
     lines.append(
-        _markdown_row(["**mean ± std**", *map(_mean_and_deviation, samples.values()), *_gaps(means, noise)])
+        markdown_row(["**mean ± std**", *map(mean_and_deviation, samples.values()), *_gaps(means, noise)])
     )
     return "\n".join([*lines, *_noise_note(lines, noise)])
 
@@ -82,7 +82,7 @@ def rows_table(results: Sequence[Mapping[str, Any]]) -> str:
         results: one mapping a seed, with `adapted` and, under `rows`, the figures of each row, in fractions.
     """
     titles = [title for column in SEED_COLUMNS for title in (column, f"{column}, difference")]
-    lines = [_markdown_row(["row", *titles]), _markdown_row(["---", *["---:"] * len(titles)])]
+    lines = [markdown_row(["row", *titles]), markdown_row(["---", *["---:"] * len(titles)])]
     adapted = [result["adapted"] for result in results]
     for name in ("adapted", *results[0]["rows"]):
         figures = adapted if name == "adapted" else [result["rows"][name] for result in results]
@@ -91,10 +91,10 @@ def rows_table(results: Sequence[Mapping[str, Any]]) -> str:
             values = [each[column] for each in figures]
             changes = [value - each[column] for value, each in zip(values, adapted, strict=True)]
             cells += [
-                _mean_and_deviation(values),
-                MISSING if name == "adapted" else _mean_and_deviation(changes),
+                mean_and_deviation(values),
+                MISSING if name == "adapted" else mean_and_deviation(changes),
             ]
-        lines.append(_markdown_row([f"`{name}`" if name != "adapted" else "the method", *cells]))
+        lines.append(markdown_row([f"`{name}`" if name != "adapted" else "the method", *cells]))
     return "\n".join(lines)
 
 
@@ -148,7 +148,8 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return statistics.fmean(present) if len(present) == len(values) else None
 
 
-def _mean_and_deviation(values: Sequence[float | None]) -> str:
+def mean_and_deviation(values: Sequence[float | None]) -> str:
+    """Write fractions as mean ± sample deviation in percent; a dash if one is None."""
     present = [value for value in values if value is not None]
     if len(present) < len(values):
         return MISSING
@@ -161,7 +162,8 @@ def _percent(fraction: float | None) -> str:
     return MISSING if fraction is None else f"{100 * fraction:z.1f}"  # z: no minus before what is zero
 
 
-def _markdown_row(cells: Iterable[str]) -> str:
+def markdown_row(cells: Iterable[str]) -> str:
+    """Write the cells of a row of a Markdown table."""
     return f"| {' | '.join(cells)} |"
 
 

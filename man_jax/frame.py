@@ -76,7 +76,7 @@ class Batch(struct.PyTreeNode):
     camera: Any
     """int32 [B]: the camera of each triple, numbered from 0 within the domain."""
     labels: Any
-    """int32 [B, L]: each column is one labelling. Batches are drawn by the first column."""
+    """int32 [B, L]: each column is one labelling; the first one is of the clusters."""
     weight: Any
     """float32 [B]: how much a triple counts in losses that use labels. 0: its label is not used."""
     present: Any
@@ -107,6 +107,8 @@ class Labels(NamedTuple):
     """Labellings whose accuracy is reported, by name, for example one for each modality."""
     estimated: bool = False
     """Whether the number of clusters was found in the features, so that it is reported beside that of identities."""
+    drawn_by: int = 0
+    """The column by which batches are drawn. The first column is of the clusters, and another one may be finer."""
 
 
 class FeatureTable(NamedTuple):
@@ -170,6 +172,8 @@ class Frame(NamedTuple):
     """The number of training triples of each domain."""
     view: Callable[[PRNGKeyArray, UInt8[Array, "B M H W 3"]], Float[Array, "B M H W 3"]]
     """Augments and normalises a batch of images. Another key gives another view of the same triples."""
+    cameras: ByDomain[Int32[np.ndarray, " N"]]
+    """The camera of each training triple, numbered from 0 within the domain."""
 
 
 class Change(NamedTuple):

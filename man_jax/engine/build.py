@@ -2,7 +2,9 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
+from jaxtyping import Int32
 
 from man_jax.config import Config, flat
 from man_jax.engine.augment import Augmentation, Normalization, augment
@@ -69,12 +71,22 @@ def build_normalization(config: Config) -> Normalization:
     return Normalization(tuple(config.augment.mean), tuple(config.augment.std))
 
 
-def build_frame(config: Config, space: LabelSpace, num_triples: ByDomain[int]) -> Frame:
-    """Build what a method sees of a run; `num_triples` are the numbers of training triples of both domains."""
+def build_frame(
+    config: Config,
+    space: LabelSpace,
+    num_triples: ByDomain[int],
+    cameras: ByDomain[Int32[np.ndarray, " N"]] | None = None,
+) -> Frame:
+    """Build what a method sees of a run; `num_triples` are the numbers of training triples of both domains.
+
+    `cameras` are those of the triples. If it is None, all triples of a domain have one camera.
+    """
     augmentation = Augmentation(**{name: config.augment[name] for name in Augmentation._fields})
     normalization = build_normalization(config)
 
     def view(key, images):
         return augment(key, images, augmentation, normalization)
 
-    return Frame(config, build_model(config.model, num_classes=space.num_classes), space, num_triples, view)
+    model = build_model(config.model, num_classes=space.num_classes)
+    cameras = cameras or ByDomain(*(np.zeros(number, np.int32) for number in num_triples))
+    return Frame(config, model, space, num_triples, view, cameras)

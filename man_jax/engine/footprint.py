@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from data_pipelines.reading.datasets import FACTS
@@ -22,6 +23,8 @@ from man_jax.sharding import batch_sharding, make_mesh, replicated
 GIB = 2**30
 Size = tuple[int, int]
 """The number of training triples, and of their identities."""
+CAMERAS = 8
+"""How many cameras a published data set is taken to have; most have 8."""
 
 
 def step_footprint(config: Config, sizes: Mapping[str, Size] | None = None) -> dict[str, Any]:
@@ -38,7 +41,8 @@ def step_footprint(config: Config, sizes: Mapping[str, Size] | None = None) -> d
     method = methods.find(config.method)
     truth = config.adapt.labels == "truth"
     capacity = target[1] if truth else method.capacity(config, target[0])
-    frame = build_frame(config, LabelSpace(source[1], capacity), ByDomain(source[0], target[0]))
+    cameras = ByDomain(*(np.arange(size[0], dtype=np.int32) % CAMERAS for size in (source, target)))
+    frame = build_frame(config, LabelSpace(source[1], capacity), ByDomain(source[0], target[0]), cameras)
     optimizer = build_optimizer(config.adapt, iterations=config.adapt.iterations)
     state = jax.eval_shape(partial(_adapting_state, method, frame, optimizer))
     batch_size = config.batch.identities * config.batch.instances

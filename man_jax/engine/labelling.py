@@ -34,9 +34,14 @@ def check_labels(labels: Labels, *, capacity: int, num_triples: int, method: str
             f"{told}: labels are {labels.labels.shape} and weights {labels.weight.shape}; return [N, L] and [N] for "
             f"the N = {num_triples} triples"
         )
-    if labels.num_clusters > capacity or labels.labels.max(initial=-1) >= labels.num_clusters:
+    if not 0 <= labels.drawn_by < labels.labels.shape[1]:
         raise ValueError(
-            f"{told}: {labels.num_clusters} clusters with labels up to {labels.labels.max(initial=-1)}, and capacity() "
+            f"{told}: drawn_by is {labels.drawn_by}, and the labels have {labels.labels.shape[1]} columns; name one"
+        )
+    largest = labels.labels[:, 0].max(initial=-1)
+    if labels.num_clusters > capacity or largest >= labels.num_clusters:
+        raise ValueError(
+            f"{told}: {labels.num_clusters} clusters with labels up to {largest}, and capacity() "
             f"is {capacity}; number them from 0 and raise the capacity"
         )
 
@@ -76,7 +81,7 @@ def sampled_labels(
     Raises:
         ConfigError: there are fewer clusters to draw from than a batch holds.
     """
-    drawn = labels.labels[:, 0]
+    drawn = labels.labels[:, labels.drawn_by]
     if reliable_only:
         drawn = np.where(labels.weight > 0, drawn, -1)
     num_labels = len(np.unique(drawn[drawn >= 0]))

@@ -151,9 +151,9 @@ def _target_labels(
             "clusterings": dict(labels.clusterings),
         }
     )
-    facts = np.array([labels.num_clusters, labels.estimated], np.int32)
-    num_clusters, estimated = of_first_process(facts).tolist()
-    return Labels(**shared, num_clusters=num_clusters, estimated=bool(estimated))
+    facts = np.array([labels.num_clusters, labels.estimated, labels.drawn_by], np.int32)
+    num_clusters, estimated, drawn_by = of_first_process(facts).tolist()
+    return Labels(**shared, num_clusters=num_clusters, estimated=bool(estimated), drawn_by=drawn_by)
 
 
 def adaptation_plans(parts: RunParts, labels: Labels, epoch: int) -> ByDomain[np.ndarray]:

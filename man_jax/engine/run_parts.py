@@ -119,9 +119,9 @@ def open_run(config: Config, workdir: Path) -> RunParts:
         num_target_identities=target.num_identities,
         capacity=method.capacity(config, num_triples.target),
     )
-    frame = build_frame(config, LabelSpace(source.num_identities, capacity), num_triples)
-    batch_size = config.batch.identities * config.batch.instances
-    one_pass = max(1, len(source.data.train) // batch_size)
+    cameras = ByDomain(source.cameras, target.cameras)
+    frame = build_frame(config, LabelSpace(source.num_identities, capacity), num_triples, cameras)
+    one_pass = max(1, len(source.data.train) // (config.batch.identities * config.batch.instances))
     pretrain_iterations = config.pretrain.iterations or one_pass
     pretrain_optimizer = build_optimizer(config.pretrain, iterations=pretrain_iterations)
     adapt_optimizer = build_optimizer(config.adapt, iterations=config.adapt.iterations)

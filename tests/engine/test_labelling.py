@@ -178,6 +178,21 @@ def test_batches_are_drawn_by_the_first_labelling():
     np.testing.assert_array_equal(drawn_by(both), SETTLED)
 
 
+def test_batches_are_drawn_by_another_labelling_if_the_labels_name_it():
+    finer = np.arange(10, dtype=np.int32)
+    both = labelled()._replace(labels=np.stack([SETTLED, finer], axis=1), drawn_by=1)
+    check(both)  # numbers of a finer labelling may be beyond the number of clusters
+    np.testing.assert_array_equal(drawn_by(both), finer)
+    np.testing.assert_array_equal(drawn_by(both, reliable_only=True), np.where(RELIABLE, finer, -1))
+
+
+@pytest.mark.parametrize("column", [-1, 2])
+def test_labels_that_name_a_column_they_lack_are_refused(column):
+    both = labelled()._replace(labels=np.stack([SETTLED, SETTLED], axis=1), drawn_by=column)
+    with pytest.raises(ValueError, match=f"drawn_by is {column}, and the labels have 2 columns"):
+        check(both)
+
+
 def test_too_few_clusters_to_sample_are_an_error_that_names_epoch_and_remedies():
     two = labelled(weight=SETTLED < 2)
     assert (drawn_by(two, reliable_only=True, num_identities=2) < 2).all()

@@ -1,5 +1,7 @@
 """Between the epochs of adaptation: where labels come from, and which triples batches are made of."""
 
+from types import SimpleNamespace
+
 import jax
 import numpy as np
 import pytest
@@ -211,3 +213,15 @@ def test_too_few_clusters_to_sample_are_an_error_that_names_the_remedies(parts):
     parts.config.adapt.sampling = "reliable"
     with pytest.raises(ConfigError, match=r"epoch 5: 2 clusters.*config\.adapt\.sampling"):
         phases.adaptation_plans(parts, labelled(np.arange(N) < 2), 4)
+
+
+def test_a_method_s_finer_labelling_is_what_batches_are_drawn_by(parts, state, monkeypatch):
+    finer = np.arange(N, dtype=np.int32) // 2
+    clusters = (np.arange(N) % NUM_TARGET).astype(np.int32)
+    made = Labels(np.stack([clusters, finer], axis=1), np.ones(N, np.float32), NUM_TARGET, drawn_by=1)
+    monkeypatch.setattr(parts, "method", SimpleNamespace(**vars(parts.method)))
+    parts.method.label = lambda *_: made
+    labels = phases._target_labels(parts, state, (), 0)
+    _, plan = phases.adaptation_plans(parts, labels, 0)
+    groups = finer[plan].reshape(-1, parts.config.batch.instances)
+    assert (groups == groups[:, :1]).all()

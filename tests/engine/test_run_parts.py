@@ -152,7 +152,10 @@ def test_target_classes_are_the_clusters_or_the_oracle_s_identities(opened, row,
 
 
 def test_a_method_is_told_the_training_triples_of_both_domains(opened):
-    assert opened(small()).frame.num_triples == (40, 24)
+    made = opened(small())
+    assert made.frame.num_triples == (40, 24)
+    for cameras, domain in zip(made.frame.cameras, made.domains, strict=True):
+        assert cameras is domain.cameras
 
 
 @pytest.mark.usefixtures("data")

@@ -44,7 +44,8 @@ def new_frame(**changes: Any) -> Frame:
     """What a method sees of a run of MAN; `changes` by full key, e.g. `**{"man.momentum": 0.9}`."""
     config = default.get_config()
     config.update_from_flattened_dict(SIZES | changes)
-    return build_frame(config, SPACE, ByDomain(NUM_TRIPLES, NUM_TRIPLES))
+    cameras = (np.arange(NUM_TRIPLES) % NUM_CAMERAS).astype(np.int32)
+    return build_frame(config, SPACE, ByDomain(NUM_TRIPLES, NUM_TRIPLES), ByDomain(cameras, cameras))
 
 
 MODEL = new_frame().model

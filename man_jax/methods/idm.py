@@ -46,7 +46,7 @@ from man_jax.memories.cross_batch import CrossBatch, empty_queue, enqueue, flush
 from man_jax.memories.prototypes import Bank, make_bank
 from man_jax.networks.domain_mixing import new_mixing
 from man_jax.networks.domain_norms import norms_of
-from man_jax.networks.domain_streams import STREAMS, pass_streams
+from man_jax.networks.domain_streams import pass_streams
 from man_jax.networks.heads import forget_columns, put_columns, set_columns
 from man_jax.randomness import epoch_key
 
@@ -79,7 +79,9 @@ KEYS = {
     ),
 }
 
-TESTED = Network(params=("params", "network"), source=("statistics", "target"), target=("statistics", "target"))
+TESTED = Network(
+    params=("params", "network"), source=("statistics", "target"), target=("statistics", "target")
+)
 """The network with the target's norms, through which all images go in evaluation, as in the source's code."""
 
 
@@ -248,7 +250,9 @@ def loss(
         )
         for name, labels in classes.items()
     }
-    mixed = mixed_cross_entropy(outputs["mixed"].logits[-1], *classes.values(), shares[:, 0], **known)
+    mixed = mixed_cross_entropy(
+        outputs["mixed"].logits[-1], classes["source"], classes["target"], shares[:, 0], **known
+    )
     terms["identity_mixed"] = weighted_mean(mixed, weight["mixed"])
     anchors, labels, counts = (
         jnp.concatenate([each["source"], each["target"]]) for each in (pooled, classes, weight)
@@ -257,7 +261,7 @@ def loss(
     queue = enqueue(state.slots.queue, anchors, labels, mask=counts > 0)
     terms["triplet"] = batch_hard_triplet(anchors, labels, **there, **triplets)
     terms["memory"] = queue_triplet(anchors, labels, queue, **there, **triplets)
-    terms["bridge"] = feature_bridge(*(pooled[name] for name in STREAMS), shares)
+    terms["bridge"] = feature_bridge(pooled["source"], pooled["target"], pooled["mixed"], shares)
     terms["diversity"] = share_diversity(shares)
     factors = weights(frame.config)
     total = sum((factors.get(name, 1.0) * term for name, term in terms.items()), start=jnp.zeros(()))

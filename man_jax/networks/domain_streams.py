@@ -37,7 +37,8 @@ def pass_streams(
 
     def move(name: str, moved: Variables) -> None:
         together = STREAMS if shared else (name,)
-        running.update(dict.fromkeys(together, {**running[name], **moved}))
+        after = {**running[name], **moved}
+        running.update((each, after) for each in together)
 
     maps: dict[str, Array] = {}
     for name, view in zip(("source", "target"), images, strict=True):

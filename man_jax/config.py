@@ -179,12 +179,33 @@ def _need_problems(config: Config, broken: Mapping[str, str]) -> Iterator[Proble
             f"config.model.backbone is {backbone!r}, which gives no maps stage by stage, and the method "
             f"{config.method} reads them; choose {with_stages}, or another method",
         )
+    elif problem := _stage_problem(config, broken):
+        yield problem
+    if "source" in needs and config.adapt.protocol == "us":
+        yield (
+            "adapt.protocol",
+            f"config.adapt.protocol is 'us', which leaves the source out of adaptation, and the method "
+            f"{config.method} learns from both domains; choose uda, or another method",
+        )
     if "views" in needs and not (augment.flip or augment.pad or augment.erase):
         yield (
             "augment.flip",
             f"config.augment.flip, pad and erase are all 0, and the method {config.method} compares two views of a "
             f"triple, which would be the same; set one of the three above 0",
         )
+
+
+def _stage_problem(config: Config, broken: Mapping[str, str]) -> Problem | None:
+    """Find a stage that the method's key `stage` names and the backbone does not have."""
+    key, last_stage = f"{config.method}.stage", TRAITS[config.model.backbone].last_stage
+    if "stage" not in methods.keys_of(config.method) or last_stage is None or "model.stage_sizes" in broken:
+        return None
+    if (stage := _value(config, key)) > (last := last_stage(config.model)):
+        return key, (
+            f"config.{key} is {stage}, and the last stage of the {config.model.backbone} is {last}; choose 0 (the "
+            f"stem) to {last}"
+        )
+    return None
 
 
 def _tuple_problems(config: Config) -> Iterator[Problem]:

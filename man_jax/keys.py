@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 NEEDS = {
     "cameras": "the target's training triples have two cameras or more",
+    "source": "the source takes part in adaptation, which it does under the UDA protocol only",
     "stages": "the backbone gives maps stage by stage",
     "views": "two views of a triple differ",
 }

@@ -159,3 +159,18 @@ def test_what_a_method_needs_of_the_network_and_the_views_is_asked_for_only_wher
     assert "flip, pad and erase are all 0, and the method man compares two views" in views
     check_config(changed(model__backbone="resnet", **still | {"augment__pad": 1}), num_devices=8)
     check_config(changed(model__backbone="vit", adapt__epochs=0, **still), num_devices=8)
+
+
+def test_a_method_that_learns_from_both_domains_is_refused_without_the_source():
+    (line,) = refused(method="idm", adapt__protocol="us")
+    assert "the method idm learns from both domains; choose uda, or another method" in line
+    check_config(changed(method="idm", adapt__protocol="us", adapt__epochs=0), num_devices=8)
+
+
+def test_a_stage_that_the_backbone_does_not_have_is_refused_with_those_it_has():
+    (line,) = refused(method="idm", idm__stage=5)
+    assert line == ("config.idm.stage is 5, and the last stage of the resnet is 4; choose 0 (the stem) to 4")
+    check_config(changed(method="idm", idm__stage=4), num_devices=8)
+    assert len(refused(method="idm", idm__stage=3, model__stage_sizes=(1, 1))) == 1
+    assert len(refused(method="idm", idm__stage=9, model__stage_sizes=())) == 1
+    check_config(changed(method="man", idm__stage=9), num_devices=8)

@@ -31,7 +31,9 @@ def test_needs_are_read_without_running_the_file(tmp_path):
     path.write_text("KEYS = {}\n")
     assert read_needs(path) == ()
     path.write_text('NEEDS = ("camera",)\n')
-    with pytest.raises(ValueError, match=r"mine\.py: NEEDS has 'camera'; choose from cameras, stages, views"):
+    with pytest.raises(
+        ValueError, match=r"mine\.py: NEEDS has 'camera'; choose from cameras, source, stages, views"
+    ):
         read_needs(path)
 
 

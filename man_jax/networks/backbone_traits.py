@@ -3,7 +3,8 @@
 A new backbone is an entry here and a function of the same name in `backbones.py`.
 """
 
-from typing import Literal, NamedTuple
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
 
 Architecture = Literal["resnet", "transformer"]
 Activation = Literal["gelu", "quick_gelu"]
@@ -19,6 +20,8 @@ class BackboneTraits(NamedTuple):
     """Whether it gives maps stage by stage, which mixing, parts and `model.remat=stage` need."""
     has_positions: bool
     """Whether its weights are those of one grid of patches, and so of one size of images."""
+    last_stage: Callable[[Any], int] | None = None
+    """Gives the number of its last stage for the keys `config.model`; the stem is stage 0. None: it has no stages."""
 
 
 _RESNET = tuple(
@@ -29,7 +32,13 @@ _TRANSFORMER = tuple(
 )
 
 TRAITS = {
-    "resnet": BackboneTraits("resnet", _RESNET, has_stages=True, has_positions=False),
+    "resnet": BackboneTraits(
+        "resnet",
+        _RESNET,
+        has_stages=True,
+        has_positions=False,
+        last_stage=lambda model: len(model.stage_sizes),
+    ),
     "vit": BackboneTraits("transformer", _TRANSFORMER, has_stages=False, has_positions=True),
     "clip": BackboneTraits("transformer", _TRANSFORMER, has_stages=False, has_positions=True),
 }

@@ -72,7 +72,8 @@ def draw_curves(
         history: rows as `read_history` gives them, with "epoch" and "phase" (pretrain, start or adapt; start: a run
             that goes on from adapted weights).
         title: experiment, data and seed; the last figures of retrieval are put below it.
-        weights: by the name of a term of the loss, its factor in the total (Eq. 23); 1 where there is none.
+        weights: by the name of a term of the adaptation's loss, its factor in the total (Eq. 23); 1 where there is
+            none. Those of the pre-training are all 1.
 
     Raises:
         ValueError: no row has a figure to draw.
@@ -86,12 +87,13 @@ def draw_curves(
         panels.append(partial(_draw_retrieval, curves=retrieval, levels=levels))
     if labels := named_series(adapt, LABELS):
         panels.append(partial(_draw_labels, curves=labels))
-    for name, whole, its_rows in (
-        ("weighted losses of the adaptation (below: last epoch)", "total (Eq. 23)", adapt),
-        ("losses of the pre-training (below: last epoch)", "total (Eq. 21)", pretrain),
+    for name, whole, its_rows, its_factors in (
+        ("weighted losses of the adaptation (below: last epoch)", "total (Eq. 23)", adapt, factors),
+        # A method's term may have the name of one of the pre-training, whose factors are all 1.
+        ("losses of the pre-training (below: last epoch)", "total (Eq. 21)", pretrain, {}),
     ):
         if has_losses(its_rows):
-            panels.append(partial(draw_losses, title=name, whole=whole, rows=its_rows, weights=factors))
+            panels.append(partial(draw_losses, title=name, whole=whole, rows=its_rows, weights=its_factors))
     if not panels and levels.figures:  # weights of another run, and nothing trained
         panels.append(partial(_draw_retrieval, curves=levels.figures, levels=Levels("", {})))
     if not panels:

@@ -239,6 +239,11 @@ def test_the_pre_training_s_total_is_another_equation():
     assert "total (Eq. 21): 9.67" in legend_of(panels_of(drawn(history(2)))[PRETRAINING])
 
 
+def test_the_factors_of_a_method_do_not_change_the_pre_training_s_terms_of_the_same_name():
+    place = panels_of(drawn(history(2), weights={"identity_source": 0.15}))[PRETRAINING]
+    assert legend_of(place).keys() >= {"total (Eq. 21): 9.67", "identity, source (Eq. 22): 6.67, 69 %"}
+
+
 def test_negative_terms_go_down_from_0():
     place = panels_of(drawn(history(2, **{"loss/domain_inter": -5.5})))[LOSSES]
     bars = [bar for term in place.containers for bar in term if bar.get_height() < 0]

@@ -5,8 +5,11 @@ Only the definitions that are asked for are run, so the code's other libraries n
 
 import argparse
 import ast
+import contextlib
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -29,6 +32,7 @@ def code_folder(description: str | None) -> Path:
     return parser.parse_args().code
 
 
+@cache
 def definitions(file: Path, *names: str) -> SimpleNamespace:
     """Run the functions and classes of these names, wherever in the file they are defined.
 
@@ -49,8 +53,8 @@ def definitions(file: Path, *names: str) -> SimpleNamespace:
         "math": math,
         "collections": __import__("collections"),
     }
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    found = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    nodes = (node for tree in _parsed(file) for node in ast.walk(tree))
+    found = {node.name: node for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
     for name in names:
         if name not in found:
             raise SystemExit(f"{file}: it has no {name}; the checkout is of another version")
@@ -58,6 +62,20 @@ def definitions(file: Path, *names: str) -> SimpleNamespace:
         node.decorator_list = []
         exec(compile(ast.Module([node], type_ignores=[]), str(file), "exec"), namespace)
     return SimpleNamespace(**{name: namespace[name] for name in names})
+
+
+def _parsed(file: Path) -> list[ast.Module]:
+    """Parse a file, or, where it has a mistake, those of its outermost definitions that have none."""
+    text = file.read_text(encoding="utf-8")
+    try:
+        return [ast.parse(text)]
+    except SyntaxError:
+        print(f"{file}: it does not parse as it is; only the definitions that do are read")
+    trees = []
+    for block in re.split(r"^(?=def |class )", text, flags=re.MULTILINE):
+        with contextlib.suppress(SyntaxError):
+            trees.append(ast.parse(block))
+    return trees
 
 
 def report(compare: Callable[[int], Case], seeds: Iterable[int]) -> None:

@@ -4,13 +4,11 @@ Source: Ge et al., "Mutual mean-teaching: pseudo label refinery for unsupervised
 re-identification", ICLR 2020.
 """
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from man_jax.array_math import squared_distances
+from man_jax.losses.hardest import find_hardest, pair_distances
 from man_jax.losses.weighted import weighted_mean
 
 
@@ -59,7 +57,7 @@ def softmax_triplet(
     Differs from the source: there an anchor is its own positive where it has no other, and an anchor without a
     negative counts.
     """
-    triplets = _hardest(features, labels, weight)
+    triplets = find_hardest(features, labels, weight)
     target = jnp.array([margin, 1.0 - margin], features.dtype)
     return weighted_mean(_cross_entropy(triplets.distances, target[None, :]), triplets.weight)
 
@@ -80,40 +78,10 @@ def soft_triplet(
 
     Differs from the source: as softmax_triplet.
     """
-    triplets = _hardest(student, labels, weight)
-    distances = _distances(jax.lax.stop_gradient(teacher))
+    triplets = find_hardest(student, labels, weight)
+    distances = pair_distances(jax.lax.stop_gradient(teacher))
     reference = jnp.take_along_axis(distances, triplets.rows, axis=1)
     return weighted_mean(_cross_entropy(triplets.distances, jax.nn.softmax(reference)), triplets.weight)
-
-
-class _Triplets(NamedTuple):
-    """Of each anchor: its distances (d_p, d_n), the rows p and n, and the weight, 0 where there is no triplet."""
-
-    distances: Float[Array, "B 2"]
-    rows: Int[Array, "B 2"]
-    weight: Float[Array, " B"]
-
-
-def _hardest(
-    features: Float[Array, "B D"], labels: Int[Array, " B"], weight: Float[Array, " B"] | None
-) -> _Triplets:
-    num_rows = labels.shape[0]
-    weight = jnp.ones(num_rows, features.dtype) if weight is None else weight
-    takes_part = (labels >= 0) & (weight > 0)
-    others = takes_part[None, :] & ~jnp.eye(num_rows, dtype=bool)
-    same = labels[:, None] == labels[None, :]
-    positives, negatives = same & others, ~same & others
-    distances = _distances(features)
-    farthest = jnp.argmax(jnp.where(positives, distances, -jnp.inf), axis=1)
-    nearest = jnp.argmin(jnp.where(negatives, distances, jnp.inf), axis=1)
-    rows = jnp.stack([farthest, nearest], axis=1)
-    counts = takes_part & positives.any(axis=1) & negatives.any(axis=1)
-    return _Triplets(jnp.take_along_axis(distances, rows, axis=1), rows, jnp.where(counts, weight, 0.0))
-
-
-def _distances(features: Float[Array, "B D"]) -> Float[Array, "B B"]:
-    # The clamp keeps the gradient of the root finite where rows coincide.
-    return jnp.sqrt(jnp.maximum(squared_distances(features, features), 1e-12))
 
 
 def _cross_entropy(distances: Float[Array, "B 2"], target: Float[Array, "#B 2"]) -> Float[Array, " B"]:

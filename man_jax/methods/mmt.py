@@ -20,7 +20,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int32, PRNGKeyArray
 
-from man_jax.array_math import unit
 from man_jax.clustering.kmeans import cluster_tables
 from man_jax.config import Config
 from man_jax.frame import (
@@ -38,13 +37,17 @@ from man_jax.frame import (
     views,
 )
 from man_jax.keys import Key
-from man_jax.losses.identity import smoothed_cross_entropy
-from man_jax.losses.soft import soft_cross_entropy, soft_triplet, softmax_triplet
-from man_jax.losses.weighted import weighted_mean
-from man_jax.memories.moving_average import moving_average
-from man_jax.memories.prototypes import make_bank
-from man_jax.networks.heads import forget_columns, set_columns
-from man_jax.networks.three_branch import Outputs
+from man_jax.networks.heads import forget_columns
+from man_jax.objectives.mutual_teaching import (
+    PAIR,
+    answer,
+    follow_students,
+    mean_centres,
+    mean_direction,
+    mutual_factors,
+    mutual_terms,
+    with_columns,
+)
 from man_jax.randomness import other_key
 
 NEEDS = ("views",)
@@ -68,7 +71,7 @@ TEACHERS = tuple(
         source=("slots", "teachers", name, "statistics", "source"),
         target=("slots", "teachers", name, "statistics", "target"),
     )
-    for name in ("first", "second")
+    for name in PAIR
 )
 
 OTHER = {"first": "second", "second": "first"}
@@ -119,11 +122,8 @@ def label(
     """Cluster the mean of both teachers' fused features."""
     del state, cameras
     adapt = frame.config.adapt
-    mean = np.asarray(unit(jnp.asarray(sum(table.fused for table in features))))
-    (labels,) = cluster_tables(
-        [mean],
-        **kmeans_settings(frame.config, epoch),
-    )
+    mean = mean_direction([table.fused for table in features])
+    (labels,) = cluster_tables([mean], **kmeans_settings(frame.config, epoch))
     weight = np.ones(len(labels), np.float32)
     return Labels(labels[:, None], weight, adapt.num_clusters, clusterings={"F": labels})
 
@@ -139,34 +139,20 @@ def begin_epoch(
     slots = state.slots._replace(exists=space.exists(target.num_clusters))
     if np.all(target.continued):
         return state.replace(slots=slots)
-    first, second = features.target
-    mean = FeatureTable(*(np.asarray(unit(jnp.asarray(a + b))) for a, b in zip(first, second, strict=True)))
-    centres = make_bank(
-        mean.modal,
-        mean.fused,
+    centres = mean_centres(
+        [table.modal for table in features.target],
+        [table.fused for table in features.target],
         target.labels[:, 0],
-        num_classes=space.capacity,
+        num_clusters=space.capacity,
         mask=target.weight > 0,
-        weights="average",
-        temperature=1.0,
     )
-
-    def with_columns(params):
-        heads = set_columns(
-            params["heads"],
-            centres.modal,
-            centres.fused,
-            first=space.num_source,
-            valid=centres.valid,
-            norm=frame.config.mmt.head_norm,
-        )
-        return {**params, "heads": heads}
-
+    columns = {"first": space.num_source, "norm": frame.config.mmt.head_norm}
     teachers = {
-        name: {**each, "params": with_columns(each["params"])} for name, each in slots.teachers.items()
+        name: {**each, "params": with_columns(each["params"], centres, **columns)}
+        for name, each in slots.teachers.items()
     }
     return state.replace(
-        params={name: with_columns(params) for name, params in state.params.items()},
+        params={name: with_columns(params, centres, **columns) for name, params in state.params.items()},
         opt_state=forget_columns(state.opt_state, first=space.num_source),
         slots=slots._replace(teachers=teachers),
     )
@@ -193,76 +179,27 @@ def loss(
             frame, teacher["params"], teacher["statistics"], ByDomain(None, view.target)
         )
         teachers[name] = {**teacher, "statistics": moved}
-    exists, terms = state.slots.exists, {}
-    for name, outputs in students.items():
-        soft = taught[OTHER[name]].target
-        for term, value in target_terms(frame, outputs.target, soft, target, exists).items():
-            terms[f"{term}_{name}"] = value
-        if source is not None:
-            for term, value in hard_terms(
-                outputs.source, source.label, source.weight, exists, "source", frame.config
-            ).items():
-                terms[f"{term}_{name}"] = value
+    terms = mutual_terms(
+        {name: (outputs.source, outputs.target) for name, outputs in students.items()},
+        {name: answer(taught[OTHER[name]].target) for name in PAIR},
+        source=None if source is None else (source.label, source.weight),
+        target=(frame.space.of("target", target.label), target.weight),
+        exists=state.slots.exists,
+        smoothing=frame.config.loss.smoothing,
+    )
     factors = weights(frame.config)
     total = sum((factors.get(name, 1.0) * term for name, term in terms.items()), start=jnp.zeros(()))
     return total, Change(statistics, state.slots._replace(teachers=teachers), terms)
 
 
-def target_terms(
-    frame: Frame, student: Outputs, teacher: Outputs, batch: Batch, exists: Bool[Array, " C"]
-) -> dict[str, Float[Array, ""]]:
-    """Compare a student's fused features and logits with the labels and with the other student's teacher."""
-    labels, weight = frame.space.of("target", batch.label), batch.weight
-    pooled = student.features.fused_pooled
-    return {
-        **hard_terms(student, labels, weight, exists, "target", frame.config),
-        "soft_identity": soft_cross_entropy(
-            student.logits[-1], teacher.logits[-1], exists=exists, weight=weight
-        ),
-        "soft_triplet": soft_triplet(pooled, teacher.features.fused_pooled, labels, weight=weight),
-    }
-
-
-def hard_terms(
-    student: Outputs,
-    labels: Int32[Array, " B"],
-    weight: Float[Array, " B"],
-    exists: Bool[Array, " C"],
-    domain: str,
-    config: Config,
-) -> dict[str, Float[Array, ""]]:
-    """Compute the cross-entropy and the softmax triplet of a student's fused outputs."""
-    values = smoothed_cross_entropy(
-        student.logits[-1], labels, smoothing=config.loss.smoothing, exists=exists
-    )
-    return {
-        f"identity_{domain}": weighted_mean(values, weight),
-        f"triplet_{domain}": softmax_triplet(student.features.fused_pooled, labels, weight=weight),
-    }
-
-
 def after_update(frame: Frame, state: TrainState) -> TrainState:
     """Move each teacher towards its student."""
     slots = state.slots
-    teachers = {
-        name: {
-            **teacher,
-            "params": moving_average(
-                teacher["params"], state.params[name], step=slots.updates, alpha=frame.config.mmt.alpha
-            ),
-        }
-        for name, teacher in slots.teachers.items()
-    }
+    teachers = follow_students(slots.teachers, state.params, step=slots.updates, alpha=frame.config.mmt.alpha)
     return state.replace(slots=slots._replace(teachers=teachers, updates=slots.updates + 1))
 
 
 def weights(config: Config) -> dict[str, float]:
     """Give the factors of the target's hard and soft terms; the terms of the source have the factor 1."""
     own = config.mmt
-    factors = {
-        "identity_target": 1.0 - own.soft_identity,
-        "triplet_target": 1.0 - own.soft_triplet,
-        "soft_identity": own.soft_identity,
-        "soft_triplet": own.soft_triplet,
-    }
-    return {f"{term}_{name}": factor for term, factor in factors.items() for name in OTHER}
+    return mutual_factors(soft_identity=own.soft_identity, soft_triplet=own.soft_triplet)

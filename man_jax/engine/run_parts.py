@@ -17,7 +17,7 @@ from jax.sharding import Mesh
 from man_jax import methods
 from man_jax.config import Config, WorkdirError, check_config, check_counts
 from man_jax.engine import pretraining
-from man_jax.engine.build import build_frame, build_normalization, build_optimizer
+from man_jax.engine.build import build_frame, build_normalization, build_optimizer, check_parts
 from man_jax.engine.domain_data import Domain, open_domains
 from man_jax.engine.extract import Extract, make_extract
 from man_jax.engine.initial_weights import InitialBackbone, place_backbone, read_backbone
@@ -120,6 +120,7 @@ def open_run(config: Config, workdir: Path) -> RunParts:
         capacity=method.capacity(config, num_triples.target),
     )
     frame = build_frame(config, LabelSpace(source.num_identities, capacity), num_triples)
+    check_parts(method.networks(config), frame)
     batch_size = config.batch.identities * config.batch.instances
     one_pass = max(1, len(source.data.train) // batch_size)
     pretrain_iterations = config.pretrain.iterations or one_pass

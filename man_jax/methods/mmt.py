@@ -140,7 +140,9 @@ def begin_epoch(
     if np.all(target.continued):
         return state.replace(slots=slots)
     first, second = features.target
-    mean = FeatureTable(*(np.asarray(unit(jnp.asarray(a + b))) for a, b in zip(first, second, strict=True)))
+    mean = FeatureTable(
+        *(np.asarray(unit(jnp.asarray(a + b))) for a, b in zip(first[:3], second[:3], strict=True))
+    )
     centres = make_bank(
         mean.modal,
         mean.fused,

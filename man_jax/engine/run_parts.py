@@ -121,8 +121,7 @@ def open_run(config: Config, workdir: Path) -> RunParts:
     )
     frame = build_frame(config, LabelSpace(source.num_identities, capacity), num_triples)
     check_parts(method.networks(config), frame)
-    batch_size = config.batch.identities * config.batch.instances
-    one_pass = max(1, len(source.data.train) // batch_size)
+    one_pass = max(1, len(source.data.train) // (config.batch.identities * config.batch.instances))
     pretrain_iterations = config.pretrain.iterations or one_pass
     pretrain_optimizer = build_optimizer(config.pretrain, iterations=pretrain_iterations)
     adapt_optimizer = build_optimizer(config.adapt, iterations=config.adapt.iterations)

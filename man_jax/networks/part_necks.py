@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from man_jax.networks.resnet import BatchNorm
@@ -33,3 +34,9 @@ def norm_parts(
     normed, updated = neck.apply(variables, rows, mutable=["batch_stats"])
     normed = jnp.moveaxis(normed.reshape(num_rows, num_parts, num_modalities, dim), 0, 2)
     return tuple(map(Features, stripes, normed)), updated["batch_stats"]
+
+
+def part_rows(variables: Variables, stripes: Float[np.ndarray, "P M N D"]) -> list[Float[np.ndarray, "N F"]]:
+    """Give the fused unit features of each part of a table after its neck, by the running statistics."""
+    parts, _ = norm_parts(variables, jnp.asarray(stripes), train=False)
+    return [np.asarray(part.fused_unit) for part in parts]

@@ -14,7 +14,8 @@ from flax import struct
 from jaxtyping import Array, Bool, Float, Float32, Int, Int32, PRNGKeyArray, UInt8
 
 from man_jax.config import Config
-from man_jax.networks.three_branch import Outputs, ThreeBranch, Variables
+from man_jax.networks.part_necks import norm_parts
+from man_jax.networks.three_branch import Features, Outputs, ThreeBranch, Variables
 from man_jax.randomness import epoch_key
 
 DomainName = Literal["source", "target"]
@@ -49,6 +50,8 @@ class Network(NamedTuple):
     params: tuple[str, ...] = ("params",)
     source: tuple[str, ...] = ("statistics", "source")
     target: tuple[str, ...] = ("statistics", "target")
+    num_parts: int = 0
+    """How many part features, of horizontal stripes, the tables of this network have; 0: none."""
 
     def variables(self, state: Any, domain: DomainName) -> Variables:
         """Take the network's variables for the images of a domain from a state, or from the saved tree of a state."""
@@ -120,6 +123,9 @@ class FeatureTable(NamedTuple):
     """Unit(Cat(Unit(f_R), Unit(f_N), Unit(f_T)))."""
     pooled: Float[np.ndarray, "M N D"]
     """Unit(g_m), before the neck."""
+    parts: Float[np.ndarray, "P M N D"] | None = None
+    """Means of the last maps over horizontal stripes, from the top down, of any length and before any neck. None where
+    the network asks for no parts."""
 
 
 class EpochFeatures(NamedTuple):
@@ -176,6 +182,14 @@ class Frame(NamedTuple):
     """The camera of each training triple, numbered from 0 within the domain."""
 
 
+class WithParts(NamedTuple):
+    """The outputs of a network for a batch, and the features of its parts."""
+
+    whole: Outputs
+    parts: tuple[Features, ...]
+    """The features of each part, before and after its own neck, from the top down."""
+
+
 class Change(NamedTuple):
     """What a loss returns besides its value: the parts of the state that it changes, and its terms."""
 
@@ -208,13 +222,49 @@ def pass_domains(
     With `config.adapt.statistics` "per_domain", each domain has its own running average. With "shared", both domains
     move the same one, as in code that does not distinguish domains. A domain that is None takes no part.
     """
-    running: list[Variables] = list(statistics)
-    outputs: list[Outputs | None] = [None, None]
+
+    def run(running: Variables, view: Float[Array, "B M H W 3"]) -> tuple[Outputs, Variables]:
+        return frame.model({"params": params, "batch_stats": running}, view, train=True)
+
+    return _pass_each(frame, run, statistics, images)
+
+
+def pass_domains_with_parts(
+    frame: Frame,
+    params: dict[str, Any],
+    statistics: ByDomain[dict[str, Variables]],
+    images: ByDomain[Float[Array, "B M H W 3"] | None],
+    *,
+    num_parts: int,
+) -> tuple[ByDomain[WithParts | None], ByDomain[dict[str, Variables]]]:
+    """Pass the views of each domain through the network once, for its outputs and the features of P parts.
+
+    Parameters and statistics have the network's under `network`, and those of the parts' necks under `necks`
+    (networks/part_necks.py). The rest is as in `pass_domains`.
+    """
+
+    def run(running: dict[str, Variables], view: Float[Array, "B M H W 3"]):
+        network = {"params": params["network"], "batch_stats": running["network"]}
+        features, stripes, of_branches = frame.model.features_and_stripes(
+            network, view, train=True, num_parts=num_parts
+        )
+        outputs, of_fusion = frame.model.outputs_from(network, features, train=True)
+        necks = {"params": params["necks"], "batch_stats": running["necks"]}
+        parts, of_necks = norm_parts(necks, stripes, train=True)
+        return WithParts(outputs, parts), {"network": of_branches | of_fusion, "necks": of_necks}
+
+    return _pass_each(frame, run, statistics, images)
+
+
+def _pass_each(
+    frame: Frame, run: Callable, statistics: ByDomain, images: ByDomain
+) -> tuple[ByDomain, ByDomain]:
+    """Run each domain's view with its running statistics, which both domains may share."""
+    running, outputs = list(statistics), [None, None]
     for place, view in enumerate(images):
         if view is None:
             continue
-        variables = {"params": params, "batch_stats": running[place]}
-        outputs[place], after = frame.model(variables, view, train=True)
+        outputs[place], after = run(running[place], view)
         if frame.config.adapt.statistics == "shared":
             running = [after, after]
         else:

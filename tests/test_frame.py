@@ -16,6 +16,7 @@ from man_jax.frame import (
     TrainState,
     part,
     pass_domains,
+    pass_domains_with_parts,
     views,
 )
 from tests.engine.tiny import NUM_TARGET, B, new_batch
@@ -128,6 +129,61 @@ def test_a_domain_that_is_not_there_has_no_output_and_moves_nothing(form, after)
     assert outputs.source is None
     assert outputs.target[1] == 4.0
     assert statistics == ByDomain(*after)
+
+
+class WithStripes:
+    """A network whose feature is the image, whose statistics count the passes and whose stripes are its halves."""
+
+    def features_and_stripes(self, variables, view, *, train: bool, num_parts: int):
+        assert train
+        stripes = jnp.stack(jnp.split(view, num_parts, axis=-1))
+        return variables["params"] * view, stripes, {"branches": variables["batch_stats"]["branches"] + 1}
+
+    def outputs_from(self, variables, features, *, train: bool):
+        assert train
+        return ("outputs", features), {"fusion_neck": variables["batch_stats"]["fusion_neck"] + 10}
+
+
+@pytest.mark.parametrize("form", ["per_domain", "shared"])
+def test_one_pass_gives_outputs_and_parts_and_moves_the_statistics_of_both(form):
+    config = SimpleNamespace(adapt=SimpleNamespace(statistics=form))
+    frame = SimpleNamespace(config=config, model=WithStripes())
+    necks = {"mean": jnp.zeros(4), "var": jnp.ones(4)}
+    before = {"network": {"branches": 0, "fusion_neck": 0}, "necks": necks}
+    params = {"network": 3.0, "necks": {"scale": jnp.ones(4)}}
+    rows = np.random.default_rng(0).normal(size=(2, 1, 5, 4)).astype("f4")
+    given = dict(zip(("source", "target"), rows, strict=True))
+    passed, after = pass_domains_with_parts(
+        frame, params, ByDomain(before, before), ByDomain(**given), num_parts=2
+    )
+    for domain, view in given.items():
+        output = getattr(passed, domain)
+        assert output.whole[0] == "outputs"
+        np.testing.assert_array_equal(output.whole[1], 3.0 * view)
+        for half, found in zip(np.split(view, 2, axis=-1), output.parts, strict=True):
+            np.testing.assert_array_equal(found.pooled, half)
+            mean, var = half.mean(axis=1, keepdims=True), half.var(axis=1, keepdims=True)
+            np.testing.assert_allclose(found.normed, (half - mean) / np.sqrt(var + 1e-5), atol=1e-5)
+    times = 2 if form == "shared" else 1
+    for statistics in after:
+        assert statistics["network"] == {"branches": times, "fusion_neck": 10 * times}
+        assert np.all(np.asarray(statistics["necks"]["mean"]) != 0)
+
+
+def test_a_domain_that_is_not_there_has_no_parts():
+    frame = SimpleNamespace(
+        config=SimpleNamespace(adapt=SimpleNamespace(statistics="per_domain")), model=WithStripes()
+    )
+    before = {
+        "network": {"branches": 0, "fusion_neck": 0},
+        "necks": {"mean": jnp.zeros(2), "var": jnp.ones(2)},
+    }
+    params = {"network": 3.0, "necks": {"scale": jnp.ones(2)}}
+    passed, after = pass_domains_with_parts(
+        frame, params, ByDomain(before, before), ByDomain(None, jnp.ones((1, 3, 2))), num_parts=2
+    )
+    assert passed.source is None
+    assert after.source is before
 
 
 # --- views

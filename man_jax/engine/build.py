@@ -1,15 +1,17 @@
 """Build the parts of a run from the configuration, so that formulas take arrays and plain values only."""
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Int32
 
-from man_jax.config import Config, flat
+from man_jax.config import Config, ConfigError, flat
 from man_jax.engine.augment import Augmentation, Normalization, augment
 from man_jax.engine.optimizer import epochwise_cosine, make_optimizer, warmup_cosine
-from man_jax.frame import ByDomain, Frame, LabelSpace
+from man_jax.frame import ByDomain, Frame, LabelSpace, Network
 from man_jax.networks import backbones
 from man_jax.networks.backbone_traits import traits_of
 from man_jax.networks.three_branch import Backbone, Branch, ThreeBranch
@@ -90,3 +92,27 @@ def build_frame(
     model = build_model(config.model, num_classes=space.num_classes)
     cameras = cameras or ByDomain(*(np.zeros(number, np.int32) for number in num_triples))
     return Frame(config, model, space, num_triples, view, cameras)
+
+
+def check_parts(networks: Sequence[Network], frame: Frame) -> None:
+    """Check that the last maps have a row for each part that a method's networks ask for.
+
+    Raises:
+        ConfigError: they have fewer rows; the message says which images are high enough.
+    """
+    num_parts = max(network.num_parts for network in networks)
+    if num_parts == 0 or frame.config.adapt.epochs == 0:
+        return
+    height, width = frame.config.data.image_size
+
+    def last_maps(key):
+        images = jnp.zeros((1, frame.model.num_modalities, height, width, 3))
+        return frame.model.maps(frame.model.init(key, (height, width)), images, train=False)[0][-1]
+
+    rows = jax.eval_shape(last_maps, jax.random.key(0)).shape[2]
+    if rows < num_parts:
+        raise ConfigError(
+            f"config.data.image_size is {(height, width)}, whose last maps have {rows} rows, and the method "
+            f"{frame.config.method} cuts them into {num_parts} parts; give images of a height of at least "
+            f"{-(-num_parts * height // rows)}, or choose another method"
+        )

@@ -17,20 +17,27 @@ from man_jax.networks.three_branch import ThreeBranch, Variables
 from man_jax.runs.compilation_notice import compiling
 from man_jax.sharding import local_rows, put_batch, replicated
 
-Extract = Callable[[Variables, UInt8[Array, "B M H W 3"]], tuple[Array, Array, Array]]
+Extract = Callable[..., tuple[Array, ...]]
+"""A jitted function (variables, uint8 images [B, M, H, W, 3], num_parts=0) → the arrays of a `FeatureTable`."""
 
 
 def make_extract(model: ThreeBranch, normalization: Normalization, mesh: Mesh) -> Extract:
-    """Make the jitted function from (variables, images) to the unit features of a `FeatureTable`.
+    """Make the jitted function from (variables, images) to the arrays of a `FeatureTable`.
 
-    Every host gets the features of the whole batch.
+    With `num_parts` it gives the part features too, by a program of its own. Every host gets the features of the whole
+    batch.
     """
 
-    def extract(variables: Variables, images: UInt8[Array, "B M H W 3"]):
-        features, _ = model.features(variables, normalize(images, normalization), train=False)
-        return features.modal_unit, features.fused_unit, features.pooled_unit
+    def extract(variables: Variables, images: UInt8[Array, "B M H W 3"], *, num_parts: int = 0):
+        view, stripes = normalize(images, normalization), ()
+        if num_parts:
+            features, parts, _ = model.features_and_stripes(variables, view, train=False, num_parts=num_parts)
+            stripes = (parts,)
+        else:
+            features, _ = model.features(variables, view, train=False)
+        return features.modal_unit, features.fused_unit, features.pooled_unit, *stripes
 
-    return jax.jit(extract, out_shardings=replicated(mesh))
+    return jax.jit(extract, out_shardings=replicated(mesh), static_argnames="num_parts")
 
 
 def extract_table(
@@ -41,8 +48,11 @@ def extract_table(
     batch_size: int,
     mesh: Mesh,
     description: str,
+    num_parts: int = 0,
 ) -> FeatureTable:
     """Extract the features of every triple of a split; `batch_size` is that of all devices, which must divide it.
+
+    With `num_parts` the table has the features of so many parts too.
 
     Raises DataError if the split has no triple.
     """
@@ -57,19 +67,17 @@ def extract_table(
         process_index=jax.process_index(),
     )
     rows = local_rows(batch_size)
+    asked = {"num_parts": num_parts} if num_parts else {}
     # The features stay on the device until all batches are started, because fetching each would wait for it.
     tables = []
     for batch in progress:
         images = put_batch(batch["images"][rows], mesh)
         with compiling(extract, "the network that takes features"):
-            tables.append(extract(variables, images))
-    modal, fused, pooled = zip(*tables, strict=True)
+            tables.append(extract(variables, images, **asked))
+    modal, fused, pooled, *stripes = zip(*tables, strict=True)
 
-    def all_of(parts: tuple[Array, ...]) -> np.ndarray:
-        return np.concatenate(jax.device_get(parts), axis=1)[:, : len(split)]
+    def all_of(batches: tuple[Array, ...]) -> np.ndarray:
+        """Join the batches along the axis of the triples, the last but one, and drop the padding."""
+        return np.concatenate(jax.device_get(batches), axis=-2)[..., : len(split), :]
 
-    return FeatureTable(
-        modal=all_of(modal),
-        fused=np.concatenate(jax.device_get(fused))[: len(split)],
-        pooled=all_of(pooled),
-    )
+    return FeatureTable(*(all_of(each) for each in (modal, fused, pooled, *stripes)))

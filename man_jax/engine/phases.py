@@ -206,6 +206,7 @@ def _features(parts: RunParts, state: TrainState, domain: DomainName) -> tuple[F
             batch_size=parts.config.evaluation.batch_size,
             mesh=parts.mesh,
             description=f"features of the {domain}",
+            num_parts=network.num_parts,
         )
         for network in parts.method.networks(parts.config)
     )

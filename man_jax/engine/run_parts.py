@@ -17,7 +17,7 @@ from jax.sharding import Mesh
 from man_jax import methods
 from man_jax.config import Config, WorkdirError, check_config, check_counts
 from man_jax.engine import pretraining
-from man_jax.engine.build import build_frame, build_normalization, build_optimizer
+from man_jax.engine.build import build_frame, build_normalization, build_optimizer, check_parts
 from man_jax.engine.domain_data import Domain, open_domains
 from man_jax.engine.extract import Extract, make_extract
 from man_jax.engine.initial_weights import InitialBackbone, place_backbone, read_backbone
@@ -121,6 +121,7 @@ def open_run(config: Config, workdir: Path) -> RunParts:
     )
     cameras = ByDomain(source.cameras, target.cameras)
     frame = build_frame(config, LabelSpace(source.num_identities, capacity), num_triples, cameras)
+    check_parts(method.networks(config), frame)
     one_pass = max(1, len(source.data.train) // (config.batch.identities * config.batch.instances))
     pretrain_iterations = config.pretrain.iterations or one_pass
     pretrain_optimizer = build_optimizer(config.pretrain, iterations=pretrain_iterations)

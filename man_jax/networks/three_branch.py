@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from man_jax.array_math import unit
+from man_jax.networks.part_features import pool_stripes
 from man_jax.networks.resnet import BatchNorm, ResNet
 from man_jax.networks.vit import ViT
 
@@ -92,6 +93,14 @@ class Branch(nn.Module):
     def from_stage(self, maps: Float[Array, "B h w C"], *, stage: int, train: bool) -> BranchFeatures:
         """Compute the features before and after the neck from the maps of a stage."""
         return self._norm(self.backbone.from_stage(maps, stage=stage, train=train), train=train)
+
+    def with_stripes(
+        self, images: Float[Array, "B H W 3"], *, train: bool, num_parts: int
+    ) -> tuple[BranchFeatures, Float[Array, "P B D"]]:
+        """Compute the features before and after the neck, and the means of the last maps over P stripes."""
+        maps = self.backbone.maps(images, train=train)[-1]
+        pooled = self.backbone.from_stage(maps, stage=self.backbone.num_stages, train=train)
+        return self._norm(pooled, train=train), pool_stripes(maps, num_stripes=num_parts)
 
     @nn.compact
     def _norm(self, pooled: Float[Array, "B D"], *, train: bool) -> BranchFeatures:
@@ -185,6 +194,19 @@ class ThreeBranch:
             Branch.__call__, variables, jnp.moveaxis(images, 1, 0), train=train
         )
         return Features(pooled, normed), batch_stats
+
+    def features_and_stripes(
+        self, variables: Variables, images: Float[Array, "B M H W 3"], *, train: bool, num_parts: int
+    ) -> tuple[Features, Float[Array, "P M B D"], Variables]:
+        """Compute, in one pass, the features, the means of the last maps over P stripes, and the batch statistics.
+
+        Raises:
+            ValueError: the maps have fewer rows than there are parts, or the backbone gives no maps.
+        """
+        ((pooled, normed), stripes), batch_stats = self._apply_branches(
+            Branch.with_stripes, variables, jnp.moveaxis(images, 1, 0), train=train, num_parts=num_parts
+        )
+        return Features(pooled, normed), jnp.moveaxis(stripes, 1, 0), batch_stats
 
     def maps(
         self, variables: Variables, images: Float[Array, "B M H W 3"], *, train: bool, last: int | None = None

@@ -10,11 +10,11 @@ import pytest
 from configs import default, demo
 from configs.variants import ROWS, turn
 from man_jax import methods
-from man_jax.config import CHOICES
+from man_jax.config import CHOICES, ConfigError
 from man_jax.engine import build
 from man_jax.engine.state import begin_phase, create_state
 from man_jax.engine.step import make_step
-from man_jax.frame import Batch, ByDomain, Frame, LabelSpace
+from man_jax.frame import Batch, ByDomain, Frame, LabelSpace, Network
 from man_jax.methods import man
 from man_jax.networks.three_branch import Branch
 from man_jax.sharding import make_mesh
@@ -252,3 +252,20 @@ def test_the_seed_draws_the_first_weights_and_the_key_of_the_steps():
     for part in (0, 1):
         np.testing.assert_array_equal(first[part], again[part])
         assert not np.array_equal(first[part], other[part])
+
+
+@pytest.mark.parametrize("height", [4, 32])
+def test_more_parts_than_the_last_maps_have_rows_are_refused_before_any_work(height):
+    config = small()
+    config.data.image_size = (height, 32)
+    frame = frame_of(config)
+    build.check_parts((Network(), Network(num_parts=1)), frame)
+    if height == 32:
+        build.check_parts((Network(num_parts=2),), frame)
+        return
+    with pytest.raises(
+        ConfigError, match=r"is \(4, 32\), whose last maps have 1 rows, and .* 2 parts; .* least 8"
+    ):
+        build.check_parts((Network(num_parts=2),), frame)
+    config.adapt.epochs = 0
+    build.check_parts((Network(num_parts=2),), frame)

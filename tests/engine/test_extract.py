@@ -90,3 +90,19 @@ def test_a_split_that_its_set_lacks_has_no_features_and_says_so(extract, variabl
 def test_triples_without_an_identity_have_features_as_any_others(extract, variables, split, table):
     unlabelled = replace(split, pids=np.full(N, -1))
     np.testing.assert_array_equal(_table(extract, variables, unlabelled, batch_size=8).fused, table.fused)
+
+
+def test_a_table_has_the_means_of_stripes_where_they_are_asked_for_and_is_else_the_same(
+    extract, variables, split, table
+):
+    with_parts = extract_table(
+        extract, variables, split, batch_size=8, mesh=make_mesh(), description="features", num_parts=2
+    )
+    assert table.parts is None
+    assert with_parts.parts is not None
+    assert with_parts.parts.shape == (2, M, N, D)
+    for name in ("modal", "fused", "pooled"):
+        np.testing.assert_allclose(getattr(with_parts, name), getattr(table, name), rtol=1e-4, atol=1e-5)
+    # The two stripes are halves, so their mean is the pooled feature.
+    np.testing.assert_allclose(unit(with_parts.parts.mean(axis=0)), table.pooled, rtol=1e-4, atol=1e-5)
+    assert not np.allclose(with_parts.parts[0], with_parts.parts[1], rtol=1e-2)

@@ -21,7 +21,7 @@ from man_jax.engine.labelling import check_labels, known_labels
 from man_jax.engine.optimizer import make_optimizer
 from man_jax.engine.state import begin_phase, create_state
 from man_jax.engine.step import make_step
-from man_jax.frame import Batch, EpochFeatures, FeatureTable, Frame, Labels, TrainState
+from man_jax.frame import Batch, EpochFeatures, FeatureTable, Frame, Labels, Network, TrainState
 from man_jax.methods import man
 from man_jax.networks.three_branch import Branch
 from man_jax.runs.checkpoint import open_checkpoints, restore_state, save_state
@@ -71,16 +71,17 @@ def small_frame(**changes: Any) -> Frame:
     return frame._replace(model=replace(frame.model, branch=Branch(SmallBackbone(D))), view=view)
 
 
-def tables(seed: int, num_classes: int, num_networks: int) -> tuple[FeatureTable, ...]:
-    """Features in which each class is a cluster."""
+def tables(seed: int, num_classes: int, networks: tuple[Network, ...]) -> tuple[FeatureTable, ...]:
+    """Features in which each class is a cluster, with the parts that each network asks for."""
     rng = np.random.default_rng(seed)
     centres = unit_normal(rng, M, num_classes, D)[:, np.arange(NUM_TRIPLES) % num_classes]
     found = []
-    for _ in range(num_networks):
+    for network in networks:
         modal = centres + 0.05 * rng.normal(size=centres.shape)
         modal /= np.linalg.norm(modal, axis=-1, keepdims=True)
         fused = np.moveaxis(modal, 0, 1).reshape(NUM_TRIPLES, -1) / np.sqrt(M)
-        found.append(FeatureTable(*(each.astype(np.float32) for each in (modal, fused, modal))))
+        parts = [np.stack([3.0 * modal] * network.num_parts)] if network.num_parts else []
+        found.append(FeatureTable(*(each.astype(np.float32) for each in (modal, fused, modal, *parts))))
     return tuple(found)
 
 
@@ -99,11 +100,10 @@ def begin(name: str, frame: Frame, *, fewer_clusters: bool = False) -> SimpleNam
     method = methods.find(name)
     state = jax.jit(lambda: create_state(frame, OPTIMIZER), compiler_options=QUICKLY)()
     state = begin_phase(method.start(frame, state), OPTIMIZER)
+    networks = method.networks(frame.config)
     found = EpochFeatures(
-        None
-        if frame.config.adapt.protocol == "us"
-        else tables(1, NUM_SOURCE, len(method.networks(frame.config))),
-        tables(2, NUM_TARGET, len(method.networks(frame.config))),
+        None if frame.config.adapt.protocol == "us" else tables(1, NUM_SOURCE, networks),
+        tables(2, NUM_TARGET, networks),
     )
     cameras = (np.arange(NUM_TRIPLES) % NUM_CAMERAS).astype(np.int32)
     target = method.label(frame, state, found.target, cameras, 0)

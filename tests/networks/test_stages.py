@@ -223,3 +223,20 @@ def test_more_stripes_than_rows_and_none_at_all_are_refused(num_stripes):
         ValueError, match=f"num_stripes is {num_stripes}, but the maps have 4 rows; .* 1 and 4"
     ):
         pool_stripes(jnp.zeros((B, 4, 2, 3)), num_stripes=num_stripes)
+
+
+@partial(_jit, static_argnames=("application", "train", "num_parts"))
+def _with_stripes(variables, images, *, num_parts, train=True, **kind):
+    return network(**kind).features_and_stripes(variables, images, train=train, num_parts=num_parts)
+
+
+@pytest.mark.parametrize("kind", [{"application": name} for name in ("vmap", "loop", "scan")], ids=str)
+def test_features_beside_stripes_are_those_of_the_whole_and_stripes_those_of_the_last_maps(drawn, maps, kind):
+    features, stripes, after = _with_stripes(*drawn, num_parts=2, **kind)
+    assert_same_bits((features, after), _results(*drawn, **kind)[0])
+    assert_close(stripes, np.asarray(pool_stripes(maps[0][-1], num_stripes=2)), SINGLE)
+
+
+def test_more_parts_than_the_maps_have_rows_are_refused(drawn):
+    with pytest.raises(ValueError, match="num_stripes is 5, but the maps have 4 rows"):
+        _with_stripes(*drawn, num_parts=5)

@@ -164,8 +164,10 @@ def read_network(workdir: Path, network: Network) -> tuple[int, Variables, Varia
     """
     folder = workdir / CHECKPOINTS
 
+    paths = (network.params, network.source, network.target)
+
     def read(step: int) -> Any:
-        return _read_part(folder / str(step) / "default", lambda tree: _only(tree, *network))
+        return _read_part(folder / str(step) / "default", lambda tree: _only(tree, *paths))
 
     step, found, passed = read_newest(folder, read)
     warn_of(passed, folder, step)

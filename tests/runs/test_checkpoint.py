@@ -158,7 +158,8 @@ def test_a_network_that_a_method_keeps_of_its_own_is_read_from_where_it_is(tmp_p
     )
     with open_checkpoints(tmp_path) as checkpoints:
         save_state(checkpoints, small)
-    where = Network(("slots", "teacher", "params"), ("statistics", "source"), ("slots", "teacher", "seen"))
+    paths = ("slots", "teacher", "params"), ("statistics", "source"), ("slots", "teacher", "seen")
+    where = Network(*paths, num_parts=2)
     _, source, target = read_network(tmp_path, where)
     assert_same(source, {"params": teacher, "batch_stats": state.statistics.source})
     assert_same(target, {"params": teacher, "batch_stats": state.statistics.source})

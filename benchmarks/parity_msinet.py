@@ -1,8 +1,8 @@
 """How far our MSINet is from its public code: python -m benchmarks.parity_msinet --code CHECKOUT.
 
 CHECKOUT is a copy of github.com/vimar-gu/MSINet. Both networks get the same random weights and images, in single
-precision, in evaluation: its features are the pooled maps of the last cells, and those of the two halves, 512 + 256. The
-error is the largest difference, also relative to the largest feature. Gradients of a sum of the features times random
+precision, in evaluation: its features are the pooled maps of the last cells, and those of the halves. The error is
+the largest difference, also relative to the largest feature. Gradients of a sum of the features times random
 numbers, in training and in double precision, are compared by every parameter.
 """
 

@@ -167,7 +167,7 @@ def _model() -> ConfigDict:
     return ConfigDict(
         {
             "pretrained": "",  # .safetensors, .pth, .pt, .npz, or hf:OWNER/NAME@COMMIT[#FILE]; "": from scratch
-            "backbone": "resnet",  # resnet | vit | clip (its visual encoder); paper: Table 7
+            "backbone": "resnet",  # resnet | vit | clip (its visual encoder; Table 7) | msinet (Table 2)
             "modalities": ("R", "N", "T"),  # which images of a triple are trained on; Table 1
             "fusion_neck": "shared",  # shared: f_F = Cat(f_R, f_N, f_T) | own: a BNNeck on g_F (released)
             "block": "bottleneck",  # of a resnet; bottleneck: ResNet-50, -101, -152 | basic: ResNet-18, -34
@@ -176,6 +176,7 @@ def _model() -> ConfigDict:
             "last_stride": 1,  # of the last stage; 1 as is customary in ReID
             "stem_relu": True,  # of a resnet: a ReLU before the first pool; released: False, as in IDM's code
             "vit": _vit(),
+            "msinet": _msinet(),
             "convolution": "auto",  # lax | taps | auto: taps on CPU
             "application": "auto",  # vmap | loop | scan (least memory) | auto: of the branches; vmap on CPU
             "dtype": "float32",  # float32 | bfloat16: of the branches' computation; all that is kept is float32
@@ -195,6 +196,22 @@ def _vit() -> ConfigDict:
             "heads": 12,
             "projection": 0,  # D after CLIP's projection, 512 in ViT-B/16; 0: without
             "activation": "auto",  # gelu | quick_gelu | auto: quick_gelu in a clip, as OpenAI's; LAION's have gelu
+        }
+    )
+
+
+def _msinet() -> ConfigDict:
+    """Make the keys of the backbone msinet, with the values of the published architecture."""
+    return ConfigDict(
+        {
+            "widths": (64, 256, 384, 512),  # channels of the stem and of each stage; the last is D
+            # two a cell, four a stage: none | exc (exchange) | ag (gates) | cross_att
+            "interactions": (
+                *("ag", "ag", "exc", "ag"),
+                *("cross_att", "ag", "ag", "none"),
+                *("ag", "cross_att", "exc", "cross_att"),
+            ),
+            "half_channels": 0,  # of the features of the upper and lower half, besides; the public code: 128
         }
     )
 

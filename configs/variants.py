@@ -121,9 +121,10 @@ BACKBONES = {
         "augment.mean": (0.48145466, 0.4578275, 0.40821073),
         "augment.std": (0.26862954, 0.26130258, 0.27577711),
     },
+    "msinet": {"model.backbone": "msinet", "model.pretrained": ""},
 }
-"""The other backbones of Table 7: ViT-B/16, and that of CLIP, which was trained on images with this normalisation.
-An experiment's own weights are of a ResNet."""
+"""The other backbones of Table 7: ViT-B/16, and that of CLIP, which was trained on images with this normalisation; and
+MSINet, on which Table 2 has IDM. An experiment's own weights are of a ResNet."""
 
 STARTS = {"scratch": {"model.pretrained": ""}}
 """Other weights than the experiment's to start from."""
@@ -139,6 +140,7 @@ SMOKE = {
     "model.vit.width": 24,
     "model.vit.depth": 2,
     "model.vit.heads": 2,
+    "model.msinet.widths": (8, 16, 16, 16),
     "batch.identities": 4,
     "batch.instances": 2,
     "pretrain.epochs": 1,

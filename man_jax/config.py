@@ -8,6 +8,7 @@ from data_pipelines.reading.records import MODALITIES
 from man_jax import methods
 from man_jax.keys import Key, key_problem
 from man_jax.networks.backbone_traits import TRAITS
+from man_jax.networks.msinet_keys import msinet_problems
 
 Config = Any
 """An ml_collections.ConfigDict or a part of one. Its content is known only at run time."""
@@ -98,6 +99,7 @@ RANGES = {
     "augment.flip": (0, 1),
     "augment.pad": (0, ENDLESS),
     "model.last_stride": (1, 2),
+    "model.msinet.half_channels": (0, ENDLESS),
     "pretrain.epochs": (0, ENDLESS),
     "pretrain.iterations": (0, ENDLESS),
     "pretrain.bias_rate": (0, ENDLESS),
@@ -195,10 +197,18 @@ def _need_problems(config: Config, broken: Mapping[str, str]) -> Iterator[Proble
         )
 
 
+LENGTHS = ("model.stage_sizes", "model.msinet.widths")
+"""Keys that have an entry for each stage."""
+
+
 def _stage_problem(config: Config, broken: Mapping[str, str]) -> Problem | None:
     """Find a stage that the method's key `stage` names and the backbone does not have."""
     key, last_stage = f"{config.method}.stage", TRAITS[config.model.backbone].last_stage
-    if "stage" not in methods.keys_of(config.method) or last_stage is None or "model.stage_sizes" in broken:
+    if (
+        "stage" not in methods.keys_of(config.method)
+        or last_stage is None
+        or not broken.keys().isdisjoint(LENGTHS)
+    ):
         return None
     if (stage := _value(config, key)) > (last := last_stage(config.model)):
         return key, (
@@ -261,6 +271,8 @@ def _backbone_problems(config: Config, broken: Mapping[str, str]) -> Iterator[Pr
             "model.remat",
             f"config.model.remat is 'stage', and a {config.model.backbone} has no stages; choose none or block",
         )
+    if traits.architecture == "msinet" and "data.image_size" not in broken:
+        yield from msinet_problems(config.model.msinet, size)
     if traits.architecture != "transformer":
         return
     if broken.keys().isdisjoint(("model.vit.width", "model.vit.heads")) and vit.width % vit.heads:

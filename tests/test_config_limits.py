@@ -3,9 +3,11 @@
 import math
 import re
 
+import jax
 import pytest
 
 from man_jax.config import ConfigError, check_config
+from man_jax.networks.msinet import MSINet
 from tests.test_config import changed
 
 
@@ -155,7 +157,9 @@ def test_what_a_method_needs_of_the_network_and_the_views_is_asked_for_only_wher
     monkeypatch.setattr("man_jax.methods.needs_of", lambda _: ("stages", "views"))
     still = {"augment__flip": 0.0, "augment__pad": 0, "augment__erase": 0.0}
     backbone, views = refused(model__backbone="vit", **still)
-    assert "gives no maps stage by stage, and the method man reads them; choose resnet" in backbone
+    assert (
+        "gives no maps stage by stage, and the method man reads them; choose resnet, msinet, or" in backbone
+    )
     assert "flip, pad and erase are all 0, and the method man compares two views" in views
     check_config(changed(model__backbone="resnet", **still | {"augment__pad": 1}), num_devices=8)
     check_config(changed(model__backbone="vit", adapt__epochs=0, **still), num_devices=8)
@@ -174,3 +178,58 @@ def test_a_stage_that_the_backbone_does_not_have_is_refused_with_those_it_has():
     assert len(refused(method="idm", idm__stage=3, model__stage_sizes=(1, 1))) == 1
     assert len(refused(method="idm", idm__stage=9, model__stage_sizes=())) == 1
     check_config(changed(method="man", idm__stage=9), num_devices=8)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"widths": (64,)}, r"widths is \(64,\); give the channels of the stem and of one or more stages"),
+        ({"widths": (64, 0)}, r"widths is \(64, 0\); give the channels"),
+        ({"widths": (64, 6, 8, 8)}, r"make those of the stages multiples of 4"),
+        ({"widths": (64, 8)}, r"1 stages \(config\.model\.msinet\.widths\) need 4 of them"),
+        ({"interactions": ("ag",) * 11}, r"need 12 of them, each one of none, exc, ag, cross_att"),
+        ({"interactions": ("se",) * 12}, r"interactions is \('se', .*each one of none, exc, ag, cross_att"),
+        ({"half_channels": -1}, r"half_channels is -1; it must be at least 0"),
+    ],
+)
+def test_an_msinet_that_cannot_be_built_is_refused(changes, message):
+    keys = {f"model__msinet__{name}": value for name, value in changes.items()}
+    (line,) = refused(model__backbone="msinet", **keys)
+    assert re.search(message, line)
+    if "half_channels" not in changes:
+        check_config(changed(**keys), num_devices=8)
+
+
+@pytest.mark.parametrize(
+    ("size", "half_channels", "fits"),
+    [
+        ((13, 13), 0, True),
+        ((12, 13), 0, False),
+        ((13, 12), 0, False),
+        ((29, 13), 8, True),
+        ((28, 13), 8, False),
+    ],
+)
+def test_images_of_which_no_place_would_be_left_are_refused(size, half_channels, fits):
+    changes = {"model__backbone": "msinet", "data__image_size": size, "augment__pad": 0}
+    changes |= {"model__msinet__half_channels": half_channels}
+    network = MSINet(half_channels=half_channels)
+    images = jax.ShapeDtypeStruct((1, *size, 3), "float32")
+    maps = jax.eval_shape(
+        lambda x: network.init_with_output(jax.random.key(0), x, train=False, method="maps"), images
+    )
+    *_, height, width, _ = maps[0][-1].shape
+    assert (height >= (2 if half_channels else 1) and width >= 1) == fits
+    if fits:
+        check_config(changed(**changes), num_devices=8)
+    else:
+        (line,) = refused(**changes)
+        assert line.endswith(f"make them at least {29 if half_channels else 13} × 13")
+
+
+def test_the_halves_of_an_msinet_leave_its_last_stage_to_no_method():
+    both = {"method": "idm", "model__backbone": "msinet"}
+    check_config(changed(**both, idm__stage=3), num_devices=8)
+    (line,) = refused(**both, idm__stage=3, model__msinet__half_channels=128)
+    assert "the last stage of the msinet is 2" in line
+    assert len(refused(**both, idm__stage=3, model__msinet__widths=(64,))) == 1

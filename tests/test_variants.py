@@ -60,6 +60,8 @@ CONTRADICTIONS = {
         ("paper", "released"): "data.train_filter",
         ("paper", "plus"): "man.cameras",
         ("vit", "clip"): "model.backbone",
+        ("vit", "msinet"): "model.backbone",
+        ("clip", "msinet"): "model.backbone",
         ("ins_ins", "proto_proto"): "man.domain_pairs",
     }.items()
 } | dict.fromkeys(combinations(sorted(METHODS), 2), "method")
@@ -94,6 +96,13 @@ def test_a_row_of_no_adaptation_stays_one_in_a_smoke_run():
     assert demo.get_config("smoke+source_only").adapt.epochs == 0
     assert demo.get_config("source_only+smoke").adapt.epochs == 0
     assert demo.get_config("smoke").adapt.epochs == 2
+
+
+@pytest.mark.parametrize("variant", ["idm+msinet", "msinet+idm", "idm+msinet+smoke"])
+def test_idm_on_msinet_is_a_row_of_table_2(variant):
+    config = demo.get_config(variant)
+    assert (config.method, config.model.backbone, config.model.pretrained) == ("idm", "msinet", "")
+    assert config.model.msinet.widths == ((8, 16, 16, 16) if "smoke" in variant else (64, 256, 384, 512))
 
 
 def test_clip_is_normalised_as_its_weights_were_whatever_the_preset():

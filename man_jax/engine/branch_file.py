@@ -11,7 +11,7 @@ from man_jax.config import Config, ConfigError
 from man_jax.networks.pretrained.matching import to_library_arrays
 from man_jax.networks.three_branch import backbone_of
 
-TITLES = {"resnet": "torchvision or timm", "vit": "timm", "clip": "OpenAI"}
+TITLES = {"resnet": "torchvision or timm", "vit": "timm", "clip": "OpenAI", "msinet": "MSINet's code"}
 """The library whose names the arrays of each backbone get."""
 
 

@@ -6,7 +6,7 @@ A new backbone is an entry here and a function of the same name in `backbones.py
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
-Architecture = Literal["resnet", "transformer"]
+Architecture = Literal["resnet", "transformer", "msinet"]
 Activation = Literal["gelu", "quick_gelu"]
 
 
@@ -30,6 +30,10 @@ _RESNET = tuple(
 _TRANSFORMER = tuple(
     f"model.vit.{name}" for name in ("patch", "stride", "width", "depth", "heads", "projection", "activation")
 )
+_MSINET = (
+    *(f"model.msinet.{name}" for name in ("widths", "interactions", "half_channels")),
+    "model.convolution",
+)
 
 TRAITS = {
     "resnet": BackboneTraits(
@@ -41,6 +45,14 @@ TRAITS = {
     ),
     "vit": BackboneTraits("transformer", _TRANSFORMER, has_stages=False, has_positions=True),
     "clip": BackboneTraits("transformer", _TRANSFORMER, has_stages=False, has_positions=True),
+    "msinet": BackboneTraits(
+        "msinet",
+        _MSINET,
+        has_stages=True,
+        has_positions=False,
+        # The halves' features are of maps before the last stage.
+        last_stage=lambda model: len(model.msinet.widths) - 1 - (model.msinet.half_channels > 0),
+    ),
 }
 """The traits of each backbone, by its name in `config.model.backbone`."""
 

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from man_jax.networks.backbone_traits import traits_of
 from man_jax.networks.convolution import ConvolutionForm
+from man_jax.networks.msinet import MSINet
 from man_jax.networks.resnet import Block, Remat, ResNet
 from man_jax.networks.three_branch import Backbone
 from man_jax.networks.vit import ViT
@@ -35,10 +36,24 @@ def build_clip(*, remat: Literal["none", "block"] = "none", dtype: Any = None, *
     return ViT(kind="clip", **shape, remat=remat, dtype=dtype)
 
 
+def build_msinet(
+    *,
+    widths: Sequence[int],
+    interactions: Sequence[str],
+    half_channels: int,
+    convolution: ConvolutionForm,
+    remat: Remat = "none",
+    dtype: Any = None,
+) -> MSINet:
+    """Build an MSINet."""
+    return MSINet(tuple(widths), tuple(interactions), half_channels, convolution, remat, dtype)
+
+
 BACKBONES: dict[str, Callable[..., Backbone]] = {
     "resnet": build_resnet,
     "vit": build_vit,
     "clip": build_clip,
+    "msinet": build_msinet,
 }
 
 

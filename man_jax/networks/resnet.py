@@ -137,7 +137,7 @@ class ResNet(nn.Module):
         Raises:
             ValueError: there is no such stage.
         """
-        last = check_stage(self, self.num_stages if last is None else last)
+        last = self._checked(self.num_stages if last is None else last)
         maps = self._run_stages(images, first=0, last=last, train=train)
         return tuple(x.astype(images.dtype) for x in maps)
 
@@ -148,7 +148,7 @@ class ResNet(nn.Module):
             ValueError: there is no such stage.
         """
         x = maps if self.dtype is None else maps.astype(self.dtype)
-        *_, x = self._run_stages(x, first=check_stage(self, stage) + 1, last=self.num_stages, train=train)
+        *_, x = self._run_stages(x, first=self._checked(stage) + 1, last=self.num_stages, train=train)
         return pool_maps(x.astype(maps.dtype))
 
     @nn.compact
@@ -181,21 +181,24 @@ class ResNet(nn.Module):
             name=f"layer{stage}",
         )
 
+    def _checked(self, stage: int) -> int:
+        return check_stage(stage, last=self.num_stages, backbone="resnet", key="model.stage_sizes")
+
 
 def pool_maps(maps: Float[Array, "... h w C"]) -> Float[Array, "... C"]:
     """Compute the mean of maps over all places."""
     return jnp.mean(maps, axis=(-3, -2))
 
 
-def check_stage(network: ResNet, stage: int) -> int:
-    """Refuse a stage that the network does not have.
+def check_stage(stage: int, *, last: int, backbone: str, key: str) -> int:
+    """Refuse a stage that a network does not have; `config.<key>` has one entry for each stage.
 
     Raises:
-        ValueError: it is below 0 or above `num_stages`.
+        ValueError: it is below 0 or above `last`.
     """
-    if not 0 <= stage <= network.num_stages:
+    if not 0 <= stage <= last:
         raise ValueError(
-            f"stage is {stage}, but the resnet has the stages 0 (the stem) to {network.num_stages} "
-            f"(config.model.stage_sizes); choose one of them"
+            f"stage is {stage}, but the {backbone} has the stages 0 (the stem) to {last} (config.{key}); choose one of "
+            f"them"
         )
     return stage

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from man_jax.array_math import unit
+from man_jax.networks.msinet import MSINet
 from man_jax.networks.part_features import pool_stripes
 from man_jax.networks.resnet import BatchNorm, ResNet
 from man_jax.networks.vit import ViT
@@ -17,7 +18,7 @@ from man_jax.networks.vit import ViT
 Application = Literal["vmap", "loop", "scan"]
 FusionNeck = Literal["shared", "own"]
 Variables = dict[str, Any]
-Backbone = ResNet | ViT
+Backbone = ResNet | ViT | MSINet
 BranchFeatures = tuple[Float[Array, "B D"], Float[Array, "B D"]]
 """(g, f) of one modality: before the neck, and after it."""
 

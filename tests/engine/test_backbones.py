@@ -35,7 +35,7 @@ from tests.oracles.cases import unit_normal
 CASES = [(backbone, dtype) for backbone in CHOICES["model.backbone"] for dtype in CHOICES["model.dtype"]]
 STEPPED = [("resnet", "bfloat16"), ("clip", "bfloat16")]
 """A step takes long to compile; the resnet in float32 is what the other tests step, a vit is a clip without."""
-DIMS = {"resnet": 16, "vit": 24, "clip": 10}
+DIMS = {"resnet": 16, "vit": 24, "clip": 10, "msinet": 8}
 MULTIPLICATIONS = ("dot_general", "conv_general_dilated")
 
 
@@ -44,6 +44,7 @@ def config_of(backbone: str, dtype: str) -> Config:
     config.data.image_size = IMAGE_SIZE
     config.man.memory_size = MEMORY
     config.model.update(backbone=backbone, dtype=dtype, stage_sizes=(1,), width=4)
+    config.model.msinet.update(widths=(4, 8), interactions=("ag", "exc", "cross_att", "none"))
     projection = 10 if backbone == "clip" else 0
     config.model.vit.update(patch=8, stride=6, width=24, depth=1, heads=2, projection=projection)
     return config

@@ -3,6 +3,7 @@ import sys
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import pytest
 
 from configs import default
@@ -10,6 +11,8 @@ from man_jax.config import CHOICES, flat
 from man_jax.engine.build import build_backbone as build_configured
 from man_jax.networks.backbone_traits import AUTO_ACTIVATION, TRAITS
 from man_jax.networks.backbones import BACKBONES, build_backbone
+from man_jax.networks.msinet import MSINet
+from man_jax.networks.msinet_keys import PUBLISHED
 
 IMAGE = (16, 8)
 SMALL: dict[str, dict[str, Any]] = {
@@ -28,6 +31,12 @@ SMALL: dict[str, dict[str, Any]] = {
         }
         for name in ("vit", "clip")
     },
+    "msinet": {
+        "widths": (2, 8),
+        "interactions": ("ag", "exc", "cross_att", "none"),
+        "half_channels": 0,
+        "convolution": "taps",
+    },
 }
 
 
@@ -42,13 +51,13 @@ def test_the_configuration_knows_the_backbones_without_jax():
 
 def test_an_unknown_backbone_is_refused_with_those_there_are():
     with pytest.raises(
-        ValueError, match=r"config\.model\.backbone is 'swin'; choose one of resnet, vit, clip"
+        ValueError, match=r"config\.model\.backbone is 'swin'; choose one of resnet, vit, clip, msinet"
     ):
         build_backbone("swin")
     config = default.get_config()
     config.model.backbone = "swin"
     with pytest.raises(
-        ValueError, match=r"config\.model\.backbone is 'swin'; choose one of resnet, vit, clip"
+        ValueError, match=r"config\.model\.backbone is 'swin'; choose one of resnet, vit, clip, msinet"
     ):
         build_configured(config.model)
 
@@ -63,6 +72,23 @@ def test_a_backbone_is_built_of_its_keys(name):
 def test_every_key_of_the_model_that_is_a_transformer_s_is_listed():
     keys = {key for key in flat(default.get_config()) if key.startswith("model.vit.")}
     assert keys == set(TRAITS["vit"].keys) == set(TRAITS["clip"].keys)
+
+
+def test_every_key_of_the_model_that_is_an_msinet_s_is_listed():
+    keys = {key for key in flat(default.get_config()) if key.startswith("model.msinet.")}
+    assert keys == set(TRAITS["msinet"].keys) - {"model.convolution"}
+
+
+def test_the_msinet_of_the_configuration_is_the_published_one():
+    config = default.get_config()
+    config.model.backbone = "msinet"
+    network = build_configured(config.model)
+    assert isinstance(network, MSINet)
+    assert (network.widths, network.interactions, network.dim) == ((64, 256, 384, 512), PUBLISHED, 512)
+    config.model.update(remat="stage", dtype="bfloat16", convolution="lax")
+    config.model.msinet.half_channels = 128
+    network = build_configured(config.model)
+    assert (network.remat, network.dtype, network.form, network.dim) == ("stage", jnp.bfloat16, "lax", 768)
 
 
 def _shapes(name: str, method: str | None = None):

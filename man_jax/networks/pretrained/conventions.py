@@ -9,6 +9,7 @@ from functools import partial
 from typing import Literal, NamedTuple
 
 from man_jax.networks.pretrained.array_places import LibraryPlace, Path
+from man_jax.networks.pretrained.msinet_names import msinet
 from man_jax.networks.pretrained.resnet_names import (
     huggingface_resnet,
     sequential_resnet,
@@ -21,7 +22,7 @@ from man_jax.networks.pretrained.transformer_names import (
     timm_vit,
 )
 
-Family = Literal["resnet", "vit", "clip"]
+Family = Literal["resnet", "vit", "clip", "msinet"]
 
 
 class Convention(NamedTuple):
@@ -115,6 +116,13 @@ CONVENTIONS = (
     ),
     Convention("OpenAI", "clip", "ln_pre.weight", openai_clip, ("proj",), beside=CLIP_TEXT),
     Convention("timm", "clip", "norm_pre.weight", timm_vit, ("head.",)),
+    Convention(
+        "MSINet's code",
+        "msinet",
+        "cells.0.conv1a.conv.weight",
+        msinet,
+        ("fc.", "head.", "classifier.", "f_conv.", "f_fc.", "f_head.", "f_classifier.", "align_module."),
+    ),
 )
 
 

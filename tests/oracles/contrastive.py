@@ -16,3 +16,18 @@ def info_nce(features: Array, centres: Array, labels, exists, weight, temperatur
         total += importance * (among - logits[int(label)])
         weights += importance
     return total / weights if weights else 0.0
+
+
+def instance_nce(features: Array, instances: Array, instance_labels, labels, weight, temperature) -> float:
+    """Against a memory of single samples, one pair at a time."""
+    total = weights = 0.0
+    for feature, label, importance in zip(features, labels, weight, strict=True):
+        own = [j for j in range(len(instances)) if instance_labels[j] == label and label >= 0]
+        if importance == 0 or not own:
+            continue
+        logits = [dot(feature, instance) / temperature for instance in instances]
+        highest = max(logits)
+        scores = [math.exp(logit - highest) for logit in logits]
+        total += importance * -math.log(sum(scores[j] for j in own) / sum(scores))
+        weights += importance
+    return total / weights if weights else 0.0

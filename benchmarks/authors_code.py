@@ -49,7 +49,7 @@ def difference(theirs: Callable, ours: Callable, *arrays: np.ndarray) -> float:
 
 
 def report(comparisons: Iterable[tuple[str, float]]) -> None:
-    """Print the largest difference of each formula and its number of cases, in double precision."""
+    """Print the largest and the median difference of each formula and its number of cases, in double precision."""
     torch.nn.Module.cuda = lambda self, *_: self  # some losses ask for a GPU when they are made
     torch.Tensor.cuda = lambda self, *_, **__: self
     found: dict[str, list[float]] = {}
@@ -57,4 +57,4 @@ def report(comparisons: Iterable[tuple[str, float]]) -> None:
         for name, apart in comparisons:
             found.setdefault(name, []).append(apart)
     for name, each in found.items():
-        print(f"{name}: {max(each):.1e} over {len(each)} cases")
+        print(f"{name}: {max(each):.1e}, median {np.median(each):.1e}, over {len(each)} cases")

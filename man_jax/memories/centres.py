@@ -37,7 +37,7 @@ def update_centres(
     *,
     exists: Bool[Array, " C"] | None = None,
     weight: Float[Array, " B"] | None = None,
-    momentum: float = 0.1,
+    momentum: float | Float[Array, ""] = 0.1,
     form: CentreForm = "sequential",
 ) -> Float[Array, "C D"]:
     """Move the centres of the batch's classes towards the batch's unit features; no gradient passes.

@@ -119,7 +119,7 @@ def move_prototypes(
     labels: Int[Array, " B"],
     *,
     mask: Bool[Array, " B"] | None = None,
-    momentum: float = 0.99,
+    momentum: float | Float[Array, ""] = 0.99,
     form: MovingForm = "batch_mean",
 ) -> Float[Array, "C D"]:
     """Move the prototypes towards the batch's features (Eq. 11).

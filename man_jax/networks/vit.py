@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.linen.dtypes import promote_dtype
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from man_jax.networks.backbone_traits import AUTO_ACTIVATION
 from man_jax.networks.convolution import kernel_initializer
@@ -42,14 +42,21 @@ def exact_gelu(x: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 def attention(
-    q: Float[Array, "B N h d"], k: Float[Array, "B N h d"], v: Float[Array, "B N h d"]
+    q: Float[Array, "B N h d"],
+    k: Float[Array, "B N h d"],
+    v: Float[Array, "B N h d"],
+    among: Bool[Array, "N N"] | None = None,
 ) -> Float[Array, "B N h d"]:
     """Compute softmax(q kᵀ / √d) v of every head; the softmax has at least single precision.
+
+    With `among`, token i attends to the tokens of its row only, of which there must be one.
 
     (`jax.nn.dot_product_attention` would round a double's softmax to single.)
     """
     precise = jnp.promote_types(q.dtype, jnp.float32)
     logits = jnp.einsum("bqhd,bkhd->bhqk", q, k, preferred_element_type=precise)
+    if among is not None:
+        logits = jnp.where(among[None, None], logits, -jnp.inf)
     weights = jax.nn.softmax(logits / np.sqrt(q.shape[-1]).astype(precise), axis=-1)
     return jnp.einsum("bhqk,bkhd->bqhd", weights.astype(v.dtype), v)
 
@@ -75,14 +82,16 @@ class Block(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, x: Float[Array, "B N E"]) -> Float[Array, "B N E"]:
-        """Transform a batch of token sequences."""
+    def __call__(
+        self, x: Float[Array, "B N E"], among: Bool[Array, "N N"] | None = None
+    ) -> Float[Array, "B N E"]:
+        """Transform a batch of token sequences; with `among`, a token attends to the tokens of its row only."""
         norm = partial(LayerNorm, epsilon=self.epsilon, dtype=self.dtype)
         dense = partial(nn.Dense, kernel_init=initializer, dtype=self.dtype)
         shape = (*x.shape[:2], self.heads, self.width // self.heads)
         qkv = dense(3 * self.width, name="qkv")(norm(name="norm1")(x))
         q, k, v = (part.reshape(shape) for part in jnp.split(qkv, 3, axis=-1))
-        attended = attention(q, k, v).reshape(x.shape)
+        attended = attention(q, k, v, among).reshape(x.shape)
         x = x + dense(self.width, name="out")(attended)
         y = dense(MLP_RATIO * self.width, name="fc1")(norm(name="norm2")(x))
         y = quick_gelu(y) if self.activation == "quick_gelu" else exact_gelu(y)

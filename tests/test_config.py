@@ -24,10 +24,11 @@ from man_jax.config import (
 )
 from man_jax.engine.augment import Augmentation, Normalization
 from man_jax.engine.build import build_normalization
+from man_jax.experiment_flags import NO_EXPERIMENTS
 from man_jax.losses.reid import reid_loss
 
 FOLDER = Path(configs.__path__[0])
-EXPERIMENTS = sorted(p.stem for p in FOLDER.glob("*.py") if p.stem not in ("__init__", "default", "variants"))
+EXPERIMENTS = sorted(p.stem for p in FOLDER.glob("*.py") if p.stem not in NO_EXPERIMENTS)
 every_experiment = pytest.mark.parametrize("name", EXPERIMENTS)
 both_variants = pytest.mark.parametrize("variant", ["", "smoke"])
 

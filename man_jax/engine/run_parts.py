@@ -122,8 +122,7 @@ def open_run(config: Config, workdir: Path) -> RunParts:
     cameras = ByDomain(source.cameras, target.cameras)
     frame = build_frame(config, LabelSpace(source.num_identities, capacity), num_triples, cameras)
     check_parts(method.networks(config), frame)
-    one_pass = max(1, len(source.data.train) // (config.batch.identities * config.batch.instances))
-    pretrain_iterations = config.pretrain.iterations or one_pass
+    pretrain_iterations = _iterations_of_pretraining(config, source)
     pretrain_optimizer = build_optimizer(config.pretrain, iterations=pretrain_iterations)
     adapt_optimizer = build_optimizer(config.adapt, iterations=config.adapt.iterations)
     create = partial(create_state, frame, pretrain_optimizer)
@@ -153,6 +152,12 @@ def open_run(config: Config, workdir: Path) -> RunParts:
         backbone=backbone,
         about=describe_weights(config, used),
     )
+
+
+def _iterations_of_pretraining(config: Config, source: Domain) -> int:
+    """Give the steps of an epoch: as configured, or one pass over the source."""
+    batch_size = config.batch.identities * config.batch.instances
+    return config.pretrain.iterations or max(1, len(source.data.train) // batch_size)
 
 
 def _epochs_of_pretraining(config: Config) -> int:

@@ -55,7 +55,10 @@ NEEDS = ("views",)
 
 KEYS = {
     "first_share": Key(
-        0.3, "p0, share of the samples that the first epoch selects; source §4.2", least=0.01, largest=1
+        0.3,
+        "p0, share of the samples that the first epoch selects; source's code: 0.3 or 0.2",
+        least=0.01,
+        largest=1,
     ),
     "bend": Key(1.5, "h, how fast the share grows at first; source's code", least=0.01, largest=100),
     "scale": Key(20.0, "α, factor of the similarities in the softmax; source's code", least=1e-6),

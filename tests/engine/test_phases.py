@@ -1,5 +1,7 @@
 """Between the epochs of adaptation: where labels come from, and which triples batches are made of."""
 
+from types import SimpleNamespace
+
 import jax
 import numpy as np
 import pytest
@@ -211,3 +213,12 @@ def test_too_few_clusters_to_sample_are_an_error_that_names_the_remedies(parts):
     parts.config.adapt.sampling = "reliable"
     with pytest.raises(ConfigError, match=r"epoch 5: 2 clusters.*config\.adapt\.sampling"):
         phases.adaptation_plans(parts, labelled(np.arange(N) < 2), 4)
+
+
+def test_each_network_s_table_has_the_parts_that_it_asks_for(parts, state, monkeypatch):
+    told: list = []
+    monkeypatch.setattr(phases, "extract_table", lambda *_, **keywords: told.append(keywords["num_parts"]))
+    networks = (TRAINED, TRAINED._replace(num_parts=3))
+    monkeypatch.setattr(parts, "method", SimpleNamespace(networks=lambda _: networks))
+    phases._features(parts, state, "target")
+    assert told == [0, 3]

@@ -237,3 +237,12 @@ def test_a_method_s_groups_are_what_each_batch_is_of_one_of(parts, state, monkey
     labels = phases._target_labels(parts, state, (), 0)
     _, plan = phases.adaptation_plans(parts, labels, 0)
     assert (groups[plan] == groups[plan][:, :1]).all()
+
+
+def test_each_network_s_table_has_the_parts_that_it_asks_for(parts, state, monkeypatch):
+    told: list = []
+    monkeypatch.setattr(phases, "extract_table", lambda *_, **keywords: told.append(keywords["num_parts"]))
+    networks = (TRAINED, TRAINED._replace(num_parts=3))
+    monkeypatch.setattr(parts, "method", SimpleNamespace(networks=lambda _: networks))
+    phases._features(parts, state, "target")
+    assert told == [0, 3]

@@ -109,6 +109,8 @@ class Labels(NamedTuple):
     """Whether the number of clusters was found in the features, so that it is reported beside that of identities."""
     drawn_by: int = 0
     """The column by which batches are drawn. The first column is of the clusters, and another one may be finer."""
+    groups: Int32[np.ndarray, " N"] | None = None
+    """All triples of a batch are of one group, for example of one camera; all triples of a label are. None: of any."""
 
 
 class FeatureTable(NamedTuple):

@@ -48,7 +48,7 @@ def merge_across_cameras(
     matched = np.zeros(num_clusters, bool)
     matched[pairs.ravel()] = True
     labels = np.where(matched[clusters], _connected(pairs, num_clusters)[clusters], OUTLIER)
-    return _fuse_near_classes(features, labels, threshold=threshold)
+    return fuse_near_classes(features, labels, threshold=threshold)
 
 
 def near_pairs(
@@ -98,10 +98,13 @@ def _connected(pairs: Int[np.ndarray, "n 2"], size: int) -> Int[np.ndarray, " K"
     return connected_components(graph, directed=False)[1]
 
 
-def _fuse_near_classes(
+def fuse_near_classes(
     features: Float[np.ndarray, "N D"], labels: Int[np.ndarray, " N"], *, threshold: float
 ) -> Int32[np.ndarray, " N"]:
-    """Join the classes whose centres are near, and number the classes by their first samples."""
+    """Join the classes whose centres are near, and number the classes by their first samples; −1 stays −1.
+
+    Near means that the squared distance, scaled to [0, 1] over all pairs of centres, is at most `threshold`.
+    """
     result = np.full(len(labels), OUTLIER, np.int32)
     inside = np.flatnonzero(labels >= 0)
     if len(inside) == 0:

@@ -139,6 +139,7 @@ def _target_labels(
             "weight": labels.weight,
             "continued": np.asarray(labels.continued),
             "clusterings": dict(labels.clusterings),
+            **({} if labels.groups is None else {"groups": labels.groups}),
         }
     )
     facts = np.array([labels.num_clusters, labels.estimated, labels.drawn_by], np.int32)
@@ -160,7 +161,7 @@ def adaptation_plans(parts: RunParts, labels: Labels, epoch: int) -> ByDomain[np
         identity_plan(
             parts.domains.source.identities, **plan, stream="adapt/source", draw=config.adapt.source_draw
         ),
-        identity_plan(drawn, **plan, stream="adapt/target", reliable=labels.weight > 0),
+        identity_plan(drawn, **plan, stream="adapt/target", reliable=labels.weight > 0, groups=labels.groups),
     )
 
 

@@ -118,12 +118,15 @@ def label(
     del state
     (table,) = features
     own = frame.config.lrimv
-    labels = cluster_within_cameras(table.fused, cameras, partial(_cluster, frame.config, epoch))
+    labels, groups = (
+        cluster_within_cameras(table.fused, cameras, partial(_cluster, frame.config, epoch)),
+        cameras,
+    )
     if epoch >= own.camera_epochs:
         merged = merge_across_cameras(table.fused, labels, cameras, threshold=own.threshold)
         found, least = len(np.unique(merged[merged >= 0])), frame.config.batch.identities
         if found >= least:
-            labels = merged
+            labels, groups = merged, None
         else:
             logging.warning(
                 "epoch %d: %d classes across cameras, and a batch has %d; the epoch is within cameras",
@@ -136,6 +139,7 @@ def label(
         int(labels.max(initial=-1)) + 1,
         clusterings={"F": labels},
         estimated=True,
+        groups=groups,
     )
 
 

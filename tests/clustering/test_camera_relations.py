@@ -5,7 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from man_jax.clustering.camera_relations import infer_matches, merge_across_cameras, near_pairs
+from man_jax.clustering.camera_relations import (
+    fuse_near_classes,
+    infer_matches,
+    merge_across_cameras,
+    near_pairs,
+)
 from tests.oracles import lrimv as oracle
 from tests.oracles.cases import seeds, unit_groups
 
@@ -65,3 +70,20 @@ def test_clusters_of_one_camera_and_outliers_without_a_match_have_no_label():
 def test_samples_that_coincide_are_labelled_all_the_same(cameras):
     labels = merge_across_cameras(np.ones((N, 3)), cameras, cameras, threshold=0.1)
     np.testing.assert_array_equal(labels, np.full(N, -1 if cameras.max() == 0 else 0))
+
+
+@pytest.mark.parametrize(
+    ("threshold", "expected"),
+    [
+        (0.0, [0, 1, -1, 2, 0, 3]),
+        (0.02, [0, 1, -1, 2, 0, 2]),
+        (0.3, [0, 1, -1, 1, 0, 1]),
+        (1.0, [0, 0, -1, 0, 0, 0]),
+    ],
+)
+def test_classes_with_near_centres_are_one_and_are_numbered_by_their_first_samples(threshold, expected):
+    features = np.array([0.0, 10, 5, 6, 2, 7])[
+        :, None
+    ]  # centres 1, 10, 6, 7: scaled 0, 1, 25/81, 36/81 of 1's
+    labels = fuse_near_classes(features, np.array([3, 0, -1, 1, 3, 2]), threshold=threshold)
+    np.testing.assert_array_equal(labels, expected)

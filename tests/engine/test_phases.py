@@ -225,3 +225,15 @@ def test_a_method_s_finer_labelling_is_what_batches_are_drawn_by(parts, state, m
     _, plan = phases.adaptation_plans(parts, labels, 0)
     groups = finer[plan].reshape(-1, parts.config.batch.instances)
     assert (groups == groups[:, :1]).all()
+
+
+def test_a_method_s_groups_are_what_each_batch_is_of_one_of(parts, state, monkeypatch):
+    groups = np.arange(N, dtype=np.int32) % 2
+    clusters = (np.arange(N) % NUM_TARGET).astype(np.int32)  # an even number of them
+    made = Labels(clusters[:, None], np.ones(N, np.float32), NUM_TARGET, groups=groups)
+    monkeypatch.setattr(parts, "method", SimpleNamespace(**vars(parts.method)))
+    parts.method.label = lambda *_: made
+    parts.config.batch.identities = 2
+    labels = phases._target_labels(parts, state, (), 0)
+    _, plan = phases.adaptation_plans(parts, labels, 0)
+    assert (groups[plan] == groups[plan][:, :1]).all()

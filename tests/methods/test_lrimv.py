@@ -76,6 +76,8 @@ def test_the_first_epochs_have_clusters_of_one_camera_and_the_others_classes_of_
         assert np.all(labels.weight == 1)
         assert labels.estimated
         assert bool(begun(frame, labels).slots.across) == several
+        assert (labels.groups is None) == several
+        assert several or labels.groups is CAMERAS
 
 
 def test_in_each_camera_k_is_no_more_than_its_triples_allow_and_its_seeds_are_its_own(monkeypatch):

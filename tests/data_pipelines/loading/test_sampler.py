@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_pipelines.loading.sampler import identity_plan
+from data_pipelines.loading.sampler import Draw, identity_plan
 
 labellings = st.lists(st.integers(-1, 6), min_size=4, max_size=40).filter(lambda x: len({*x} - {-1}) >= 2)
 
@@ -131,3 +131,49 @@ def test_too_few_labels_are_an_error_with_the_remedy():
 def test_an_empty_batch_is_an_error(size):
     with pytest.raises(ValueError, match="at least 1"):
         _plan([0, 1], **size)
+
+
+# --- groups
+
+
+def grouped(groups_of_labels: list[int], *, num_steps: int = 12, draw: Draw = "turns") -> np.ndarray:
+    """The labels of a plan of 2 x 2 whose labels have three samples each, as rows of two labels."""
+    labels = np.repeat(np.arange(len(groups_of_labels)), 3)
+    plan = identity_plan(
+        labels,
+        num_steps=num_steps,
+        identities=2,
+        instances=2,
+        seed=0,
+        epoch=1,
+        stream="target",
+        draw=draw,
+        groups=np.repeat(groups_of_labels, 3),
+    )
+    return labels[plan].reshape(num_steps, 2, 2)[:, :, 0]
+
+
+@pytest.mark.parametrize("draw", ["turns", "by_images"])
+def test_each_row_is_of_one_group_and_the_groups_follow_in_turns(draw):
+    of_labels = np.array([5, 5, 5, 8, 8, 5, 8])
+    rows = of_labels[grouped(of_labels.tolist(), draw=draw)]
+    assert (rows[:, 0] == rows[:, 1]).all()
+    assert sorted(rows[:2, 0].tolist()) == sorted(rows[2:4, 0].tolist()) == [5, 8]
+
+
+def test_within_a_group_every_label_is_drawn_before_any_is_drawn_again():
+    rows = grouped([0, 0, 0, 0, 1, 1], num_steps=4)
+    of_first = [label for row in rows for label in row if label < 4]
+    assert sorted(of_first) == [0, 1, 2, 3]
+
+
+def test_a_group_of_too_few_labels_has_no_row_and_if_all_have_too_few_groups_do_not_matter():
+    assert set(grouped([0, 1, 1, 2]).ravel().tolist()) == {1, 2}
+    assert set(grouped([0, 1, 2, 3]).ravel().tolist()) == {0, 1, 2, 3}
+
+
+def test_with_one_group_the_plan_is_that_without_groups():
+    labels = np.repeat(np.arange(5), 3)
+    settings = {"num_steps": 9, "identities": 2, "instances": 2, "seed": 0, "epoch": 1, "stream": "x"}
+    alone = identity_plan(labels, **settings, groups=np.full(15, 4))
+    np.testing.assert_array_equal(alone, identity_plan(labels, **settings))

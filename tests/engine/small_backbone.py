@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from man_jax.networks.resnet import BatchNorm, check_stage, pool_maps
+from man_jax.networks.resnet import BatchNorm, pool_maps
 
 PATCH = 8
 """Pixels that one place of a map sees, in height and width."""
@@ -24,8 +24,7 @@ class SmallBackbone(nn.Module):
     def maps(
         self, images: Float[Array, "B H W 3"], *, train: bool, last: int | None = None
     ) -> tuple[Float[Array, "B h w D"], ...]:
-        network: Any = self
-        last = check_stage(network, self.num_stages if last is None else last)
+        last = self.num_stages if last is None else last
         batch, height, width, _ = images.shape
         x = images.reshape(batch, height // PATCH, PATCH, width // PATCH, PATCH, 3).swapaxes(2, 3)
         return self._stages(x.reshape(*x.shape[:3], -1), first=0, last=last, train=train)

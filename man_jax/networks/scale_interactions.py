@@ -73,7 +73,7 @@ class CrossAttention(nn.Module):
 
 
 def interact(kind: str, first: Maps, second: Maps, *, dtype: Any, name: str) -> tuple[Maps, Maps]:
-    """Apply an interaction by its name in the source's code: none, exc (exchange the scales), ag or cross_att.
+    """Compute an interaction by its name in the source's code: none, exc (exchange the scales), ag or cross_att.
 
     It is called inside a module, which the gates and the γ belong to.
     """

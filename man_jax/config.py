@@ -8,7 +8,6 @@ from data_pipelines.reading.records import MODALITIES
 from man_jax import methods
 from man_jax.keys import Key, key_problem
 from man_jax.networks.backbone_traits import TRAITS
-from man_jax.networks.msinet_keys import msinet_problems
 
 Config = Any
 """An ml_collections.ConfigDict or a part of one. Its content is known only at run time."""
@@ -271,8 +270,8 @@ def _backbone_problems(config: Config, broken: Mapping[str, str]) -> Iterator[Pr
             "model.remat",
             f"config.model.remat is 'stage', and a {config.model.backbone} has no stages; choose none or block",
         )
-    if traits.architecture == "msinet" and "data.image_size" not in broken:
-        yield from msinet_problems(config.model.msinet, size)
+    if traits.problems and "data.image_size" not in broken:
+        yield from traits.problems(config.model, size)
     if traits.architecture != "transformer":
         return
     if broken.keys().isdisjoint(("model.vit.width", "model.vit.heads")) and vit.width % vit.heads:

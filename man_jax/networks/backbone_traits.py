@@ -3,8 +3,10 @@
 A new backbone is an entry here and a function of the same name in `backbones.py`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal, NamedTuple
+
+from man_jax.networks.msinet_keys import msinet_problems
 
 Architecture = Literal["resnet", "transformer", "msinet"]
 Activation = Literal["gelu", "quick_gelu"]
@@ -22,6 +24,8 @@ class BackboneTraits(NamedTuple):
     """Whether its weights are those of one grid of patches, and so of one size of images."""
     last_stage: Callable[[Any], int] | None = None
     """Gives the number of its last stage for the keys `config.model`; the stem is stage 0. None: it has no stages."""
+    problems: Callable[[Any, tuple[int, int]], Iterable[tuple[str, str]]] | None = None
+    """Finds what is wrong with its keys in `config.model` for images of (H, W): pairs of a key and what to do."""
 
 
 _RESNET = tuple(
@@ -52,6 +56,7 @@ TRAITS = {
         has_positions=False,
         # The halves' features are of maps before the last stage.
         last_stage=lambda model: len(model.msinet.widths) - 1 - (model.msinet.half_channels > 0),
+        problems=lambda model, image_size: msinet_problems(model.msinet, image_size),
     ),
 }
 """The traits of each backbone, by its name in `config.model.backbone`."""

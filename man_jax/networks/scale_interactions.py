@@ -40,7 +40,7 @@ class ChannelGate(nn.Module):
 
     @nn.compact
     def __call__(self, first: Maps, second: Maps) -> tuple[Maps, Maps]:
-        """Weigh the channels of both scales."""
+        """Multiply the channels of both scales by their gates."""
         channels = first.shape[-1]
         squeeze = PointwiseConvolution(max(1, channels // REDUCTION), self.dtype, name="fc1")
         excite = PointwiseConvolution(channels, self.dtype, name="fc2")
@@ -61,7 +61,7 @@ class CrossAttention(nn.Module):
 
     @nn.compact
     def __call__(self, first: Maps, second: Maps) -> tuple[Maps, Maps]:
-        """Let the channels of both scales attend."""
+        """Add to both scales what their channels attend to."""
         gamma = self.param("gamma", nn.initializers.zeros, (1,)).astype(first.dtype)
 
         def attended(x: Maps, other: Maps) -> Maps:
@@ -73,7 +73,7 @@ class CrossAttention(nn.Module):
 
 
 def interact(kind: str, first: Maps, second: Maps, *, dtype: Any, name: str) -> tuple[Maps, Maps]:
-    """Apply an interaction by its name in the source's code: none, exc (exchange the scales), ag or cross_att.
+    """Compute an interaction by its name in the source's code: none, exc (exchange the scales), ag or cross_att.
 
     It is called inside a module, which the gates and the γ belong to.
     """

@@ -35,7 +35,8 @@ BEFORE = {
         "man": {"head_norm": "unit"},
         "adapt": {"statistics": "shared"},
         "loss": {"triplet_fused": "pooled"},
-    }
+    },
+    "0.2.0": {"man": {"aligned": "normed", "across_epochs": "renewed"}},
 }
 """By version: the values that runs of earlier versions had for keys which they did not know and whose default has
 changed since."""

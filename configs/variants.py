@@ -57,12 +57,10 @@ PLUS = {
     "man.cameras": "standardised",
     "man.clusters": "linkage",
     "man.labels": "fusion",
-    "man.across_epochs": "continued",
     "man.teacher": 0.99,
     "man.head": "memory",
     "man.momentum": 0.1,
     "man.modal_weight": 0.0,
-    "man.aligned": "pooled",
 }
 """Beyond the paper: what closed most of the gap on the development transfer (docs/RESULTS.md).
 

@@ -62,7 +62,7 @@ KEYS = {
     "k2": Key(6, "neighbours whose encodings are averaged; at most k1", least=1),
     "capacity": Key(0, "clusters there is room for if k is not given; 0: N / min_samples", least=0),
     "reliability": Key("threshold", "weight of a sample; ours", ("threshold", "score")),
-    "across_epochs": Key("renewed", "cluster numbers and columns; ours", ("renewed", "continued")),
+    "across_epochs": Key("continued", "cluster numbers and columns; ours", ("continued", "renewed")),
     "teacher": Key(0.0, "α of a mean teacher; 0: none; ours", least=0, largest=0.9999),
     # Prototypes and heads
     "prototype_weights": Key("softmax", "of Eq. 7; average: Table 6", ("softmax", "average")),
@@ -80,7 +80,7 @@ KEYS = {
     "memory_weight": Key(1.0, "weight of XBM; ours", least=0),
     "memory_size": Key(0, "XBM entries; 0: one a training triple of both domains", least=0),
     # PDA and MMA, which read
-    "aligned": Key("normed", "Unit(f) | pooled: Unit(g)", ("normed", "pooled")),
+    "aligned": Key("pooled", "Unit(g) | normed: Unit(f)", ("pooled", "normed")),
     # PDA
     "domain_pairs": Key("ins_proto", "what is aligned: Table 5", ("ins_proto", "ins_ins", "proto_proto")),
     "domain_margin": Key(0.5, "margin_p; paper §4.2", least=0),

@@ -50,7 +50,8 @@ def test_there_is_room_for_the_k_of_k_means_however_many_triples_there_are():
 def test_man_begins_with_empty_banks_and_a_queue_of_all_triples_or_of_the_size_that_is_told(
     state, size, entries
 ):
-    after = man.start(new_frame(**{"man.memory_size": size}), state.replace(slots=()))
+    plain = {"man.aligned": "normed", "man.across_epochs": "renewed"}
+    after = man.start(new_frame(**plain, **{"man.memory_size": size}), state.replace(slots=()))
     banks, queue, exists, *others = after.slots
     assert others == [None] * len(others)  # what only some keys ask for
     for bank, num_classes in zip(banks, (NUM_SOURCE, NUM_TARGET), strict=True):

@@ -186,7 +186,7 @@ def test_without_the_source_the_total_is_what_is_left_of_eq_23(unsupervised):
 
 
 def test_without_the_source_the_target_is_compared_with_itself(unsupervised, state, target, features):
-    rows = np.asarray(features(target).normed)
+    rows = np.asarray(features(target).pooled)
     instances = rows / np.linalg.norm(rows, axis=-1, keepdims=True)
     bank = as_arrays(state.slots.banks.target)
     prototypes = bank.modal[:, bank.valid]

@@ -120,8 +120,9 @@ METHODS = methods.names()
 
 
 def unusual() -> Config:
-    """Those of MAN's keys that version 0.1 had, with values that are not their defaults."""
+    """Those of MAN's keys that version 0.1 had, with values that are not their defaults; the others as it was then."""
     config = default.get_config()
+    config.man.update(aligned="normed", across_epochs="renewed")
     known = {"man.labels", *default.MOVED.values()}
     for name, key in methods.keys_of("man").items():
         if f"man.{name}" in known:

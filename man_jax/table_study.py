@@ -60,6 +60,11 @@ def plan_table(
             changed = change(config, row)
             check_config(changed, num_devices=num_devices)
             check_data(changed, *data)
+            if config.pretrain.init_from and weights_of(changed) != weights_of(config):
+                raise ConfigError(
+                    f"it needs other weights than those of config.pretrain.init_from, {config.pretrain.init_from}; "
+                    f"empty that key, and it pre-trains its own"
+                )
             allowed.append(row)
         except (ConfigError, DataError) as error:
             refused[row.name] = str(error).splitlines()[0]
@@ -85,13 +90,18 @@ def runs_of(rows: Sequence[Row], config: Config, seed: int, out: Path) -> dict[s
     for row in rows:
         changed = change(config, row)
         workdir = out / f"seed{seed}-{plain(row)}"
-        weights = repr(sorted((key, value) for key, value in flat(changed).items() if is_shared(key)))
+        weights = weights_of(changed)
         if not changed.pretrain.init_from and weights in first:
             changed.pretrain.init_from = str(first[weights])
             changed.model.pretrained = ""  # what the first run started from is in its weights already
         first.setdefault(weights, workdir)
         runs[row.name] = PlannedRun(changed, workdir)
     return runs
+
+
+def weights_of(config: Config) -> str:
+    """Name the pre-trained weights that a run needs: two runs of the same name can share them."""
+    return repr(sorted((key, value) for key, value in flat(config).items() if is_shared(key)))
 
 
 def change(config: Config, row: Row) -> Config:

@@ -84,6 +84,17 @@ def test_a_row_that_the_data_do_not_allow_is_left_out_and_told(data, tmp_path):
     assert plan.sizes["target"][1] == 2
 
 
+def test_a_row_that_needs_other_weights_than_those_given_is_left_out(data, tmp_path):
+    table = table_of(("paper",), ("model.modalities=('R',)",))
+    config = config_of(data, pretrain__init_from="runs/mine")
+    plan = plan_table(table, config, [0], tmp_path, num_devices=1)
+    assert [name for _, name in plan.runs] == ["paper"]
+    assert (
+        "other weights than those of config.pretrain.init_from, runs/mine"
+        in plan.refused["model.modalities=('R',)"]
+    )
+
+
 def test_where_no_row_can_be_run_the_command_is_refused(data, tmp_path):
     with pytest.raises(ConfigError, match=r"config\.adapt\.num_clusters is 999"):
         plan_table(table_of(("adapt.num_clusters=999",)), config_of(data), [0], tmp_path, num_devices=1)

@@ -16,7 +16,16 @@ from man_jax.engine.step import make_step
 from man_jax.frame import ByDomain
 from man_jax.methods import man
 from man_jax.sharding import make_mesh, put_batch, put_replicated
-from tests.engine.tiny import NUM_SOURCE, NUM_TARGET, NUM_TRIPLES, B, in_double, new_batch, new_frame, new_state
+from tests.engine.tiny import (
+    NUM_SOURCE,
+    NUM_TARGET,
+    NUM_TRIPLES,
+    B,
+    in_double,
+    new_batch,
+    new_frame,
+    new_state,
+)
 
 FILE = Path(__file__).parent / "step.json"
 
@@ -31,7 +40,9 @@ def golden_step() -> dict[str, dict[str, float]]:
         target = new_batch(12, NUM_TARGET, reliable=np.arange(B) % 3 > 0)
         state = new_state(optimizer)
         # Other prototypes for PDA and MMA than for the rest, and the labels of an epoch before.
-        others = ByDomain(*(bank._replace(modal=-bank.modal, fused=-bank.fused) for bank in state.slots.banks))
+        others = ByDomain(
+            *(bank._replace(modal=-bank.modal, fused=-bank.fused) for bank in state.slots.banks)
+        )
         slots = state.slots._replace(aligned=others, last=jnp.arange(NUM_TRIPLES) % NUM_TARGET)
         state = put_replicated(in_double(state.replace(slots=slots)), mesh)
         state, terms = step(state, put_batch(source, mesh), put_batch(target, mesh))

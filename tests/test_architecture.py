@@ -84,6 +84,8 @@ def test_the_configuration_knows_of_methods_backbones_and_data_their_keys_and_na
 
 BELOW_METHODS = (
     *GROUND,
+    "man_jax.class_memory",
+    "man_jax.cluster_rows",
     "man_jax.config",
     "man_jax.frame",
     "man_jax.keys",

@@ -9,17 +9,13 @@ Differs from the source: the source has one modality, and here the fused feature
 has no labelled domain. The schedule is that of `config.adapt`.
 """
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int32, PRNGKeyArray
+from jaxtyping import Array, Float, Int32, PRNGKeyArray
 
-from man_jax.clustering.dbscan import dbscan
-from man_jax.clustering.jaccard import jaccard_distances
-from man_jax.clustering.kmeans import cluster_tables
-from man_jax.clustering.sizes import keep_largest
+from man_jax.class_memory import empty_memory, filled_memory
+from man_jax.cluster_rows import cluster_rows, most_clusters, plain_labels
 from man_jax.config import Config
 from man_jax.frame import (
     TRAINED,
@@ -32,13 +28,12 @@ from man_jax.frame import (
     Labels,
     Network,
     TrainState,
-    kmeans_settings,
     pass_domains,
     views,
 )
 from man_jax.keys import Key
 from man_jax.losses.contrastive import info_nce
-from man_jax.memories.centres import cluster_centres, update_centres
+from man_jax.memories.centres import update_centres
 from man_jax.networks.three_branch import Variables
 
 KEYS = {
@@ -64,14 +59,6 @@ KEYS = {
 }
 
 
-class Slots(NamedTuple):
-    """The arrays that the method adds to the state."""
-
-    centres: Float[Array, "C F"]
-    """Centres of unit length of all classes: source identities, then clusters."""
-    exists: Bool[Array, " C"]
-
-
 def networks(config: Config) -> tuple[Network, ...]:
     """Give the place of the one network, which the optimiser updates."""
     del config
@@ -80,16 +67,12 @@ def networks(config: Config) -> tuple[Network, ...]:
 
 def capacity(config: Config, num_triples: int) -> int:
     """Give the largest number of clusters that an epoch may have."""
-    own = config.cluster_contrast
-    if own.clusters == "kmeans":
-        return config.adapt.num_clusters
-    return own.capacity or max(1, num_triples // own.min_samples)
+    return most_clusters(config, config.cluster_contrast, num_triples)
 
 
 def start(frame: Frame, state: TrainState) -> TrainState:
     """Add a memory in which no class exists."""
-    shape = (frame.space.num_classes, frame.model.num_modalities * frame.model.dim)
-    return state.replace(slots=Slots(jnp.zeros(shape), jnp.zeros(shape[0], bool)))
+    return state.replace(slots=empty_memory(frame))
 
 
 def label(
@@ -103,24 +86,7 @@ def label(
     del state, cameras
     (table,) = features
     own = frame.config.cluster_contrast
-    if own.clusters == "kmeans":
-        (labels,) = cluster_tables(
-            [table.fused],
-            **kmeans_settings(frame.config, epoch),
-        )
-    else:
-        k1 = min(own.k1, len(table.fused))
-        distances = jaccard_distances(table.fused, k1=k1, k2=min(own.k2, k1))
-        labels = dbscan(distances, eps=own.eps, min_samples=own.min_samples)
-        labels = keep_largest(labels, most=frame.space.capacity)
-    weight = (labels >= 0).astype(np.float32)
-    return Labels(
-        labels[:, None],
-        weight,
-        int(labels.max(initial=-1)) + 1,
-        clusterings={"F": labels},
-        estimated=own.clusters != "kmeans",
-    )
+    return plain_labels(own, cluster_rows(frame, own, table.fused, epoch))
 
 
 def begin_epoch(
@@ -130,18 +96,7 @@ def begin_epoch(
     labels: ByDomain[Labels],
 ) -> TrainState:
     """Fill the memory with the centres of the source's identities and of the target's clusters."""
-    sizes = ByDomain(frame.space.num_source, frame.space.capacity)
-    centres, exists = [], []
-    for tables, known, num_classes in zip(features, labels, sizes, strict=True):
-        if tables is None:  # the US protocol: the source is no class
-            centres.append(jnp.zeros((num_classes, state.slots.centres.shape[1])))
-            exists.append(jnp.zeros(num_classes, bool))
-        else:
-            rows, numbers = jnp.asarray(tables[0].fused), jnp.asarray(known.labels[:, 0])
-            values, there = cluster_centres(rows, numbers, num_classes=num_classes)
-            centres.append(values)
-            exists.append(there)
-    return state.replace(slots=Slots(jnp.concatenate(centres), jnp.concatenate(exists)))
+    return state.replace(slots=filled_memory(frame, features, labels))
 
 
 def loss(

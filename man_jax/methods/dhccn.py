@@ -21,12 +21,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int32, PRNGKeyArray
 
 from man_jax.array_math import unit
+from man_jax.cluster_rows import cluster_rows, most_clusters, plain_labels
 from man_jax.clustering.calibration import calibrate
-from man_jax.clustering.dbscan import dbscan
-from man_jax.clustering.jaccard import jaccard_distances
-from man_jax.clustering.kmeans import cluster_tables
 from man_jax.clustering.mixture import lower_of_two_gaussians
-from man_jax.clustering.sizes import keep_largest
 from man_jax.config import Config
 from man_jax.frame import (
     Batch,
@@ -39,7 +36,6 @@ from man_jax.frame import (
     Labels,
     Network,
     TrainState,
-    kmeans_settings,
     pass_domains_with_parts,
     views,
 )
@@ -109,10 +105,7 @@ def networks(config: Config) -> tuple[Network, ...]:
 
 def capacity(config: Config, num_triples: int) -> int:
     """Give the largest number of clusters that an epoch may have."""
-    own = config.dhccn
-    if own.clusters == "kmeans":
-        return config.adapt.num_clusters
-    return own.capacity or max(1, num_triples // own.min_samples)
+    return most_clusters(config, config.dhccn, num_triples)
 
 
 def start(frame: Frame, state: TrainState) -> TrainState:
@@ -194,20 +187,7 @@ def label(
     del cameras
     own = frame.config.dhccn
     joint = np.asarray(unit(jnp.asarray(_calibrated(frame, state, features[0])[0][0])))
-    if own.clusters == "kmeans":
-        (labels,) = cluster_tables([joint], **kmeans_settings(frame.config, epoch))
-    else:
-        k1 = min(own.k1, len(joint))
-        distances = jaccard_distances(joint, k1=k1, k2=min(own.k2, k1))
-        labels = dbscan(distances, eps=own.eps, min_samples=own.min_samples)
-        labels = keep_largest(labels, most=frame.space.capacity)
-    return Labels(
-        labels[:, None],
-        (labels >= 0).astype(np.float32),
-        int(labels.max(initial=-1)) + 1,
-        clusterings={"F": labels},
-        estimated=own.clusters != "kmeans",
-    )
+    return plain_labels(own, cluster_rows(frame, own, joint, epoch))
 
 
 def begin_epoch(

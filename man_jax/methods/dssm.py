@@ -16,10 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int32, PRNGKeyArray
 
-from man_jax.clustering.dbscan import dbscan
-from man_jax.clustering.jaccard import jaccard_distances
-from man_jax.clustering.kmeans import cluster_tables
-from man_jax.clustering.sizes import keep_largest
+from man_jax.cluster_rows import cluster_rows
 from man_jax.clustering.subdomain import draw_subdomain, similarity_weights
 from man_jax.config import Config, ConfigError
 from man_jax.frame import (
@@ -33,7 +30,6 @@ from man_jax.frame import (
     Labels,
     Network,
     TrainState,
-    kmeans_settings,
     pass_domains,
     views,
 )
@@ -155,7 +151,7 @@ def label(
         least=own.least_rate,
         largest=own.largest_rate,
     )
-    part = _clusters(frame, rows[drawn], epoch)
+    part = cluster_rows(frame, own, rows[drawn], epoch)
     labels, weight = np.full(len(rows), -1, np.int32), np.zeros(len(rows), np.float32)
     labels[drawn] = part
     if own.weights == "similarity":
@@ -169,17 +165,6 @@ def label(
         clusterings={"F": labels},
         estimated=own.clusters != "kmeans",
     )
-
-
-def _clusters(frame: Frame, rows: Float[np.ndarray, "N F"], epoch: int) -> Int32[np.ndarray, " N"]:
-    own = frame.config.dssm
-    if own.clusters == "kmeans":
-        (labels,) = cluster_tables([rows], **kmeans_settings(frame.config, epoch))
-        return labels
-    k1 = min(own.k1, len(rows))
-    distances = jaccard_distances(rows, k1=k1, k2=min(own.k2, k1))
-    labels = dbscan(distances, eps=own.eps, min_samples=own.min_samples)
-    return keep_largest(labels, most=frame.space.capacity)
 
 
 def begin_epoch(

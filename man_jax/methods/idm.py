@@ -20,10 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int32, PRNGKeyArray
 
-from man_jax.clustering.dbscan import dbscan
-from man_jax.clustering.jaccard import jaccard_distances
-from man_jax.clustering.kmeans import cluster_tables
-from man_jax.clustering.sizes import keep_largest
+from man_jax.cluster_rows import cluster_rows, most_clusters, plain_labels
 from man_jax.config import Config
 from man_jax.frame import (
     Batch,
@@ -35,7 +32,6 @@ from man_jax.frame import (
     Labels,
     Network,
     TrainState,
-    kmeans_settings,
     views,
 )
 from man_jax.keys import Key
@@ -104,10 +100,7 @@ def networks(config: Config) -> tuple[Network, ...]:
 
 def capacity(config: Config, num_triples: int) -> int:
     """Give the largest number of clusters that an epoch may have."""
-    own = config.idm
-    if own.clusters == "kmeans":
-        return config.adapt.num_clusters
-    return own.capacity or max(1, num_triples // own.min_samples)
+    return most_clusters(config, config.idm, num_triples)
 
 
 def start(frame: Frame, state: TrainState) -> TrainState:
@@ -149,23 +142,7 @@ def label(
     del state, cameras
     (table,) = features
     own = frame.config.idm
-    if own.clusters == "kmeans":
-        (labels,) = cluster_tables([table.fused], **kmeans_settings(frame.config, epoch))
-        num_clusters = frame.config.adapt.num_clusters
-    else:
-        k1 = min(own.k1, len(table.fused))
-        distances = jaccard_distances(table.fused, k1=k1, k2=min(own.k2, k1))
-        labels = dbscan(distances, eps=own.eps, min_samples=own.min_samples)
-        labels = keep_largest(labels, most=frame.space.capacity)
-        num_clusters = int(labels.max(initial=-1)) + 1
-    weight = (labels >= 0).astype(np.float32)
-    return Labels(
-        labels[:, None],
-        weight,
-        num_clusters,
-        clusterings={"F": labels},
-        estimated=own.clusters != "kmeans",
-    )
+    return plain_labels(own, cluster_rows(frame, own, table.fused, epoch))
 
 
 def begin_epoch(

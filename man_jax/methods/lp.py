@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int32, PRNGKeyArray
 
+from man_jax.cluster_rows import most_clusters, plain_labels
 from man_jax.clustering.dbscan import dbscan
 from man_jax.clustering.jaccard import jaccard_distances
 from man_jax.clustering.kmeans import cluster_tables
@@ -105,10 +106,7 @@ def networks(config: Config) -> tuple[Network, ...]:
 
 def capacity(config: Config, num_triples: int) -> int:
     """Give the largest number of clusters that an epoch may have."""
-    own = config.lp
-    if own.clusters == "kmeans":
-        return config.adapt.num_clusters
-    return own.capacity or max(1, num_triples // own.min_samples)
+    return most_clusters(config, config.lp, num_triples)
 
 
 def start(frame: Frame, state: TrainState) -> TrainState:
@@ -160,13 +158,7 @@ def label(
         distances = sum((np.float32(s) * d for s, d in zip(shares, each, strict=True)), start=np.float32(0))
         labels = dbscan(distances, eps=own.eps, min_samples=own.min_samples)
         labels = keep_largest(labels, most=frame.space.capacity)
-    return Labels(
-        labels[:, None],
-        (labels >= 0).astype(np.float32),
-        int(labels.max(initial=-1)) + 1,
-        clusterings={"F": labels},
-        estimated=own.clusters != "kmeans",
-    )
+    return plain_labels(own, labels)
 
 
 def begin_epoch(

@@ -19,8 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int32, PRNGKeyArray
 
-from man_jax.clustering.density import density_clusters
-from man_jax.clustering.kmeans import cluster_tables
+from man_jax.cluster_rows import cluster_rows, most_clusters, plain_labels
 from man_jax.config import Config
 from man_jax.frame import (
     TRAINED,
@@ -33,7 +32,6 @@ from man_jax.frame import (
     Labels,
     Network,
     TrainState,
-    kmeans_settings,
     pass_domains,
     views,
 )
@@ -99,10 +97,7 @@ def networks(config: Config) -> tuple[Network, ...]:
 
 def capacity(config: Config, num_triples: int) -> int:
     """Give the largest number of clusters that an epoch may have."""
-    own = config.o2cap
-    if own.clusters == "kmeans":
-        return config.adapt.num_clusters
-    return own.capacity or max(1, num_triples // own.min_samples)
+    return most_clusters(config, config.o2cap, num_triples)
 
 
 def start(frame: Frame, state: TrainState) -> TrainState:
@@ -125,17 +120,9 @@ def label(
     del state
     (table,) = features
     own = frame.config.o2cap
-    if own.clusters == "kmeans":
-        (clusters,) = cluster_tables([table.fused], **kmeans_settings(frame.config, epoch))
-    else:
-        search = {"k1": own.k1, "k2": own.k2, "eps": own.eps, "min_samples": own.min_samples}
-        clusters = density_clusters(table.fused, **search, most=frame.space.capacity)
-    return Labels(
-        np.stack([clusters, number_proxies(clusters, cameras)], axis=1),
-        (clusters >= 0).astype(np.float32),
-        int(clusters.max(initial=-1)) + 1,
-        clusterings={"F": clusters},
-        estimated=own.clusters != "kmeans",
+    clusters = cluster_rows(frame, own, table.fused, epoch)
+    return plain_labels(own, clusters)._replace(
+        labels=np.stack([clusters, number_proxies(clusters, cameras)], axis=1),
         drawn_by=1 if own.draw == "proxies" else 0,
     )
 

@@ -16,10 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int32, PRNGKeyArray
 
-from man_jax.clustering.dbscan import dbscan
-from man_jax.clustering.jaccard import jaccard_distances
-from man_jax.clustering.kmeans import cluster_tables
-from man_jax.clustering.sizes import keep_largest
+from man_jax.cluster_rows import cluster_rows, most_clusters, plain_labels
 from man_jax.config import Config
 from man_jax.frame import (
     TRAINED,
@@ -32,7 +29,6 @@ from man_jax.frame import (
     Labels,
     Network,
     TrainState,
-    kmeans_settings,
     pass_domains,
     views,
 )
@@ -88,10 +84,7 @@ def networks(config: Config) -> tuple[Network, ...]:
 
 def capacity(config: Config, num_triples: int) -> int:
     """Give the largest number of clusters that an epoch may have."""
-    own = config.rtmem
-    if own.clusters == "kmeans":
-        return config.adapt.num_clusters
-    return own.capacity or max(1, num_triples // own.min_samples)
+    return most_clusters(config, config.rtmem, num_triples)
 
 
 def start(frame: Frame, state: TrainState) -> TrainState:
@@ -117,21 +110,8 @@ def label(
 ) -> Labels:
     """Cluster the fused features; samples in no cluster have label −1 and weight 0."""
     del state, cameras
-    own, rows = frame.config.rtmem, features[0].fused
-    if own.clusters == "kmeans":
-        (labels,) = cluster_tables([rows], **kmeans_settings(frame.config, epoch))
-    else:
-        k1 = min(own.k1, len(rows))
-        distances = jaccard_distances(rows, k1=k1, k2=min(own.k2, k1))
-        labels = dbscan(distances, eps=own.eps, min_samples=own.min_samples)
-        labels = keep_largest(labels, most=frame.space.capacity)
-    return Labels(
-        labels[:, None],
-        (labels >= 0).astype(np.float32),
-        int(labels.max(initial=-1)) + 1,
-        clusterings={"F": labels},
-        estimated=own.clusters != "kmeans",
-    )
+    own = frame.config.rtmem
+    return plain_labels(own, cluster_rows(frame, own, features[0].fused, epoch))
 
 
 def begin_epoch(

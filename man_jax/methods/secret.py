@@ -18,11 +18,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int32, PRNGKeyArray
 
-from man_jax.clustering.dbscan import dbscan
-from man_jax.clustering.jaccard import jaccard_distances
+from man_jax.cluster_rows import cluster_rows, most_clusters
 from man_jax.clustering.kmeans import cluster_tables
 from man_jax.clustering.overlap import keep_overlapping
-from man_jax.clustering.sizes import OUTLIER, keep_largest
+from man_jax.clustering.sizes import OUTLIER
 from man_jax.config import Config
 from man_jax.frame import (
     Batch,
@@ -108,10 +107,7 @@ def networks(config: Config) -> tuple[Network, ...]:
 
 def capacity(config: Config, num_triples: int) -> int:
     """Give the largest number of clusters that a space may have."""
-    own = config.secret
-    if own.clusters == "kmeans":
-        return config.adapt.num_clusters
-    return own.capacity or max(1, num_triples // own.min_samples)
+    return most_clusters(config, config.secret, num_triples)
 
 
 def start(frame: Frame, state: TrainState) -> TrainState:
@@ -151,7 +147,7 @@ def label(
     if own.clusters == "kmeans":
         each = list(cluster_tables(rows, **kmeans_settings(frame.config, epoch)))
     else:
-        each = [_density(frame, table) for table in rows]
+        each = [cluster_rows(frame, own, table, epoch) for table in rows]
     found: dict[str, np.ndarray] = dict(zip(SPACES, each, strict=True))
     refined = []
     for name, labels in found.items():
@@ -167,14 +163,6 @@ def label(
         clusterings=found,
         estimated=own.clusters != "kmeans",
     )
-
-
-def _density(frame: Frame, rows: Float[np.ndarray, "N F"]) -> Int32[np.ndarray, " N"]:
-    own = frame.config.secret
-    k1 = min(own.k1, len(rows))
-    distances = jaccard_distances(rows, k1=k1, k2=min(own.k2, k1))
-    labels = dbscan(distances, eps=own.eps, min_samples=own.min_samples)
-    return keep_largest(labels, most=frame.space.capacity)
 
 
 def _spaces(table: FeatureTable, network: dict[str, Any], domain: DomainName) -> list[np.ndarray]:

@@ -13,12 +13,12 @@ has no labelled domain, and its first 10 epochs cluster by DBSCAN. The schedule 
 """
 
 import zlib
-from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int32, PRNGKeyArray
+from jaxtyping import Array, Float, Int32, PRNGKeyArray
 
+from man_jax.class_memory import empty_memory, filled_memory
 from man_jax.clustering.harmonic import harmonic_clusters
 from man_jax.clustering.jaccard import jaccard_distances
 from man_jax.clustering.kmeans import cluster_tables
@@ -42,7 +42,6 @@ from man_jax.frame import (
 from man_jax.keys import Key
 from man_jax.losses.camera_entropy import camera_weighted_contrast
 from man_jax.memories.camera_centres import update_by_discrepancy
-from man_jax.memories.centres import cluster_centres
 from man_jax.networks.three_branch import Variables
 
 NEEDS = ("cameras",)
@@ -61,14 +60,6 @@ KEYS = {
 }
 
 
-class Slots(NamedTuple):
-    """The arrays that the method adds to the state."""
-
-    centres: Float[Array, "C F"]
-    """Centres of unit length of all classes: source identities, then clusters."""
-    exists: Bool[Array, " C"]
-
-
 def networks(config: Config) -> tuple[Network, ...]:
     """Give the place of the one network, which the optimiser updates."""
     del config
@@ -83,8 +74,7 @@ def capacity(config: Config, num_triples: int) -> int:
 
 def start(frame: Frame, state: TrainState) -> TrainState:
     """Add a memory in which no class exists."""
-    shape = (frame.space.num_classes, frame.model.num_modalities * frame.model.dim)
-    return state.replace(slots=Slots(jnp.zeros(shape), jnp.zeros(shape[0], bool)))
+    return state.replace(slots=empty_memory(frame))
 
 
 def label(
@@ -124,18 +114,7 @@ def begin_epoch(
     labels: ByDomain[Labels],
 ) -> TrainState:
     """Fill the memory with the centres of the source's identities and of the target's clusters."""
-    sizes = ByDomain(frame.space.num_source, frame.space.capacity)
-    centres, exists = [], []
-    for tables, known, num_classes in zip(features, labels, sizes, strict=True):
-        if tables is None:  # the US protocol: the source is no class
-            centres.append(jnp.zeros((num_classes, state.slots.centres.shape[1])))
-            exists.append(jnp.zeros(num_classes, bool))
-        else:
-            rows, numbers = jnp.asarray(tables[0].fused), jnp.asarray(known.labels[:, 0])
-            values, there = cluster_centres(rows, numbers, num_classes=num_classes)
-            centres.append(values)
-            exists.append(there)
-    return state.replace(slots=Slots(jnp.concatenate(centres), jnp.concatenate(exists)))
+    return state.replace(slots=filled_memory(frame, features, labels))
 
 
 def loss(

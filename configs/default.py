@@ -175,7 +175,7 @@ def _model() -> ConfigDict:
             "stage_sizes": (3, 4, 6, 3),  # blocks a stage: ResNet-50
             "width": 64,  # channels of the stem; D = 32 · width (basic: 8 · width)
             "last_stride": 1,  # of the last stage; 1 as is customary in ReID
-            "stem_relu": True,  # of a resnet: a ReLU before the first pool; released: False, as in IDM's code
+            "stem_relu": True,  # of a resnet: a ReLU before the first pool; released: False, as in MMT's code
             "vit": _vit(),
             "msinet": _msinet(),
             "convolution": "auto",  # lax | taps | auto: taps on CPU

@@ -27,6 +27,9 @@ def get_config(variant: str = "") -> ConfigDict:
     config.batch.update(identities=8, instances=4)
     config.pretrain.update(epochs=24, iterations=25, warmup_epochs=2, learning_rate=3e-3)
     config.adapt.update(epochs=6, iterations=50, warmup_epochs=1, num_clusters=128, kmeans_init=4)
-    config.cluster_contrast.update(k1=6, k2=3, eps=0.4)  # of the eight triples of an identity
+    for method in ("cluster_contrast", "dhccn", "dssm", "idm", "lp", "o2cap", "rtmem", "secret", "three_c"):
+        config[method].update(k1=6, k2=3)  # of the eight triples of an identity
+        if "eps" in config[method]:
+            config[method].eps = 0.4
     config.man.update(k1=6, k2=3)
     return variants.vary(config, variant)

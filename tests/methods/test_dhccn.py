@@ -83,7 +83,7 @@ def mixed_table():
 def test_the_calibrated_joint_features_are_clustered(monkeypatch):
     given: list = []
     monkeypatch.setattr(
-        subject, "cluster_rows", lambda frame, own, rows, epoch: (given.append(rows), CLUSTERS)[1]
+        subject, "cluster_rows", lambda _frame, _own, rows, _epoch: (given.append(rows), CLUSTERS)[1]
     )
     state, table = new_state(epoch=2), mixed_table()
     labels = subject.label(FRAME, state, (table,), CAMERAS, 2)

@@ -18,6 +18,7 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from configs import default
+from man_jax import methods
 from man_jax.config import Config, ConfigError, flat
 
 FOLDER = Path(default.__file__).parent
@@ -194,7 +195,7 @@ def _override_problem(config: Config, override: Override) -> str | None:
         if inside := [known for known in keys if known.startswith(f"{key}.")]:
             return f"config.{key} is a group of keys; set one of them: {', '.join(f'config.{each}' for each in inside)}"
         return (
-            f"there is no key config.{key}; did you mean config.{_nearest(key, list(keys))}? "
+            f"there is no key config.{key}; did you mean config.{_nearest(key, _keys_in_use(config, key))}? "
             f"(all keys: configs/default.py)"
         )
     value = keys[key]
@@ -239,6 +240,12 @@ def _nearest(name: str, known: Sequence[str]) -> str:
 
     last = name.rpartition(".")[2]
     return max(known, key=lambda key: (likeness(key.rpartition(".")[2], last), likeness(key, name)))
+
+
+def _keys_in_use(config: Config, key: str) -> list[str]:
+    """List the keys that a mistyped one may mean: not those of other methods, unless it names one of them."""
+    others = {name for name in methods.names() if name not in (config.method, key.partition(".")[0])}
+    return [known for known in flat(config) if known.partition(".")[0] not in others]
 
 
 def _stems() -> list[str]:

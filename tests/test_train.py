@@ -182,8 +182,8 @@ def test_a_table_shows_a_finished_run_with_modalities_missing_and_what_it_cost(f
     found = figures_by_subset(config, finished, ["RNT", "T"], mesh=make_mesh(jax.devices()[:1]))
     assert found["RNT"] == pytest.approx(summary["adapted"])
     assert found["T"] != found["RNT"]
-    config.adapt.epochs = 0
-    before = figures_by_subset(config, finished, ["RNT"], mesh=make_mesh(jax.devices()[:1]))
+    config.update_from_flattened_dict({"adapt.epochs": 0, "pretrain.init_from": str(finished)})  # source only
+    before = figures_by_subset(config, finished / "none", ["RNT"], mesh=make_mesh(jax.devices()[:1]))
     assert before["RNT"] == pytest.approx(summary["source_only"])
     assert usual_times(finished).keys() == {"label_seconds", "train_seconds", "test_seconds"}
 

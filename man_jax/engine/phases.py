@@ -10,6 +10,7 @@ import numpy as np
 from absl import logging
 
 from data_pipelines.loading.sampler import identity_plan
+from data_pipelines.session.compilation import is_compiled
 from man_jax.engine import pretraining
 from man_jax.engine.domain_data import Domain
 from man_jax.engine.epoch import labelled_batches, train_epoch
@@ -88,7 +89,7 @@ def adapt(parts: RunParts, state: TrainState) -> TrainState:
     if int(state.step) == parts.pretrain_steps:
         state = put_replicated(begin_adaptation(parts, state), parts.mesh)
     for epoch in range((int(state.step) - parts.pretrain_steps) // config.iterations, config.epochs):
-        times, programs = [time.monotonic()], parts.adapt_step._cache_size()
+        times, compiled = [time.monotonic()], not is_compiled(parts.adapt_step)
         state, labels, row = relabel(parts, state, epoch)
         times.append(time.monotonic())
         plans = adaptation_plans(parts, labels.target, epoch)
@@ -109,7 +110,6 @@ def adapt(parts: RunParts, state: TrainState) -> TrainState:
         if (epoch + 1) % parts.config.evaluation.every == 0 or epoch + 1 == config.epochs:
             row |= evaluate(parts, state, parts.method.networks(parts.config)[0])
             times.append(time.monotonic())
-        compiled = parts.adapt_step._cache_size() > programs
         seconds: Row = dict(zip(PARTS, np.diff(times).tolist(), strict=False))
         keep_times(parts.workdir, epoch=epoch + 1, compiled=compiled, seconds=seconds)
         _finish_epoch(parts, state, row, epoch=epoch + 1, phase="adapt")

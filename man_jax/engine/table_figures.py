@@ -15,6 +15,7 @@ from man_jax.engine.evaluation import distances_by_subset, rank
 from man_jax.engine.footprint import Size, step_footprint
 from man_jax.engine.trained_network import open_trained
 from man_jax.runs.epoch_times import usual_times
+from man_jax.runs.past_config import run_config
 
 Figures = dict[str, float]
 MIB = 1024
@@ -31,7 +32,7 @@ def figures_by_subset(
     unadapted = config.adapt.epochs == 0
     weights = Path(config.pretrain.init_from) if unadapted and config.pretrain.init_from else workdir
     trained = tuple(config.model.modalities)
-    network = open_trained(weights, config, pretrained=unadapted, present=trained, mesh=mesh)
+    network = open_trained(weights, run_config(weights), pretrained=unadapted, present=trained, mesh=mesh)
     kept = [subset for subset in subsets if set(subset) <= set(trained)]
     data = _target(config)
     distances = distances_by_subset(

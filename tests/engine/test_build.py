@@ -254,7 +254,7 @@ def test_the_seed_draws_the_first_weights_and_the_key_of_the_steps():
         assert not np.array_equal(first[part], other[part])
 
 
-@pytest.mark.parametrize("height", [4, 32])
+@pytest.mark.parametrize("height", [8, 32])
 def test_more_parts_than_the_last_maps_have_rows_are_refused_before_any_work(height):
     config = small()
     config.data.image_size = (height, 32)
@@ -264,7 +264,7 @@ def test_more_parts_than_the_last_maps_have_rows_are_refused_before_any_work(hei
         build.check_parts((Network(num_parts=2),), frame)
         return
     with pytest.raises(
-        ConfigError, match=r"is \(4, 32\), whose last maps have 1 rows, and .* 2 parts; .* least 8"
+        ConfigError, match=r"is \(8, 32\), whose last maps have 1 rows, and .* 2 parts; .* least 16"
     ):
         build.check_parts((Network(num_parts=2),), frame)
     config.adapt.epochs = 0

@@ -32,7 +32,7 @@ def test_a_relative_folder_of_compared_runs_is_refused_by_its_whole_path(tmp_pat
     held_folder(tmp_path / "seeds/seed0-adapted")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("man_jax.study.read", lambda *_: None)
-    monkeypatch.setattr("man_jax.study._check_data", lambda *_: None)
+    monkeypatch.setattr("man_jax.study.check_data", lambda *_: None)
     with pytest.raises(WorkdirError, match=f"^{tmp_path}/seeds/seed0-adapted holds a run"):
         check_planned_runs(demo.get_config("smoke"), [0], Path("seeds"), rows=(), num_devices=1)
 

@@ -56,7 +56,7 @@ SMALL = {
 }
 """Keys with which four triples of an identity can be a cluster, and few are left out."""
 SPREAD = ("man", "cluster_contrast", "dhccn", "idm", "mmt")
-"""Methods whose step runs on eight devices and on one: they have banks, a memory, parts, mixed maps, teachers. The engine
+"""Methods whose step runs on eight devices and on one: with banks, a memory, parts, mixed maps, teachers. The engine
 splits the batches of all methods alike, and a program for eight devices takes twice as long to compile."""
 # SGD: Adam makes as much of rounding as of a gradient.
 OPTIMIZER = make_optimizer("sgd", lambda _: 0.05, weight_decay=1e-4)

@@ -27,7 +27,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder -
 help:
 	@echo "make install  the environment of a run, in $(VENV)"
 	@echo "make demo     draw two domains, pre-train on one, adapt to the other by the preset plus, and by true"
-	@echo "              labels, to show the share of the gap that is closed; some minutes on two cores"
+	@echo "              labels, to show the share of the gap that is closed; about 12 minutes on two cores"
 	@echo "              of a rented server with nothing else to do; the first steps tell how long it takes here"
 	@echo "make start-weights  learn the weights that the demo starts from once more; under an hour, likewise"
 	@echo "make check    lint, format check, type check, tests of formulas and parsers; under 2 minutes, likewise"

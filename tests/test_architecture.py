@@ -90,6 +90,7 @@ BELOW_METHODS = (
     "man_jax.frame",
     "man_jax.keys",
     "man_jax.randomness",
+    "man_jax.two_students",
     *(f"man_jax.{leaf}" for leaf in LEAVES),
 )
 

@@ -14,11 +14,11 @@ differ. The optimiser goes on from epoch to epoch; only the moments of new colum
 learn from the labelled source too, which the source's code never does.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int32, PRNGKeyArray
+from jaxtyping import Array, Float, Int32, PRNGKeyArray
 
 from man_jax.clustering.kmeans import cluster_tables
 from man_jax.config import Config
@@ -33,22 +33,16 @@ from man_jax.frame import (
     Network,
     TrainState,
     kmeans_settings,
-    pass_domains,
-    views,
 )
 from man_jax.keys import Key
-from man_jax.networks.heads import forget_columns
 from man_jax.objectives.mutual_teaching import (
     PAIR,
     answer,
-    follow_students,
-    mean_centres,
     mean_direction,
     mutual_factors,
     mutual_terms,
-    with_columns,
 )
-from man_jax.randomness import other_key
+from man_jax.two_students import TEACHERS, follow_pair, pass_pair, renew_columns, start_pair
 
 NEEDS = ("views",)
 
@@ -65,27 +59,7 @@ KEYS = {
     ),
 }
 
-TEACHERS = tuple(
-    Network(
-        params=("slots", "teachers", name, "params"),
-        source=("slots", "teachers", name, "statistics", "source"),
-        target=("slots", "teachers", name, "statistics", "target"),
-    )
-    for name in PAIR
-)
-
 OTHER = {"first": "second", "second": "first"}
-
-
-class Slots(NamedTuple):
-    """The arrays that MMT adds to the state."""
-
-    teachers: dict[str, dict[str, Any]]
-    """The parameters of each teacher by name, and its running statistics by domain."""
-    exists: Bool[Array, " C"]
-    """Marks the classes that take part in the softmax."""
-    updates: Int32[Array, ""]
-    """Number of adaptation steps so far."""
 
 
 def networks(config: Config) -> tuple[Network, ...]:
@@ -102,14 +76,7 @@ def capacity(config: Config, num_triples: int) -> int:
 
 def start(frame: Frame, state: TrainState) -> TrainState:
     """Copy the pre-trained network to two students and two teachers."""
-    teacher = {"params": state.params, "statistics": state.statistics}
-    teachers = {"first": teacher, "second": teacher}
-    exists = frame.space.exists(frame.space.capacity)
-    return state.replace(
-        params={"first": state.params, "second": state.params},
-        statistics={"first": state.statistics, "second": state.statistics},
-        slots=Slots(teachers, exists, jnp.int32(0)),
-    )
+    return start_pair(frame, state)
 
 
 def label(
@@ -135,27 +102,9 @@ def begin_epoch(
     labels: ByDomain[Labels],
 ) -> TrainState:
     """Give the heads of all four networks the clusters' centres as columns; moments of these columns become zero."""
-    space, target = frame.space, labels.target
-    slots = state.slots._replace(exists=space.exists(target.num_clusters))
-    if np.all(target.continued):
-        return state.replace(slots=slots)
-    centres = mean_centres(
-        [table.modal for table in features.target],
-        [table.fused for table in features.target],
-        target.labels[:, 0],
-        num_clusters=space.capacity,
-        mask=target.weight > 0,
-    )
-    columns = {"first": space.num_source, "norm": frame.config.mmt.head_norm}
-    teachers = {
-        name: {**each, "params": with_columns(each["params"], centres, **columns)}
-        for name, each in slots.teachers.items()
-    }
-    return state.replace(
-        params={name: with_columns(params, centres, **columns) for name, params in state.params.items()},
-        opt_state=forget_columns(state.opt_state, first=space.num_source),
-        slots=slots._replace(teachers=teachers),
-    )
+    target, norm = labels.target, frame.config.mmt.head_norm
+    known = {"clusters": target.labels[:, 0], "mask": target.weight > 0}
+    return renew_columns(frame, state, features, target, **known, norm=norm)
 
 
 def loss(
@@ -167,21 +116,10 @@ def loss(
     key: PRNGKeyArray,
 ) -> tuple[Float[Array, ""], Change]:
     """Compute each student's loss from the labels and from the other student's teacher, and sum both losses."""
-    seen = {
-        "first": views(frame, key, source, target),
-        "second": views(frame, other_key(key, "second view"), source, target),
-    }
-    students, taught, statistics, teachers = {}, {}, {}, {}
-    for name, view in seen.items():
-        teacher = state.slots.teachers[name]
-        students[name], statistics[name] = pass_domains(frame, params[name], state.statistics[name], view)
-        taught[name], moved = pass_domains(
-            frame, teacher["params"], teacher["statistics"], ByDomain(None, view.target)
-        )
-        teachers[name] = {**teacher, "statistics": moved}
+    passed = pass_pair(frame, params, state, source, target, key)
     terms = mutual_terms(
-        {name: (outputs.source, outputs.target) for name, outputs in students.items()},
-        {name: answer(taught[OTHER[name]].target) for name in PAIR},
+        {name: (outputs.source, outputs.target) for name, outputs in passed.students.items()},
+        {name: answer(passed.taught[OTHER[name]].target) for name in PAIR},
         source=None if source is None else (source.label, source.weight),
         target=(frame.space.of("target", target.label), target.weight),
         exists=state.slots.exists,
@@ -189,14 +127,12 @@ def loss(
     )
     factors = weights(frame.config)
     total = sum((factors.get(name, 1.0) * term for name, term in terms.items()), start=jnp.zeros(()))
-    return total, Change(statistics, state.slots._replace(teachers=teachers), terms)
+    return total, Change(passed.statistics, state.slots._replace(teachers=passed.teachers), terms)
 
 
 def after_update(frame: Frame, state: TrainState) -> TrainState:
     """Move each teacher towards its student."""
-    slots = state.slots
-    teachers = follow_students(slots.teachers, state.params, step=slots.updates, alpha=frame.config.mmt.alpha)
-    return state.replace(slots=slots._replace(teachers=teachers, updates=slots.updates + 1))
+    return follow_pair(state, alpha=frame.config.mmt.alpha)
 
 
 def weights(config: Config) -> dict[str, float]:

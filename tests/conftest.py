@@ -2,7 +2,9 @@
 
 import os
 
-os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
+from tests.quick_programs import DEVICES, XLA_FLAGS
+
+os.environ.setdefault("XLA_FLAGS", f"{XLA_FLAGS} {DEVICES}8")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import hypothesis
@@ -14,7 +16,6 @@ from data_pipelines.session.compilation import VARIABLE, keep_compiled_programs
 keep_compiled_programs()
 jax.config.update("jax_compilation_cache_dir", os.environ[VARIABLE])
 jax.config.update("jax_numpy_rank_promotion", "raise")
-# Tests compile far longer than they run.
 jax.config.update("jax_disable_most_optimizations", True)
 
 # No deadline: the first example of a shape pays for its compilation.

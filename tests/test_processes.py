@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.quick_programs import DEVICES, QUICK, XLA_FLAGS
 from tests.test_train import ROOT, trees
 
 __all__ = ["trees"]
@@ -30,11 +31,10 @@ def start(trees: Path, workdir: Path, *words: str, **variables: str) -> subproce
         *SMALL,
         *words,
     ]
-    quick = {"JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "XLA_FLAGS": ""}
     return subprocess.Popen(
         command,
         cwd=ROOT,
-        env=os.environ | quick | variables,
+        env=os.environ | QUICK | variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -68,7 +68,7 @@ def rows(workdir: Path) -> dict[str, dict[str, float]]:
 
 
 def test_two_processes_train_as_one_with_two_devices_and_only_the_first_writes(trees, tmp_path):
-    single = start(trees, tmp_path / "single", XLA_FLAGS="--xla_force_host_platform_device_count=2")
+    single = start(trees, tmp_path / "single", XLA_FLAGS=f"{XLA_FLAGS} {DEVICES}2")
     [(code, _, log)] = outputs([single])
     assert code == 0, log[-3000:]
     first, second = outputs(start_two(trees, tmp_path / "double"))

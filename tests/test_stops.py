@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from tests.quick_programs import QUICK
 from tests.starts import End, Moment, Starts
 from tests.test_processes import SMALL
 from tests.test_train import as_bytes, last_state, trees
@@ -63,14 +64,11 @@ def arguments(trees: Path, workdir: Path) -> list[str]:
 @pytest.fixture(scope="module")
 def starts(tmp_path_factory):
     """Starts of commands that share a cache of compiled programs."""
-    quick = {
-        "JAX_PLATFORMS": "cpu",
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+    cached = {
         "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("cache")),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "XLA_FLAGS": "",
     }
-    with Starts(**quick) as starts:
+    with Starts(**QUICK, **cached) as starts:
         yield starts
 
 

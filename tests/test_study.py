@@ -19,6 +19,7 @@ from man_jax.runs.weights_meaning import meaning
 from man_jax.runs.workdir import WorkdirError, claim_workdir
 from man_jax.study import SHARED, check_planned_runs, parse_seeds, planned_runs, turned
 from tests.data_pipelines.trees import write_rgbnt100, write_wmveid863
+from tests.quick_programs import QUICK
 
 ROOT = Path(__file__).parents[1]
 
@@ -261,8 +262,9 @@ run_command(reproduce.main)
 def reproduce(data, out: Path, *words: str) -> subprocess.CompletedProcess:
     keys = [f"--config.{key}={value}" for key, value in data.items()]
     command = [sys.executable, "-c", PROGRAM, "--config=configs/demo.py:smoke", f"--out={out}", *keys, *words]
-    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        command, cwd=ROOT, env=os.environ | QUICK, capture_output=True, text=True, timeout=120
+    )
 
 
 def test_the_tables_are_written_whole(data, tmp_path):

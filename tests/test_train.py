@@ -18,6 +18,7 @@ from man_jax.engine.table_figures import figures_by_subset
 from man_jax.runs.epoch_times import usual_times
 from man_jax.runs.past_config import run_config
 from man_jax.sharding import make_mesh
+from tests.quick_programs import QUICK
 
 ROOT = Path(__file__).parents[1]
 CONFIG = "configs/rgbnt100_to_wmveid863.py:smoke"
@@ -77,15 +78,10 @@ def command(trees: Path, workdir: Path, *overrides: str) -> list[str]:
     ]
 
 
-def environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"} | {
-        "JAX_PLATFORMS": "cpu",
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # these programs compile far longer than they run
-    }
-
-
 def run(command: list[str]) -> subprocess.CompletedProcess:
-    return subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=600)
+    return subprocess.run(
+        command, cwd=ROOT, env=os.environ | QUICK, capture_output=True, text=True, timeout=600
+    )
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +136,7 @@ def test_a_killed_run_ends_in_the_bits_of_the_uninterrupted_one(trees, finished,
 
 def kill_when(arguments: list[str], reached) -> None:
     """Start a run and kill -9 it as soon as `reached()`, as a pre-empted machine would."""
-    process = subprocess.Popen(arguments, cwd=ROOT, env=environment(), stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(arguments, cwd=ROOT, env=os.environ | QUICK, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 300
     while not reached():
         assert process.poll() is None, "the run ended before it could be killed"

@@ -28,9 +28,9 @@ from data_pipelines.session.command_line import define_path
 from data_pipelines.session.progress import speaking_of
 from man_jax.commands import run_command
 from man_jax.config import ConfigError
-from man_jax.study import PlannedRun, check_planned_runs, parse_seeds, planned_runs
-from man_jax.study_progress import StudyProgress, title
-from man_jax.table_study import find_table, plan_table, published_of
+from man_jax.studies.planned_runs import PlannedRun, check_planned_runs, parse_seeds, planned_runs
+from man_jax.studies.progress import StudyProgress, title
+from man_jax.studies.table_plan import find_table, plan_table, published_of
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment: configs/NAME.py[:VARIANT].")
 SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2", "3", "4"], "Values of config.seed, separated by commas.")
@@ -71,7 +71,7 @@ def compare_paper(seeds: Sequence[int]) -> str:
     """Run the rows of the table --what for each seed; write and return it beside the published figures."""
     from man_jax.reporting.paper_table import paper_csv, paper_table
     from man_jax.sharding import make_mesh
-    from man_jax.table_lines import table_lines
+    from man_jax.studies.table_lines import table_lines
 
     what, config, mesh = WHAT.value, CONFIG.value, make_mesh()
     if ROWS.value:

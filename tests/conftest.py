@@ -27,7 +27,7 @@ SLOWEST = (
     "test_stops.py",
     "test_processes.py",
     "test_step.py",
-    "test_study.py",
+    "test_planned_runs.py",
     "test_contract.py",
 )
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parents[1]
-SLOW = ("man_jax.engine.training_run", "man_jax.engine.footprint", "man_jax.study", "grain")
+SLOW = ("man_jax.engine.training_run", "man_jax.engine.footprint", "man_jax.studies.planned_runs", "grain")
 
 
 LONGEST = 300

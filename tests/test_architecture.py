@@ -84,13 +84,11 @@ def test_the_configuration_knows_of_methods_backbones_and_data_their_keys_and_na
 
 BELOW_METHODS = (
     *GROUND,
-    "man_jax.class_memory",
-    "man_jax.cluster_rows",
     "man_jax.config",
     "man_jax.frame",
     "man_jax.keys",
+    "man_jax.method_parts",
     "man_jax.randomness",
-    "man_jax.two_students",
     *(f"man_jax.{leaf}" for leaf in LEAVES),
 )
 
@@ -111,8 +109,19 @@ BELOW_RUNS = (
 )
 
 
+def test_parts_of_methods_know_no_method():
+    assert offences(modules("man_jax/method_parts"), only=BELOW_METHODS) == []
+
+
 def test_what_keeps_a_run_knows_no_engine():
     assert offences(modules("man_jax/runs"), only=BELOW_RUNS) == []
+
+
+BELOW_STUDIES = (*BELOW_RUNS, "man_jax.engine", "man_jax.studies", "configs")
+
+
+def test_studies_know_no_door():
+    assert offences(modules("man_jax/studies"), only=BELOW_STUDIES) == []
 
 
 def test_the_engine_knows_no_door_and_no_experiment():

@@ -14,8 +14,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int32, PRNGKeyArray
 
-from man_jax.class_memory import empty_memory, filled_memory
-from man_jax.cluster_rows import cluster_rows, most_clusters, plain_labels
 from man_jax.config import Config
 from man_jax.frame import (
     TRAINED,
@@ -34,6 +32,8 @@ from man_jax.frame import (
 from man_jax.keys import Key
 from man_jax.losses.contrastive import info_nce
 from man_jax.memories.centres import update_centres
+from man_jax.method_parts.class_memory import empty_memory, filled_memory
+from man_jax.method_parts.cluster_rows import cluster_rows, most_clusters, plain_labels
 from man_jax.networks.three_branch import Variables
 
 KEYS = {

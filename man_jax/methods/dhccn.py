@@ -21,7 +21,6 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int32, PRNGKeyArray
 
 from man_jax.array_math import unit
-from man_jax.cluster_rows import cluster_rows, most_clusters, plain_labels
 from man_jax.clustering.calibration import calibrate
 from man_jax.clustering.mixture import lower_of_two_gaussians
 from man_jax.config import Config
@@ -46,6 +45,7 @@ from man_jax.losses.identity import smoothed_cross_entropy
 from man_jax.losses.soft import softmax_triplet
 from man_jax.losses.weighted import weighted_mean
 from man_jax.memories.centres import cluster_centres, update_centres
+from man_jax.method_parts.cluster_rows import cluster_rows, most_clusters, plain_labels
 from man_jax.networks.heads import forget_columns
 from man_jax.networks.part_necks import necks_like, part_rows
 from man_jax.randomness import epoch_key

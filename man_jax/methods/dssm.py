@@ -16,7 +16,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int32, PRNGKeyArray
 
-from man_jax.cluster_rows import cluster_rows
 from man_jax.clustering.subdomain import draw_subdomain, similarity_weights
 from man_jax.config import Config, ConfigError
 from man_jax.frame import (
@@ -38,6 +37,7 @@ from man_jax.losses.identity import smoothed_cross_entropy
 from man_jax.losses.reweighted import reweighted_mean, reweighted_triplet
 from man_jax.memories.moving_average import moving_average
 from man_jax.memories.prototypes import make_bank
+from man_jax.method_parts.cluster_rows import cluster_rows
 from man_jax.networks.heads import forget_columns, set_columns
 from man_jax.networks.three_branch import Outputs, Variables
 from man_jax.randomness import epoch_key

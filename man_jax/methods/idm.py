@@ -20,7 +20,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int32, PRNGKeyArray
 
-from man_jax.cluster_rows import cluster_rows, most_clusters, plain_labels
 from man_jax.config import Config
 from man_jax.frame import (
     Batch,
@@ -40,6 +39,7 @@ from man_jax.losses.identity import batch_hard_triplet, smoothed_cross_entropy
 from man_jax.losses.weighted import weighted_mean
 from man_jax.memories.cross_batch import CrossBatch, empty_queue, enqueue, flush, queue_triplet
 from man_jax.memories.prototypes import Bank, make_bank
+from man_jax.method_parts.cluster_rows import cluster_rows, most_clusters, plain_labels
 from man_jax.networks.domain_mixing import new_mixing
 from man_jax.networks.domain_norms import norms_of
 from man_jax.networks.domain_streams import pass_streams

@@ -17,7 +17,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int32, PRNGKeyArray
 
-from man_jax.cluster_rows import most_clusters, plain_labels
 from man_jax.clustering.dbscan import dbscan
 from man_jax.clustering.jaccard import jaccard_distances
 from man_jax.clustering.kmeans import cluster_tables
@@ -44,6 +43,7 @@ from man_jax.losses.contrastive import info_nce
 from man_jax.losses.distillation import feature_distillation
 from man_jax.memories.centres import cluster_centres, update_centres
 from man_jax.memories.moments import forget_moments
+from man_jax.method_parts.cluster_rows import most_clusters, plain_labels
 from man_jax.networks.part_necks import necks_like, part_rows
 
 NEEDS = ("stages",)

@@ -35,6 +35,7 @@ from man_jax.frame import (
     kmeans_settings,
 )
 from man_jax.keys import Key
+from man_jax.method_parts.two_students import TEACHERS, follow_pair, pass_pair, renew_columns, start_pair
 from man_jax.objectives.mutual_teaching import (
     PAIR,
     answer,
@@ -42,7 +43,6 @@ from man_jax.objectives.mutual_teaching import (
     mutual_factors,
     mutual_terms,
 )
-from man_jax.two_students import TEACHERS, follow_pair, pass_pair, renew_columns, start_pair
 
 NEEDS = ("views",)
 

@@ -19,7 +19,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int32, PRNGKeyArray
 
-from man_jax.cluster_rows import cluster_rows, most_clusters, plain_labels
 from man_jax.config import Config
 from man_jax.frame import (
     TRAINED,
@@ -47,6 +46,7 @@ from man_jax.memories.camera_proxies import (
     proxy_capacity,
 )
 from man_jax.memories.centres import cluster_centres, update_centres
+from man_jax.method_parts.cluster_rows import cluster_rows, most_clusters, plain_labels
 from man_jax.networks.three_branch import Variables
 
 NEEDS = ("cameras",)

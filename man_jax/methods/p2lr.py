@@ -36,6 +36,7 @@ from man_jax.frame import (
 )
 from man_jax.keys import Key
 from man_jax.memories.centres import cluster_centres
+from man_jax.method_parts.two_students import TEACHERS, follow_pair, pass_pair, renew_columns, start_pair
 from man_jax.objectives.mutual_teaching import (
     PAIR,
     mean_answer,
@@ -43,7 +44,6 @@ from man_jax.objectives.mutual_teaching import (
     mutual_factors,
     mutual_terms,
 )
-from man_jax.two_students import TEACHERS, follow_pair, pass_pair, renew_columns, start_pair
 
 NEEDS = ("views",)
 

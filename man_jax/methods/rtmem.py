@@ -16,7 +16,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int32, PRNGKeyArray
 
-from man_jax.cluster_rows import cluster_rows, most_clusters, plain_labels
 from man_jax.config import Config
 from man_jax.frame import (
     TRAINED,
@@ -37,6 +36,7 @@ from man_jax.losses.contrastive import info_nce
 from man_jax.losses.instance_contrast import instance_nce
 from man_jax.memories.centres import update_centres
 from man_jax.memories.random_instances import random_instances
+from man_jax.method_parts.cluster_rows import cluster_rows, most_clusters, plain_labels
 from man_jax.networks.three_branch import Variables
 from man_jax.randomness import epoch_key, other_key
 

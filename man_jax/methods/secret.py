@@ -18,7 +18,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int32, PRNGKeyArray
 
-from man_jax.cluster_rows import cluster_rows, most_clusters
 from man_jax.clustering.kmeans import cluster_tables
 from man_jax.clustering.overlap import keep_overlapping
 from man_jax.clustering.sizes import OUTLIER
@@ -46,6 +45,7 @@ from man_jax.losses.weighted import weighted_mean
 from man_jax.memories.centres import cluster_centres
 from man_jax.memories.moving_average import moving_average
 from man_jax.memories.prototypes import make_bank
+from man_jax.method_parts.cluster_rows import cluster_rows, most_clusters
 from man_jax.networks.heads import forget_columns, put_columns, set_columns
 from man_jax.networks.part_necks import necks_like, part_rows
 

@@ -18,7 +18,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int32, PRNGKeyArray
 
-from man_jax.class_memory import empty_memory, filled_memory
 from man_jax.clustering.harmonic import harmonic_clusters
 from man_jax.clustering.jaccard import jaccard_distances
 from man_jax.clustering.kmeans import cluster_tables
@@ -42,6 +41,7 @@ from man_jax.frame import (
 from man_jax.keys import Key
 from man_jax.losses.camera_entropy import camera_weighted_contrast
 from man_jax.memories.camera_centres import update_by_discrepancy
+from man_jax.method_parts.class_memory import empty_memory, filled_memory
 from man_jax.networks.three_branch import Variables
 
 NEEDS = ("cameras",)

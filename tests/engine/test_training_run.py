@@ -9,7 +9,7 @@ from man_jax.config import ConfigError
 from man_jax.engine import training_run
 from man_jax.runs.checkpoint import find_pretrained
 from man_jax.runs.workdir import WorkdirError, check_workdir, claim_workdir
-from man_jax.study import check_planned_runs
+from man_jax.studies.planned_runs import check_planned_runs
 
 
 def held_folder(base: Path) -> Path:
@@ -31,8 +31,8 @@ def test_a_relative_work_directory_is_refused_by_its_whole_path(tmp_path, monkey
 def test_a_relative_folder_of_compared_runs_is_refused_by_its_whole_path(tmp_path, monkeypatch):
     held_folder(tmp_path / "seeds/seed0-adapted")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("man_jax.study.read", lambda *_: None)
-    monkeypatch.setattr("man_jax.study.check_data", lambda *_: None)
+    monkeypatch.setattr("man_jax.studies.planned_runs.read", lambda *_: None)
+    monkeypatch.setattr("man_jax.studies.planned_runs.check_data", lambda *_: None)
     with pytest.raises(WorkdirError, match=f"^{tmp_path}/seeds/seed0-adapted holds a run"):
         check_planned_runs(demo.get_config("smoke"), [0], Path("seeds"), rows=(), num_devices=1)
 

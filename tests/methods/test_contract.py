@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from man_jax import cluster_rows, methods
+from man_jax import methods
 from man_jax.config import ConfigError, check_config
 from man_jax.engine.augment import normalize
 from man_jax.engine.build import build_normalization
@@ -22,6 +22,7 @@ from man_jax.engine.optimizer import make_optimizer
 from man_jax.engine.state import begin_phase, create_state
 from man_jax.engine.step import make_step
 from man_jax.frame import Batch, EpochFeatures, FeatureTable, Frame, Labels, Network, TrainState
+from man_jax.method_parts import cluster_rows
 from man_jax.methods import man
 from man_jax.networks.three_branch import Branch
 from man_jax.runs.checkpoint import open_checkpoints, restore_state, save_state

@@ -13,15 +13,15 @@ import pytest
 from configs import demo
 from configs.variants import ROWS
 from data_pipelines.reading.records import DataError
-from man_jax import study
 from man_jax.config import Config, ConfigError
 from man_jax.runs.weights_meaning import meaning
 from man_jax.runs.workdir import WorkdirError, claim_workdir
-from man_jax.study import SHARED, check_planned_runs, parse_seeds, planned_runs, turned
+from man_jax.studies import planned_runs as study
+from man_jax.studies.planned_runs import SHARED, check_planned_runs, parse_seeds, planned_runs, turned
 from tests.data_pipelines.trees import write_rgbnt100, write_wmveid863
 from tests.quick_programs import QUICK
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

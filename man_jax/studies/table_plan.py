@@ -15,7 +15,7 @@ from configs.tables import DRAWN, TABLES, Row, Table
 from data_pipelines.reading.datasets import read
 from data_pipelines.reading.records import DataError
 from man_jax.config import Config, ConfigError, check_config, flat
-from man_jax.study import PlannedRun, check_data, is_shared, refuse_init_from
+from man_jax.studies.planned_runs import PlannedRun, check_data, is_shared, refuse_init_from
 
 Key = tuple[int, str]
 """The seed and the name of a row."""

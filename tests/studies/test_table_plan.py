@@ -6,8 +6,8 @@ from configs import demo
 from configs.tables import DRAWN, TABLES, Row, Table
 from man_jax.config import ConfigError, check_config
 from man_jax.experiment_flags import FOLDER, with_transfer
-from man_jax.table_study import change, find_table, plain, plan_table, published_of, runs_of
-from tests.test_study import config_of, data
+from man_jax.studies.table_plan import change, find_table, plain, plan_table, published_of, runs_of
+from tests.studies.test_planned_runs import config_of, data
 
 __all__ = ["data"]
 

@@ -9,7 +9,7 @@ from configs.tables import Table
 from man_jax.engine.footprint import Size
 from man_jax.engine.table_figures import costs, figures_by_subset
 from man_jax.reporting.paper_table import COSTS, Line
-from man_jax.study import PlannedRun
+from man_jax.studies.planned_runs import PlannedRun
 
 
 def table_lines(

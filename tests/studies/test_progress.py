@@ -2,7 +2,7 @@
 
 import pytest
 
-from man_jax.study_progress import StudyProgress
+from man_jax.studies.progress import StudyProgress
 
 RUNS = [(seed, row) for seed in (0, 1) for row in ("adapted", "oracle", "no_cpa")]
 

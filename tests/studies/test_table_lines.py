@@ -4,9 +4,9 @@ from types import SimpleNamespace
 
 from configs import default
 from configs.tables import Row, Table
-from man_jax import table_lines as subject
 from man_jax.engine import table_figures
 from man_jax.runs.epoch_times import keep_times
+from man_jax.studies import table_lines as subject
 
 ROWS = (Row("one", ("paper",), {}), Row("two", ("no_cpa",), {}))
 PUBLISHED = {"one": (50.0, 60.0, 51.0, 61.0), "two": (40.0, 50.0)}

@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 from absl import flags
 from ml_collections import ConfigDict
 
-from configs import default
 from man_jax import methods
 from man_jax.config import Config, ConfigError, flat
+from man_jax.configs import default
 
 FOLDER = Path(default.__file__).parent
 MOST_MISSING = 5

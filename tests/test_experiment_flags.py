@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from configs import default, demo
 from man_jax.commands import expand_paths
 from man_jax.config import PATHS, ConfigError
+from man_jax.configs import default, demo
 from man_jax.experiment_flags import check_experiment, load_experiment
 from tests.test_config import from_flags, through_flags
 

@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from man_jax.configs.variants import ROWS
 
-from configs import demo
-from configs.variants import ROWS
 from data_pipelines.reading.records import DataError
 from man_jax import study
 from man_jax.config import Config, ConfigError
+from man_jax.configs import demo
 from man_jax.runs.weights_meaning import meaning
 from man_jax.runs.workdir import WorkdirError, claim_workdir
 from man_jax.study import SHARED, check_planned_runs, parse_seeds, planned_runs, turned

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import jax
 from absl import logging
 
-from configs import default
 from man_jax.config import Config, ConfigError
+from man_jax.configs import default
 from man_jax.networks.pretrained.errors import WeightsError
 from man_jax.networks.pretrained.hub import locate
 from man_jax.runs.checkpoint import CHECKPOINTS, PRETRAINED, find_pretrained

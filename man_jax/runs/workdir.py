@@ -10,10 +10,10 @@ from typing import Any, TextIO
 
 from absl import logging
 
-from configs import default
 from data_pipelines.reading.printable import is_utf8, printable
 from data_pipelines.session.disk import writing
 from man_jax.config import Config, WorkdirError
+from man_jax.configs import default
 from man_jax.runs.metrics import replace_file
 from man_jax.runs.past_config import (
     CONFIG,

@@ -156,6 +156,10 @@ def test_nothing_imports_torch_or_tensorflow():
     assert offences(modules(*PACKAGES), only=PACKAGES, never=("torch", "torchvision", "tensorflow")) == []
 
 
+def test_nothing_imports_what_one_system_only_has_to_lock_files():
+    assert offences(modules(*PACKAGES), only=PACKAGES, never=("fcntl", "msvcrt")) == []
+
+
 def test_the_experiments_have_one_name_which_a_wheel_has_too():
     others = [path for path in modules(*PACKAGES, "benchmarks", "tests") if path != STAND_IN]
     wrong = [

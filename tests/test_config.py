@@ -23,7 +23,7 @@ from man_jax.config import (
 from man_jax.configs import default
 from man_jax.engine.augment import Augmentation, Normalization
 from man_jax.engine.build import build_normalization
-from man_jax.experiment_flags import NO_EXPERIMENTS
+from man_jax.experiment_names import NO_EXPERIMENTS
 from man_jax.losses.reid import reid_loss
 
 FOLDER = Path(configs.__path__[0])

@@ -5,7 +5,8 @@ from man_jax.configs.tables import DRAWN, TABLES, Row, Table
 
 from man_jax.config import ConfigError, check_config
 from man_jax.configs import demo
-from man_jax.experiment_flags import FOLDER, with_transfer
+from man_jax.experiment_flags import with_transfer
+from man_jax.experiment_names import FOLDER
 from man_jax.table_study import change, find_table, plain, plan_table, published_of, runs_of
 from tests.test_study import config_of, data
 

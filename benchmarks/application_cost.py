@@ -15,8 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from configs import rgbnt100_to_wmveid863
 from man_jax import methods
+from man_jax.configs import rgbnt100_to_wmveid863
 from man_jax.engine.build import build_frame, build_optimizer
 from man_jax.engine.state import begin_phase, create_state
 from man_jax.engine.step import make_step

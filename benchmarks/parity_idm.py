@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 
-from configs import default
+from man_jax.configs import default
 from man_jax.engine.build import build_frame
 from man_jax.frame import Batch, ByDomain, LabelSpace, TrainState
 from man_jax.losses.bridge import feature_bridge, mixed_cross_entropy, share_diversity

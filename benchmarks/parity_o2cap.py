@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from benchmarks.parity import load_module, on_cpu, relative
-from configs import default
+from man_jax.configs import default
 from man_jax.frame import ByDomain
 from man_jax.memories.camera_proxies import find_proxies, make_proxies, number_proxies
 from man_jax.memories.centres import update_centres

@@ -14,7 +14,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from configs import default
+from man_jax.configs import default
 from man_jax.engine.build import build_model
 from man_jax.engine.initial_weights import read_backbone
 from man_jax.networks.three_branch import Variables, with_backbone

@@ -11,7 +11,7 @@ files are those of the full-size experiments.
 
 from ml_collections import ConfigDict
 
-from configs import default, variants
+from man_jax.configs import default, variants
 
 
 def get_config(variant: str = "") -> ConfigDict:

@@ -6,7 +6,7 @@ python -m man_jax.train --config configs/demo_reversed.py
 
 from ml_collections import ConfigDict
 
-from configs import demo, variants
+from man_jax.configs import demo, variants
 
 
 def get_config(variant: str = "") -> ConfigDict:

@@ -12,7 +12,7 @@ from the same ones, as they do from ImageNet's. The run adapts for no epoch; the
 
 from ml_collections import ConfigDict
 
-from configs import default, demo, variants
+from man_jax.configs import default, demo, variants
 
 
 def get_config(variant: str = "") -> ConfigDict:

@@ -11,7 +11,7 @@ part of it with few steps of a tiny network.
 
 from ml_collections import ConfigDict
 
-from configs import default, variants
+from man_jax.configs import default, variants
 
 
 def get_config(variant: str = "") -> ConfigDict:

@@ -20,8 +20,8 @@ from operator import attrgetter
 
 from ml_collections import ConfigDict
 
-from configs import default
 from man_jax import methods
+from man_jax.configs import default
 
 PAPER: dict[str, object] = {}
 """Our reading of the paper, which is the default of configs/default.py; the name lets a command say so."""

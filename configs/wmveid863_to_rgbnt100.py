@@ -10,7 +10,7 @@ were at hand. `:smoke` runs every part of it with few steps of a tiny network.
 
 from ml_collections import ConfigDict
 
-from configs import default, variants
+from man_jax.configs import default, variants
 
 
 def get_config(variant: str = "") -> ConfigDict:

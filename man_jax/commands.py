@@ -14,6 +14,7 @@ from data_pipelines.session.ending import orderly_end
 from data_pipelines.session.progress import prefixed
 from man_jax.config import PATHS, Config, ConfigError, WorkdirError, check_config
 from man_jax.experiment_flags import check_experiment, with_transfer
+from man_jax.experiment_names import with_paths
 
 PACKAGES = Path(__file__).parents[1]
 HELP = {"help", "helpfull", "helpshort", "helpxml", "h", "?", "only_check_args"}
@@ -48,7 +49,7 @@ def parse_command(argv: list[str]) -> list[str]:
         if "transfer" in flags.FLAGS:
             argv = with_transfer(argv)
         check_experiment(argv)
-        rest = parse_flags(argv)
+        rest = parse_flags(with_paths(argv))
         config = flags.FLAGS["config"].value
         expand_paths(config)
         check_config(

@@ -7,7 +7,6 @@ import ast
 import difflib
 import importlib.util
 import inspect
-import os
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,14 +16,13 @@ from typing import Any, NamedTuple
 from absl import flags
 from ml_collections import ConfigDict
 
-from configs import default
 from man_jax import methods
 from man_jax.config import Config, ConfigError, flat
+from man_jax.configs import default
+from man_jax.experiment_names import FOLDER, all_shown, experiment_names, path_of, shown
 
-FOLDER = Path(default.__file__).parent
 MOST_MISSING = 5
 """At most so many of an experiment's missing keys are named."""
-NO_EXPERIMENTS = {"__init__", "default", "tables", "variants"}
 
 
 class Override(NamedTuple):
@@ -46,8 +44,8 @@ def with_transfer(argv: Sequence[str]) -> list[str]:
         if _split(words)[0]:
             raise ConfigError(f"--transfer {named} and --config: give one of them")
         stem, colon, variant = named.partition(":")
-        if stem not in _stems():
-            raise ConfigError(f"--transfer {named}: choose one of {', '.join(_stems())}")
+        if stem not in experiment_names():
+            raise ConfigError(f"--transfer {named}: choose one of {', '.join(experiment_names())}")
         written = f"--config={FOLDER / f'{stem}.py'}{colon}{variant}"
         return [*words[:place], written, *words[place + (1 if equals else 2) :]]
     return words
@@ -57,7 +55,7 @@ def check_experiment(argv: Sequence[str]) -> None:
     """Check --config and each --config.KEY=VALUE; ConfigError with a line for each mistake."""
     named, overrides = _split(argv)
     if not named:
-        raise ConfigError(f"--config is missing; name {_experiments()}")
+        raise ConfigError(f"--config is missing; name {all_shown()}")
     if len(named) > 1:
         raise ConfigError(
             f"--config is given {len(named)} times ({', '.join(named)}); give it once, and overrides as "
@@ -70,16 +68,16 @@ def check_experiment(argv: Sequence[str]) -> None:
 
 
 def load_experiment(name: str) -> Config:
-    """Load the experiment PATH or PATH:VARIANT; ConfigError if it does not exist or lacks something."""
+    """Load the experiment PATH or NAME, each also with :VARIANT; ConfigError if there is none or it lacks something."""
     path, colon, variant = name.partition(":")
-    module = _load(path)
+    module = _load(path_of(path))
     if colon and not variant:
         raise ConfigError(
             f"--config {name}: nothing stands behind the colon; leave it out, or name a variant (configs/variants.py)"
         )
     get_config = getattr(module, "get_config", None)
     if not callable(get_config):
-        raise ConfigError(f"--config {path}: it has no function get_config; name {_experiments()}")
+        raise ConfigError(f"--config {path}: it has no function get_config; name {all_shown()}")
     arguments = (variant,) if colon else ()
     try:
         inspect.signature(get_config).bind(*arguments)
@@ -124,14 +122,14 @@ def _split(argv: Sequence[str]) -> tuple[list[str], list[Override]]:
 def _load(path: str) -> ModuleType:
     file = Path(path)
     if not path:
-        raise ConfigError(f"--config has no value; name {_experiments()}")
+        raise ConfigError(f"--config has no value; name {all_shown()}")
     if not file.is_file():
-        near = difflib.get_close_matches(file.stem, _stems(), n=1)
-        hint = f"did you mean {_shown(near[0])}? Otherwise name" if near else "name"
+        near = difflib.get_close_matches(file.stem, experiment_names(), n=1)
+        hint = f"did you mean {shown(near[0])}? Otherwise name" if near else "name"
         what = "is a folder" if file.is_dir() else "does not exist"
-        raise ConfigError(f"--config {path} {what}; {hint} {_experiments()}")
+        raise ConfigError(f"--config {path} {what}; {hint} {all_shown()}")
     if file.suffix != ".py":
-        raise ConfigError(f"--config {path} is no Python file; name {_experiments()}")
+        raise ConfigError(f"--config {path} is no Python file; name {all_shown()}")
     spec = importlib.util.spec_from_file_location("experiment", file)
     assert spec is not None
     assert spec.loader is not None
@@ -158,6 +156,10 @@ def _told(error: Exception, name: str, path: str) -> str:
         for key in default.MOVED
         if isinstance(error, AttributeError) and said and f'"{key.rpartition(".")[2]}"' in said[0]
     ]
+    if isinstance(error, ModuleNotFoundError) and error.name == "configs":
+        return (
+            f"--config {path}{place}: there is no module configs; write from man_jax.configs import default"
+        )
     return f"--config {path}{place}: {type(error).__name__}: {said[0] if said else ''}{''.join(moved)}"
 
 
@@ -246,17 +248,3 @@ def _keys_in_use(config: Config, key: str) -> list[str]:
     """List the keys that a mistyped one may mean: not those of other methods, unless it names one of them."""
     others = {name for name in methods.names() if name not in (config.method, key.partition(".")[0])}
     return [known for known in flat(config) if known.partition(".")[0] not in others]
-
-
-def _stems() -> list[str]:
-    return sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in NO_EXPERIMENTS)
-
-
-def _shown(stem: str) -> str:
-    """Give the path of an experiment as it can be typed in the current folder."""
-    path = FOLDER / f"{stem}.py"
-    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
-
-
-def _experiments() -> str:
-    return f"one of {', '.join(map(_shown, _stems()))}"

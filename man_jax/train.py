@@ -17,7 +17,7 @@ from data_pipelines.session.command_line import define_path
 from man_jax.commands import run_command
 
 CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "The experiment: configs/NAME.py or configs/NAME.py:VARIANT, several joined by +."
+    "config", None, "The experiment: its NAME or file, also with :VARIANT, several variants joined by +."
 )
 COMPILE_ONLY = flags.DEFINE_bool(
     "compile_only", False, "Compile the adaptation step, print the memory it needs, and stop. Reads no data."

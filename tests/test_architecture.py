@@ -11,6 +11,8 @@ from man_jax import methods
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("man_jax", "data_pipelines", "configs")
+STAND_IN = ROOT / "man_jax/configs/__init__.py"
+"""In the repository it leads to the folder configs/."""
 LEAVES = ("clustering", "losses", "memories", "networks", "objectives", "reporting", "retrieval")
 GROUND = ("man_jax.array_math",)
 """What every room stands on; it stands on nothing of ours."""
@@ -62,7 +64,7 @@ def test_a_leaf_knows_only_itself_and_the_ground(leaf):
 @pytest.mark.parametrize("leaf", LEAVES)
 def test_a_leaf_takes_plain_values_and_never_the_configuration(leaf):
     paths = modules(f"man_jax/{leaf}")
-    assert offences(paths, only=PACKAGES, never=("ml_collections", "man_jax.config", "configs")) == []
+    assert offences(paths, only=PACKAGES, never=("ml_collections", "man_jax.config", "man_jax.configs")) == []
 
 
 def test_the_ground_stands_on_nothing_of_ours():
@@ -104,7 +106,7 @@ BELOW_RUNS = (
     "man_jax.methods",
     "man_jax.runs",
     "man_jax.sharding",
-    "configs.default",  # which keys there are, and which of them a run may go on with other values of
+    "man_jax.configs.default",  # which keys there are, and which of them a run may go on with other values of
     "data_pipelines",
 )
 
@@ -151,7 +153,7 @@ def test_data_pipelines_know_nothing_of_the_method():
 
 def test_experiments_are_configuration_only():
     paths = modules("configs")
-    assert offences(paths, only=("configs", "man_jax.methods"), never=("jax", "numpy", "flax")) == []
+    assert offences(paths, only=("man_jax.configs", "man_jax.methods"), never=("jax", "numpy", "flax")) == []
 
 
 def test_only_networks_are_written_in_linen():
@@ -161,6 +163,21 @@ def test_only_networks_are_written_in_linen():
 
 def test_nothing_imports_torch_or_tensorflow():
     assert offences(modules(*PACKAGES), only=PACKAGES, never=("torch", "torchvision", "tensorflow")) == []
+
+
+def test_nothing_imports_what_one_system_only_has_to_lock_files():
+    assert offences(modules(*PACKAGES), only=PACKAGES, never=("fcntl", "msvcrt")) == []
+
+
+def test_the_experiments_have_one_name_which_a_wheel_has_too():
+    others = [path for path in modules(*PACKAGES, "benchmarks", "tests") if path != STAND_IN]
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in others
+        for name in imported(path)
+        if is_within(name, "configs")
+    ]
+    assert wrong == [], "write man_jax.configs"
 
 
 def test_the_package_imports_no_test():

@@ -106,8 +106,8 @@ def test_help_imports_nothing_slow(door):
         ("man_jax.evaluate", ["--rnu=x"], "there is no flag --rnu; did you mean --run?"),
         (
             "man_jax.reproduce",
-            ["--config", "demo"],
-            "--config demo does not exist; did you mean configs/demo.py?",
+            ["--config", "dmeo"],
+            "--config dmeo does not exist; did you mean configs/demo.py?",
         ),
         (
             "man_jax.reproduce",

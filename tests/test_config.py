@@ -6,13 +6,11 @@ from pathlib import Path
 
 import pytest
 from absl import flags
+from man_jax.configs.variants import BACKBONES, RELEASED, ROWS, SMOKE, VARIANTS, turn
 from ml_collections import ConfigDict, config_flags
 
-import configs
-from configs import default
-from configs.variants import BACKBONES, RELEASED, ROWS, SMOKE, VARIANTS, turn
 from data_pipelines.reading.datasets import READERS
-from man_jax import methods
+from man_jax import configs, methods
 from man_jax.config import (
     CHOICES,
     ENDLESS,
@@ -22,9 +20,10 @@ from man_jax.config import (
     ConfigError,
     check_config,
 )
+from man_jax.configs import default
 from man_jax.engine.augment import Augmentation, Normalization
 from man_jax.engine.build import build_normalization
-from man_jax.experiment_flags import NO_EXPERIMENTS
+from man_jax.experiment_names import NO_EXPERIMENTS
 from man_jax.losses.reid import reid_loss
 
 FOLDER = Path(configs.__path__[0])
@@ -34,7 +33,7 @@ both_variants = pytest.mark.parametrize("variant", ["", "smoke"])
 
 
 def experiment(name: str, variant: str = "") -> Config:
-    return importlib.import_module(f"configs.{name}").get_config(variant)
+    return importlib.import_module(f"man_jax.configs.{name}").get_config(variant)
 
 
 def defaults() -> Config:
@@ -127,7 +126,7 @@ def test_the_five_transfers_have_the_released_schedule_and_the_published_result(
     assert (config.data.source.name, config.data.target.name) == (source, target)
     assert (config.adapt.epochs, config.adapt.iterations) == (epochs, iterations)
     assert config.adapt.num_clusters == clusters
-    text = " ".join((importlib.import_module(f"configs.{name}").__doc__ or "").split())
+    text = " ".join((importlib.import_module(f"man_jax.configs.{name}").__doc__ or "").split())
     table, figures = published.split("; ")
     assert f"Published ({table};" in text
     assert figures in text
@@ -259,7 +258,7 @@ def test_the_readings_have_one_row_for_each_key_with_all_its_options(key):
 def test_every_experiment_says_how_to_run_it(name):
     assert (
         f"python -m man_jax.train --config configs/{name}.py"
-        in importlib.import_module(f"configs.{name}").__doc__
+        in importlib.import_module(f"man_jax.configs.{name}").__doc__
     )
 
 

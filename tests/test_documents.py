@@ -58,7 +58,7 @@ def test_every_file_and_command_that_is_named_exists(document):
 
 @pytest.mark.parametrize("document", PRESENT, ids=named)
 def test_every_key_that_is_set_on_a_command_line_exists(document):
-    from configs import default
+    from man_jax.configs import default
 
     config = default.get_config()
     for key in KEY.findall(text(document)):
@@ -119,7 +119,7 @@ def test_the_page_of_a_method_has_every_key_with_its_default():
 
 def test_the_package_carries_its_marker_of_types():
     data = tomllib.loads(text(ROOT / "pyproject.toml"))["tool"]["setuptools"]["package-data"]
-    assert "py.typed" in data["man_jax"]
+    assert "py.typed" in data["*"]
     assert (ROOT / "man_jax/py.typed").is_file()
 
 

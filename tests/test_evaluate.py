@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from configs import default
+from man_jax.configs import default
 from tests.data_pipelines.trees import write_triples
 
 ROOT = Path(__file__).parents[1]

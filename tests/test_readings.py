@@ -2,9 +2,9 @@
 
 import pytest
 from flax.traverse_util import flatten_dict
+from man_jax.configs.variants import turn
 
-from configs import default
-from configs.variants import turn
+from man_jax.configs import default
 
 PAPER = {
     "data.image_size": (256, 128),  # §4.2, as are the next eight; "batch 32" is P × K

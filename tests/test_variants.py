@@ -2,9 +2,9 @@ from itertools import combinations
 from operator import attrgetter
 
 import pytest
+from man_jax.configs.variants import METHODS, ROWS, STRENGTHS, VARIANTS, turn
 
-from configs import default, demo, msvr310_to_wmveid863
-from configs.variants import METHODS, ROWS, STRENGTHS, VARIANTS, turn
+from man_jax.configs import default, demo, msvr310_to_wmveid863
 
 
 def test_a_row_is_a_variant_or_another_value_of_a_key():

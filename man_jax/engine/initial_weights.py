@@ -11,10 +11,9 @@ from man_jax.frame import TRAINED, ByDomain, TrainState
 from man_jax.networks.backbone_traits import traits_of
 from man_jax.networks.pretrained.errors import WeightsError
 from man_jax.networks.pretrained.files import read_arrays
-from man_jax.networks.pretrained.hub import locate
 from man_jax.networks.pretrained.matching import list_names, match_weights
 from man_jax.networks.three_branch import Variables, with_backbone
-from man_jax.runs.starting_weights import file_digest
+from man_jax.runs.starting_weights import file_digest, locate_weights
 
 NAMED = 24
 """At most this many unused arrays are named in the log; the heads of known code bases have fewer."""
@@ -42,7 +41,7 @@ def read_backbone(model: Config, image_size: tuple[int, int]) -> InitialBackbone
     grid = backbone.grid(image_size) if traits_of(model.backbone).has_positions else None
     path = None
     try:
-        path = locate(model.pretrained)
+        path = locate_weights(model.pretrained)
         matched = match_weights(read_arrays(path), like, family=model.backbone, grid=grid)
     except WeightsError as error:
         about = str(error) if path is None or str(path) in str(error) else f"{path}: {error}"

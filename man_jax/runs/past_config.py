@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 from absl import logging
 from flax.traverse_util import flatten_dict
 
-from configs import default
 from data_pipelines.session.command_line import expand_home
 from man_jax import methods
 from man_jax.config import PATHS, Config, ConfigError, WorkdirError
+from man_jax.configs import default
 from man_jax.runs.versions import is_older, numbers, versions
 
 CONFIG, DATA = "config.json", "data.json"

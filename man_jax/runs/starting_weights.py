@@ -8,8 +8,8 @@ from typing import NamedTuple
 import jax
 from absl import logging
 
-from configs import default
 from man_jax.config import Config, ConfigError
+from man_jax.configs import default
 from man_jax.networks.pretrained.errors import WeightsError
 from man_jax.networks.pretrained.hub import locate
 from man_jax.runs.checkpoint import CHECKPOINTS, PRETRAINED, find_pretrained
@@ -89,11 +89,21 @@ def _find_adapted(workdir: Path) -> Path:
     return workdir / CHECKPOINTS / str(step)
 
 
+def locate_weights(name: str) -> Path:
+    """Find the file of weights `name`: a path, a file of the hub, or configs/FILE, which the package brings.
+
+    Raises WeightsError as `man_jax.networks.pretrained.hub.locate` does; whether a path exists is not checked.
+    """
+    path, brought = locate(name), Path(default.__file__).parent / Path(name).name
+    # Of a wheel, the current folder has no configs/.
+    return brought if path.parent == Path("configs") and not path.exists() and brought.is_file() else path
+
+
 def weights_digest(key: str, value: str) -> str:
     """Compute the digest of the weights that a key of default.WEIGHTS names; "" if they cannot be read."""
     try:
         if key == "model.pretrained":
-            path = locate(value)
+            path = locate_weights(value)
             return file_digest(path) if path.is_file() else ""
         workdir = Path(value)
         if key == "pretrain.init_from":

@@ -10,8 +10,8 @@ from typing import Any
 
 from absl import logging
 
-from configs import default
 from man_jax.config import Config, ConfigError
+from man_jax.configs import default
 from man_jax.networks.backbone_traits import AUTO_ACTIVATION, TRAITS
 from man_jax.runs.past_config import DATA, is_of_other_method, plain_values, read_config
 from man_jax.runs.seal import read_seal

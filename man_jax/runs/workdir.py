@@ -1,19 +1,19 @@
 """Keep a work directory for one configuration, and for one process that writes in it."""
 
-import fcntl
 import json
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from shlex import quote
-from typing import Any, TextIO
+from typing import Any
 
 from absl import logging
 
-from configs import default
 from data_pipelines.reading.printable import is_utf8, printable
 from data_pipelines.session.disk import writing
+from data_pipelines.storing.locks import LOCK, Timeout, locked
 from man_jax.config import Config, WorkdirError
+from man_jax.configs import default
 from man_jax.runs.metrics import replace_file
 from man_jax.runs.past_config import (
     CONFIG,
@@ -27,7 +27,7 @@ from man_jax.runs.versions import versions
 
 __all__ = ["CONFIG", "LOCK", "WorkdirError", "check_workdir", "claim_workdir", "weights_elsewhere"]
 
-LOCK, INIT_FROM = ".lock", "adapt.init_from"
+INIT_FROM = "adapt.init_from"
 HISTORY = "config_history.jsonl"
 """Earlier values of the keys that changed when the run was started again, one line for each such start."""
 
@@ -147,19 +147,14 @@ def _keep_history(workdir: Path, config: Config) -> None:
             file.write(json.dumps(line) + "\n")
 
 
-def _locked(workdir: Path) -> TextIO:
-    """Lock the work directory by a file; the lock ends when the file is closed, also by a kill."""
-    lock = (workdir / LOCK).open("w")
+def _locked(workdir: Path) -> AbstractContextManager[Any]:
+    """Lock the work directory by a file; the lock ends when the context is left, also by a kill."""
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
+        return locked(workdir, wait=False, advice="do not start the same run twice at once")
+    except Timeout:
         raise WorkdirError(
             f"{workdir} is in use by another process; wait until that has ended, or choose another --workdir"
         ) from None
-    except OSError as error:  # a file system without locks
-        logging.warning("%s cannot be locked (%s); do not start the same run twice at once", workdir, error)
-    return lock
 
 
 def _plain(config: Config) -> dict[str, Any]:

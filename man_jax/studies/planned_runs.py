@@ -4,11 +4,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from configs import default, variants
 from data_pipelines.reading.datasets import read
 from data_pipelines.reading.records import UNLABELLED, DataError, Dataset
 from man_jax import methods
 from man_jax.config import Config, ConfigError, check_config, check_counts, flat
+from man_jax.configs import default, variants
 
 SHARED = (
     "seed",

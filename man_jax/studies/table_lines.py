@@ -5,7 +5,7 @@ from typing import Any
 
 from jax.sharding import Mesh
 
-from configs.tables import Table
+from man_jax.configs import tables
 from man_jax.engine.footprint import Size
 from man_jax.engine.table_figures import costs, figures_by_subset
 from man_jax.reporting.paper_table import COSTS, Line
@@ -13,7 +13,7 @@ from man_jax.studies.planned_runs import PlannedRun
 
 
 def table_lines(
-    table: Table,
+    table: tables.Table,
     runs: Mapping[tuple[int, str], PlannedRun],
     summaries: Mapping[tuple[int, str], Mapping[str, Any]],
     *,

@@ -10,11 +10,10 @@ from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
-from configs import variants
-from configs.tables import DRAWN, TABLES, Row, Table
 from data_pipelines.reading.datasets import read
 from data_pipelines.reading.records import DataError
 from man_jax.config import Config, ConfigError, check_config, flat
+from man_jax.configs import tables, variants
 from man_jax.studies.planned_runs import PlannedRun, check_data, is_shared, refuse_init_from
 
 Key = tuple[int, str]
@@ -30,15 +29,15 @@ class TablePlan(NamedTuple):
     """Training triples and identities of source and target."""
 
 
-def find_table(name: str) -> Table:
+def find_table(name: str) -> tables.Table:
     """Look a table up by the name that --what takes; ConfigError if there is none."""
-    if name not in TABLES:
-        raise ConfigError(f"--what {name}: choose one of {', '.join(TABLES)}")
-    return TABLES[name]
+    if name not in tables.TABLES:
+        raise ConfigError(f"--what {name}: choose one of {', '.join(tables.TABLES)}")
+    return tables.TABLES[name]
 
 
 def plan_table(
-    table: Table, config: Config, seeds: Sequence[int], out: Path, *, num_devices: int
+    table: tables.Table, config: Config, seeds: Sequence[int], out: Path, *, num_devices: int
 ) -> TablePlan:
     """Plan the rows of a table on the data of `config`, whose own keys a row changes.
 
@@ -81,7 +80,7 @@ def plan_table(
     return TablePlan(runs, refused, sizes)
 
 
-def runs_of(rows: Sequence[Row], config: Config, seed: int, out: Path) -> dict[str, PlannedRun]:
+def runs_of(rows: Sequence[tables.Row], config: Config, seed: int, out: Path) -> dict[str, PlannedRun]:
     """List the runs of one seed by the names of the rows, each with the weights that it starts from."""
     config = config.copy_and_resolve_references()
     config.seed = seed
@@ -104,7 +103,7 @@ def weights_of(config: Config) -> str:
     return repr(sorted((key, value) for key, value in flat(config).items() if is_shared(key)))
 
 
-def change(config: Config, row: Row) -> Config:
+def change(config: Config, row: tables.Row) -> Config:
     """Copy the experiment and make the changes of a row; ConfigError if one of them is none."""
     words = [word for word in row.changes if "=" not in word]
     try:
@@ -117,7 +116,7 @@ def change(config: Config, row: Row) -> Config:
     return changed
 
 
-def plain(row: Row) -> str:
+def plain(row: tables.Row) -> str:
     """Name a row's folder by its changes, which stay the same if the table's words change."""
     return re.sub(r"[^\w.=+-]+", "", "-".join(row.changes))
 
@@ -131,9 +130,9 @@ def _product(config: Config, word: str) -> str:
     return f"{key}={round(value) if isinstance(attrgetter(key)(config), int) else value}"
 
 
-def published_of(table: Table, experiment: str) -> tuple[Mapping[str, Sequence[float]], str]:
+def published_of(table: tables.Table, experiment: str) -> tuple[Mapping[str, Sequence[float]], str]:
     """Give the published figures of each row for an experiment, and the transfer that they are of ("": none)."""
     name = experiment.partition("-")[0]  # without the variants
-    transfer = DRAWN.get(name, name)
+    transfer = tables.DRAWN.get(name, name)
     known = {row.name: row.published[transfer] for row in table.rows if transfer in row.published}
     return known, transfer if known else ""

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from jax.extend.core import jaxprs_in_params
 
-from configs import default
 from man_jax.config import CHOICES, Config
+from man_jax.configs import default
 from man_jax.engine.augment import Normalization, normalize
 from man_jax.engine.build import build_frame, build_model
 from man_jax.engine.optimizer import make_optimizer

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from configs import default
 from man_jax.config import ConfigError
+from man_jax.configs import default
 from man_jax.engine import branch_file as export
 from man_jax.engine.build import build_model
 from man_jax.networks.pretrained.files import read_arrays

@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from man_jax.configs.variants import ROWS, turn
 
-from configs import default, demo
-from configs.variants import ROWS, turn
 from man_jax import methods
 from man_jax.config import CHOICES, ConfigError
+from man_jax.configs import default, demo
 from man_jax.engine import build
 from man_jax.engine.state import begin_phase, create_state
 from man_jax.engine.step import make_step

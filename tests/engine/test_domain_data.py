@@ -5,9 +5,9 @@ import pytest
 from absl import logging
 from PIL import Image
 
-from configs import default
 from data_pipelines.reading.records import DataError
 from man_jax import methods
+from man_jax.configs import default
 from man_jax.engine.domain_data import numbered, open_domains
 from tests.data_pipelines.trees import MODALITY_COLOURS, write_triples, write_wmveid863
 from tests.engine.splits import new_domain

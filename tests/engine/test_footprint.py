@@ -3,11 +3,11 @@
 from types import SimpleNamespace
 
 import pytest
+from man_jax.configs.variants import turn
 
-from configs import demo
-from configs.variants import turn
 from data_pipelines.reading.datasets import FACTS
 from man_jax.config import Config, ConfigError
+from man_jax.configs import demo
 from man_jax.engine import footprint
 
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from configs import default
 from man_jax.config import ConfigError
+from man_jax.configs import default
 from man_jax.engine.build import build_frame
 from man_jax.engine.initial_weights import place_backbone, read_backbone
 from man_jax.engine.optimizer import make_optimizer

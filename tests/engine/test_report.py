@@ -1,6 +1,6 @@
 """What a finished run says of itself, from hand-written histories."""
 
-from configs import default
+from man_jax.configs import default
 from man_jax.engine.report import METRICS, describe, summarize
 
 

@@ -9,10 +9,10 @@ import jax
 import numpy as np
 import pytest
 from jax.experimental import multihost_utils
+from man_jax.configs.variants import turn
 
-from configs import demo
-from configs.variants import turn
 from man_jax.config import Config, ConfigError
+from man_jax.configs import demo
 from man_jax.engine import run_parts
 from man_jax.engine.optimizer import make_optimizer
 from man_jax.runs.checkpoint import CHECKPOINTS, save_pretrained

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from configs import default
+from man_jax.configs import default
 from man_jax.engine import trained_network
 from man_jax.runs.checkpoint import open_checkpoints, save_pretrained, save_state
 from man_jax.sharding import make_mesh

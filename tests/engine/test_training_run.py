@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from configs import demo
 from man_jax.config import ConfigError
+from man_jax.configs import demo
 from man_jax.engine import training_run
 from man_jax.runs.checkpoint import find_pretrained
 from man_jax.runs.workdir import WorkdirError, check_workdir, claim_workdir

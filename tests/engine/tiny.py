@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from configs import default
+from man_jax.configs import default
 from man_jax.engine.build import build_frame
 from man_jax.engine.state import create_state
 from man_jax.frame import Batch, ByDomain, Frame, LabelSpace, TrainState

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from configs import default
 from man_jax.config import CHOICES, flat
+from man_jax.configs import default
 from man_jax.engine.build import build_backbone as build_configured
 from man_jax.networks.backbone_traits import AUTO_ACTIVATION, TRAITS
 from man_jax.networks.backbones import BACKBONES, build_backbone

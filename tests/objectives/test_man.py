@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from configs import default
+from man_jax.configs import default
 from man_jax.frame import ByDomain
 from man_jax.memories.cross_batch import CrossBatch
 from man_jax.memories.prototypes import Bank

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from flax.traverse_util import unflatten_dict
 
-from configs import default
 from man_jax import methods
 from man_jax.config import Config, WorkdirError
+from man_jax.configs import default
 from man_jax.runs.past_config import CONFIG, DATA, plain_values, read_config, read_version, run_config
 from man_jax.runs.versions import is_older, versions
 from man_jax.runs.workdir import HISTORY, check_workdir, claim_workdir

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from configs import default
 from data_pipelines.storing.prepared import PreparedDataset
 from man_jax.config import WorkdirError
+from man_jax.configs import default
 from man_jax.runs.past_config import DATA
 from man_jax.runs.starting_weights import find_moved_weights, keep_data
 from man_jax.runs.used_data import check_data, describe_data, read_data, write_data

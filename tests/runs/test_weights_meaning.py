@@ -9,8 +9,8 @@ import jax
 import numpy as np
 import pytest
 
-from configs import default
 from man_jax.config import Config, ConfigError
+from man_jax.configs import default
 from man_jax.engine.optimizer import make_optimizer
 from man_jax.frame import TRAINED
 from man_jax.runs.checkpoint import (

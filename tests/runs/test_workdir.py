@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from ml_collections import ConfigDict
 
-from configs import default
 from man_jax.config import Config, check_config
+from man_jax.configs import default
 from man_jax.runs.workdir import CONFIG, HISTORY, LOCK, WorkdirError, check_workdir, claim_workdir
 
 

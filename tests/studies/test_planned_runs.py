@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from man_jax.configs.variants import ROWS
 
-from configs import demo
-from configs.variants import ROWS
 from data_pipelines.reading.records import DataError
 from man_jax.config import Config, ConfigError
+from man_jax.configs import demo
 from man_jax.runs.weights_meaning import meaning
 from man_jax.runs.workdir import WorkdirError, claim_workdir
 from man_jax.studies import planned_runs as study

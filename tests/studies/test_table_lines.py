@@ -2,8 +2,9 @@
 
 from types import SimpleNamespace
 
-from configs import default
-from configs.tables import Row, Table
+from man_jax.configs.tables import Row, Table
+
+from man_jax.configs import default
 from man_jax.engine import table_figures
 from man_jax.runs.epoch_times import keep_times
 from man_jax.studies import table_lines as subject

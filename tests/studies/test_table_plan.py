@@ -1,11 +1,12 @@
 """The tables of the paper: their rows are configurations, and what they run, share, refuse and show."""
 
 import pytest
+from man_jax.configs.tables import DRAWN, TABLES, Row, Table
 
-from configs import demo
-from configs.tables import DRAWN, TABLES, Row, Table
 from man_jax.config import ConfigError, check_config
-from man_jax.experiment_flags import FOLDER, with_transfer
+from man_jax.configs import demo
+from man_jax.experiment_flags import with_transfer
+from man_jax.experiment_names import FOLDER
 from man_jax.studies.table_plan import change, find_table, plain, plan_table, published_of, runs_of
 from tests.studies.test_planned_runs import config_of, data
 
@@ -126,7 +127,7 @@ def test_a_transfer_that_is_none_is_refused(words, told):
 
 
 def test_the_reversed_demonstration_exchanges_the_domains():
-    from configs import demo_reversed
+    from man_jax.configs import demo_reversed
 
     there, back = demo.get_config().data, demo_reversed.get_config().data
     assert dict(back.source) == dict(there.target) | {"deep_range": dict(back.source)["deep_range"]}

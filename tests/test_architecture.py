@@ -119,7 +119,7 @@ def test_what_keeps_a_run_knows_no_engine():
     assert offences(modules("man_jax/runs"), only=BELOW_RUNS) == []
 
 
-BELOW_STUDIES = (*BELOW_RUNS, "man_jax.engine", "man_jax.studies", "configs")
+BELOW_STUDIES = (*BELOW_RUNS, "man_jax.engine", "man_jax.studies", "man_jax.configs")
 
 
 def test_studies_know_no_door():

@@ -1,20 +1,15 @@
 """Choose and count what the page shows; nothing but the images is read."""
 
-import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
+from data_pipelines.contact_sheet.strips import strip_url
 from data_pipelines.reading.printable import printable
 from data_pipelines.reading.records import SPLITS
 from data_pipelines.storing.prepared import PreparedDataset, PreparedSplit
 
-STRIP_HEIGHT = 128
-"""Height of a strip in pixels; larger images are reduced to it, and the browser enlarges smaller ones."""
-GAP = 2
 MOST_CAMERAS = 8
 MOST_BARS = 12
 
@@ -132,22 +127,4 @@ def _strip(split: PreparedSplit, index: int) -> Strip:
         f"camid {camid}",
         *([f"scene {scene}"] if scene >= 0 else []),
     ]
-    return Strip(_data_url(split[index]), ", ".join(parts), printable(split.names[index]))
-
-
-def _data_url(triple: np.ndarray) -> str:
-    """Encode uint8 [M, H, W, 3] as one JPEG, with the modalities from left to right."""
-    _, height, width, _ = triple.shape
-    page = Image.new("RGB", (strip_width(len(triple), width), height), "white")
-    for m, image in enumerate(triple):
-        page.paste(Image.fromarray(image), (m * (width + GAP), 0))
-    if height > STRIP_HEIGHT:
-        page.thumbnail((page.width, STRIP_HEIGHT))
-    buffer = io.BytesIO()
-    page.save(buffer, "JPEG", quality=88, subsampling=0)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def strip_width(num_modalities: int, width: int) -> int:
-    """Compute the width of a strip in pixels, from images of `width` and the gaps between them."""
-    return num_modalities * (width + GAP) - GAP
+    return Strip(strip_url(split[index]), ", ".join(parts), printable(split.names[index]))

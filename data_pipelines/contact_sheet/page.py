@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from data_pipelines.contact_sheet.content import STRIP_HEIGHT, describe, strip_width
+from data_pipelines.contact_sheet.content import describe
+from data_pipelines.contact_sheet.strips import STRIP_HEIGHT, strip_width
 from data_pipelines.reading.printable import printable
 from data_pipelines.reading.records import DataError
 from data_pipelines.session.disk import replace_file, writing

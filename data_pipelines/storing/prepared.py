@@ -99,6 +99,19 @@ class PreparedSplit:
             return self.images[indices]
         return np.stack([self.images[int(index)] for index in indices])
 
+    def only(self, indices: np.ndarray) -> "PreparedSplit":
+        """Load the triples `indices` [B] as a split of their own, in this order."""
+        return replace(
+            self,
+            pids=self.pids[indices],
+            camids=self.camids[indices],
+            scenes=self.scenes[indices],
+            names=[self.names[int(index)] for index in indices],
+            images=self.read(indices),
+            contents=None,
+            fingerprints={},
+        )
+
     def in_memory(self) -> "PreparedSplit":
         """Load the split into one array, uint8 [N, M, H, W, 3]; every shard is read once, now."""
         images = np.empty((len(self), *self[0].shape), np.uint8)

@@ -30,22 +30,23 @@ def draw_rankings(
         title: the run, its data and its weights.
     """
     query, gallery = data.query, data.gallery
-    precisions = average_precisions(distances, **_labels(query, gallery, np.arange(len(query))))
+    precisions = average_precisions(distances, **ranking_labels(query, gallery, np.arange(len(query))))
     chosen = choose_queries(precisions, seed=seed)
     indices = np.array([index for _, _, index in chosen])
-    matches = top_matches(distances[indices], **_labels(query, gallery, indices), k=NUM_MATCHES)
+    matches = top_matches(distances[indices], **ranking_labels(query, gallery, indices), k=NUM_MATCHES)
     num_scored = int(np.isfinite(precisions).sum())
     lists = []
     for (kind, place, index), row in zip(chosen, matches, strict=True):
         found = row[row >= 0]
         lists.append(
             RankingList(
-                heading=_heading(kind, place, precisions[index], query.names[index], num_scored),
+                heading=heading(kind, place, precisions[index], query.names[index], num_scored),
                 query=query[index],
-                query_lines=_identity(query, index, data.removal),
+                query_lines=identity_lines(query, index, data.removal),
                 matches=gallery.read(found) if len(found) else np.empty((0, *query[index].shape), np.uint8),
                 match_lines=[
-                    [*_identity(gallery, j, data.removal), f"{distances[index, j] / 2:.3f}"] for j in found
+                    [*identity_lines(gallery, j, data.removal), f"{distances[index, j] / 2:.3f}"]
+                    for j in found
                 ],
                 correct=(gallery.pids[found] == query.pids[index]).tolist(),
             )
@@ -98,7 +99,10 @@ def _about(precisions: np.ndarray, data: PreparedDataset) -> str:
     )
 
 
-def _labels(query: PreparedSplit, gallery: PreparedSplit, indices: np.ndarray) -> dict[str, np.ndarray]:
+def ranking_labels(
+    query: PreparedSplit, gallery: PreparedSplit, indices: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Take the labels that a ranking of the queries `indices` needs, by the names of its arguments."""
     return {
         "query_pids": query.pids[indices],
         "gallery_pids": gallery.pids,
@@ -107,14 +111,15 @@ def _labels(query: PreparedSplit, gallery: PreparedSplit, indices: np.ndarray) -
     }
 
 
-def _heading(kind: str, place: int, precision: float, name: str, num_scored: int) -> str:
+def heading(kind: str, place: int, precision: float, name: str, num_scored: int) -> str:
     """Write a heading, such as "best 2 of 120: AP 98.2 %, 0012_c3.jpg"."""
     told = f"AP {100 * precision:.1f} %" if np.isfinite(precision) else "no match in the gallery"
     of = f"{kind} by seed" if kind == "drawn" else f"{kind} {place} of {num_scored}"
     return f"{of}: {told}, {shorten(name, LONGEST_NAME)}"
 
 
-def _identity(split: PreparedSplit, index: int, removal: str) -> Sequence[str]:
+def identity_lines(split: PreparedSplit, index: int, removal: str) -> Sequence[str]:
+    """Write the pid and the camera of a triple, and its scene where the removal rule compares scenes."""
     numbers = {"pid": split.pids[index], "cam": split.camids[index]}
     if removal == "scene":
         numbers["scene"] = split.scenes[index]

@@ -8,10 +8,11 @@ from jax.sharding import Mesh
 
 from man_jax import methods
 from man_jax.config import Config
+from man_jax.engine.augment import Normalization
 from man_jax.engine.build import build_model, build_normalization
 from man_jax.engine.extract import Extract, make_extract
 from man_jax.frame import Network
-from man_jax.networks.three_branch import Variables, only_branches
+from man_jax.networks.three_branch import ThreeBranch, Variables, only_branches
 from man_jax.runs.checkpoint import CHECKPOINTS, PRETRAINED, read_network, read_pretrained
 from man_jax.runs.weights_meaning import check_weights_of_run
 from man_jax.sharding import put_replicated
@@ -23,6 +24,8 @@ class TrainedNetwork(NamedTuple):
     extract: Extract
     variables: Variables
     description: str
+    model: ThreeBranch
+    normalization: Normalization
 
 
 def tested_network(config: Config) -> Network:
@@ -57,8 +60,11 @@ def open_trained(
     kept = [place for place, name in enumerate(config.model.modalities) if name in present]
     # Features need no head, so its width does not matter.
     model = replace(build_model(config.model, num_classes=0), num_modalities=len(kept))
+    normalization = build_normalization(config)
     return TrainedNetwork(
-        make_extract(model, build_normalization(config), mesh),
+        make_extract(model, normalization, mesh),
         put_replicated(only_branches(variables, kept), mesh),
         description,
+        model,
+        normalization,
     )

@@ -1,0 +1,210 @@
+"""Make the page of a run: what its files say, and what its network does."""
+
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jax.sharding import Mesh
+
+from data_pipelines.contact_sheet.strips import STRIP_HEIGHT, strip_width
+from data_pipelines.reading.datasets import read
+from data_pipelines.reading.records import DataError
+from data_pipelines.storing.builders import prepare_read
+from data_pipelines.storing.images import ImageSettings
+from data_pipelines.storing.prepared import PreparedDataset
+from man_jax import methods
+from man_jax.config import Config, WorkdirError, flat
+from man_jax.configs import default
+from man_jax.engine import page_retrieval
+from man_jax.engine.evaluation import extract_query_gallery, retrieval_distances
+from man_jax.engine.report import METRICS, describe, summarize
+from man_jax.engine.trained_network import TrainedNetwork, open_trained
+from man_jax.reporting.curves import LABELS, draw_curves
+from man_jax.reporting.loss_shares import TERMS, weighted_terms
+from man_jax.reporting.pages.render import figure_url, render
+from man_jax.reporting.series import named_series
+from man_jax.runs.epoch_times import usual_times
+from man_jax.runs.metrics import read_history
+from man_jax.runs.past_config import DATA, read_json, run_config
+from man_jax.runs.versions import versions
+
+NAMES = {
+    "source_only": "source only",
+    "start": "at the start",
+    "adapted": "adapted",
+    "best_on_test": "best epoch *",
+}
+WIDEST = 270
+"""Pixels on the screen."""
+NOTE = "* This epoch was chosen on the test identities, so it is no result."
+
+
+def run_page(workdir: Path, *, num_queries: int, seed: int, mesh: Mesh) -> str:
+    """Make the HTML of a run from its files, its weights and its data.
+
+    What needs data that are gone is left out, and the page says why.
+
+    Raises:
+        WorkdirError: the run has not been evaluated yet, or its files cannot be read.
+    """
+    config = run_config(workdir)
+    history = read_history(workdir)
+    if not any("eval/mAP" in row for row in history):
+        raise WorkdirError(f"{workdir} has no figures yet; train until the first evaluation")
+    figures = summarize(history)
+    network = open_trained(
+        workdir, config, pretrained=not config.adapt.epochs, present=config.model.modalities, mesh=mesh
+    )
+    height, width = _strip_size(config)
+    return render(
+        "run.html",
+        title=describe(config),
+        about=f"{methods_name(config)}; weights of {network.description}; {workdir}",
+        tiles=_tiles(figures),
+        results=_results(figures),
+        curves=figure_url(draw_curves(history, weights=methods.find(config.method).weights(config))),
+        labels=_labels(history),
+        losses=_losses(history, config),
+        keys=_changed_keys(config),
+        config=sorted((key, repr(value)) for key, value in flat(config).items()),
+        data=_data(workdir),
+        setting=_setting(workdir, config),
+        modalities=", ".join(config.model.modalities),
+        strip_height=height,
+        strip_width=width,
+        **_retrieval(network, config, num_queries=num_queries, seed=seed, mesh=mesh),
+    )
+
+
+def methods_name(config: Config) -> str:
+    """Name the method, and the labels if they are true ones."""
+    return f"method {config.method}" + (
+        ", true labels of the target" if config.adapt.labels == "truth" else ""
+    )
+
+
+def _strip_size(config: Config) -> tuple[int, int]:
+    """Give the height and width of a strip on the page, at most `STRIP_HEIGHT` high and `WIDEST` wide."""
+    height, width = config.data.image_size
+    aspect = strip_width(len(config.model.modalities), width) / height
+    shown = min(STRIP_HEIGHT, WIDEST / aspect)
+    return round(shown), round(shown * aspect)
+
+
+def _tiles(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
+    before = next(name for name in ("source_only", "start") if name in figures)
+    return [
+        (f"mAP, {NAMES[before]}", _percent(figures[before]["mAP"])),
+        ("mAP, adapted", _percent(figures["adapted"]["mAP"])),
+        ("R1, adapted", _percent(figures["adapted"]["R1"])),
+        ("queries", str(figures["valid_queries"])),
+    ]
+
+
+def _results(figures: Mapping[str, Any]) -> dict[str, Any]:
+    rows = [
+        [label, *(_percent(figures[name][metric]) for metric in METRICS)]
+        for name, label in NAMES.items()
+        if name in figures
+    ]
+    return {"heads": ["", *METRICS], "rows": rows, "note": NOTE}
+
+
+def _labels(history: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    adapt = [row for row in history if row["phase"] == "adapt"]
+    return [(label, _percent(series.values[-1])) for label, series in named_series(adapt, LABELS).items()]
+
+
+def _losses(history: Sequence[Mapping[str, Any]], config: Config) -> list[list[str]]:
+    """List the terms of the last epoch: weight, value, their product, and its share of all products."""
+    phase = history[-1]["phase"]
+    rows = [row for row in history if row["phase"] == phase]
+    weights = methods.find(config.method).weights(config) if phase == "adapt" else {}
+    last = {name: series.values[-1] for name, series in weighted_terms(rows, weights).items()}
+    whole = sum(map(abs, last.values())) or 1.0
+    table = []
+    for name, value in last.items():
+        weight = weights.get(name, 1.0)
+        plain = f"{value / weight:.3g}" if weight else "–"
+        label = TERMS.get(name, (name.replace("_", " "), ""))[0]
+        table.append([label, f"{weight:g}", plain, f"{value:.3g}", f"{100 * abs(value) / whole:.0f} %"])
+    return table
+
+
+def _changed_keys(config: Config) -> list[tuple[str, str, str]]:
+    there, here = flat(default.get_config()), flat(config)
+    others = {name for name in methods.names() if name != config.method}
+    return [
+        (f"config.{key}", repr(there.get(key)), repr(value))
+        for key, value in sorted(here.items())
+        if there.get(key) != value and key.partition(".")[0] not in others
+    ]
+
+
+def _data(workdir: Path) -> list[list[str]]:
+    found = read_json(workdir / DATA, "the run wrote it")
+    return [
+        [f"{side}, {found[side]['name']}, {split}", f"{sizes['triples']:,}", f"{sizes['identities']:,}"]
+        for side in ("source", "target")
+        for split, sizes in found[side].items()
+        if isinstance(sizes, Mapping)
+    ]
+
+
+def _setting(workdir: Path, config: Config) -> list[tuple[str, str]]:
+    there = read_json(workdir / DATA, "the run wrote it").get("versions", {})
+    now = versions()
+    times = usual_times(workdir)
+    rows = [
+        ("source", f"{config.data.source.name} in {config.data.source.root}"),
+        ("target", f"{config.data.target.name} in {config.data.target.root}"),
+        ("run begun with", ", ".join(f"{name} {version}" for name, version in there.items()) or "unknown"),
+        ("page made with", ", ".join(f"{name} {version}" for name, version in now.items())),
+        ("Python and machine of the page", f"{platform.python_version()}, {platform.platform()}"),
+    ]
+    return [*rows, *((f"{name}, usual epoch", f"{value:.1f} s") for name, value in times.items())]
+
+
+def _retrieval(
+    network: TrainedNetwork, config: Config, *, num_queries: int, seed: int, mesh: Mesh
+) -> dict[str, Any]:
+    """Collect the sections that need data; each is left out, with the reason, if its data are gone."""
+    kind = {"batch_size": config.evaluation.batch_size, "mesh": mesh}
+    sections = ("lists", "cameras", "activation", "plane")
+    try:
+        target = _prepared(config, "target")
+    except DataError as error:
+        return {section: _left_out(error) for section in sections}
+    features = extract_query_gallery(network.extract, network.variables, target, **kind)
+    distances = retrieval_distances(features)
+    some = np.linspace(0, len(target.query) - 1, min(page_retrieval.NUM_ACTIVATIONS, len(target.query)))
+    try:
+        domains = {"source": _prepared(config, "source"), "target": target}
+        plane = page_retrieval.plane_picture(network, domains, seed=seed, **kind)
+    except DataError as error:
+        plane = _left_out(error)
+    return {
+        "lists": page_retrieval.ranking_lists(distances, target, number=num_queries, seed=seed),
+        "cameras": page_retrieval.camera_picture(distances, target),
+        "activation": page_retrieval.activation_pairs(network, target, some.astype(int).tolist()),
+        "plane": plane,
+    }
+
+
+def _left_out(error: DataError) -> dict[str, str]:
+    return {"missing": f"Left out: {str(error).splitlines()[0]}"}
+
+
+def _prepared(config: Config, side: str) -> PreparedDataset:
+    domain = config.data[side]
+    settings = ImageSettings(
+        tuple(config.data.image_size), tuple(domain.deep_range), config.data.train_filter
+    )
+    dataset = read(domain.name, domain.root)
+    return prepare_read(dataset, config.data.prepared, settings, modalities=config.model.modalities)
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.1f}" if np.isfinite(fraction) else "–"

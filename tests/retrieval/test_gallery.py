@@ -86,7 +86,10 @@ def test_features_of_another_length_become_unit_rows():
 @pytest.mark.parametrize(
     ("features", "message"),
     [
-        ([[1, 0], [0, 0]], "mine.npz: 1 of 2 features cannot be compared, the first is row 1, which has only zeros"),
+        (
+            [[1, 0], [0, 0]],
+            "mine.npz: 1 of 2 features cannot be compared, the first is row 1, which has only zeros",
+        ),
         ([[np.nan, 0], [np.inf, 1]], "2 of 2 .* row 0, which has values that are not finite"),
         (np.empty((0, 2)), "mine.npz: has no triple"),
     ],
@@ -99,7 +102,10 @@ def test_features_that_have_no_direction_are_refused(features, message):
 @pytest.mark.parametrize(
     ("query", "message"),
     [
-        (feature_file(unit_rows(1, 6), modalities="RT"), "q.npz has features of the modalities RT, g.npz of RN"),
+        (
+            feature_file(unit_rows(1, 6), modalities="RT"),
+            "q.npz has features of the modalities RT, g.npz of RN",
+        ),
         (feature_file(unit_rows(1, 5)), "q.npz has features of 5 numbers, g.npz of 6"),
     ],
 )
@@ -112,5 +118,7 @@ def test_another_network_is_refused_and_another_place_of_the_run_is_not():
     about = {"run": "/old/demo", "weights": "step 3"}
     check_same_network(about, about | {"run": "/new/demo"}, ("q", "g"))
     check_same_network(about, {}, ("q", "g"))
-    with pytest.raises(FeatureFileError, match=r"q and g are not of the same network \(weights step 3 and step 4\)"):
+    with pytest.raises(
+        FeatureFileError, match=r"q and g are not of the same network \(weights step 3 and step 4\)"
+    ):
         check_same_network(about, {"weights": "step 4"}, ("q", "g"))

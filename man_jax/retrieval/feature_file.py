@@ -53,6 +53,21 @@ def check_feature_path(path: Path) -> None:
         _parquet(path)
 
 
+def partial_of(path: Path) -> Path:
+    """Name the file that `write_features` fills before it gets the name `path`."""
+    return path.with_name(path.name + ".partial")
+
+
+def holds_features(path: Path) -> bool:
+    """Tell whether a file is one of features; a Parquet file may be a table of something else."""
+    if path.suffix.lower() != ".parquet":
+        return path.suffix.lower() in SUFFIXES
+    try:
+        return path.is_file() and METADATA in (_parquet(path).read_schema(path).metadata or {})
+    except (OSError, ValueError):
+        return False
+
+
 def write_features(path: str | os.PathLike[str], file: FeatureFile) -> None:
     """Write features to `path`, an `.npz` or `.parquet` file. A file of that name is kept until the new one is whole.
 
@@ -64,7 +79,7 @@ def write_features(path: str | os.PathLike[str], file: FeatureFile) -> None:
     check_feature_path(path)
     _check_parts(path, file)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
+    partial = partial_of(path)
     write = _write_parquet if path.suffix.lower() == ".parquet" else _write_npz
     try:
         with partial.open("wb") as stream:

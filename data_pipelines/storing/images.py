@@ -120,11 +120,19 @@ def resized(image: Image.Image, image_size: tuple[int, int], filter_name: str = 
 def open_picture(ref: ImageRef, deep_range: tuple[int, int] = DEEP_RANGE) -> Picture:
     """Read the whole file of `ref` as 8-bit RGB; DataError names the file, the limit that it breaks and the remedy."""
     path = ref.path
-    content = b""
     try:
         if (num_bytes := path.stat().st_size) > MAX_BYTES:
             raise DataError(f"{path}: has {num_bytes:,} bytes, at most {MAX_BYTES:,} are read; remove it")
         content = path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error, b"") from error
+    return decode_picture(content, ref, deep_range)
+
+
+def decode_picture(content: bytes, ref: ImageRef, deep_range: tuple[int, int] = DEEP_RANGE) -> Picture:
+    """Decode the bytes of the file `ref`, which need not be on the disk; raises what `open_picture` raises."""
+    path = ref.path
+    try:
         with Image.open(io.BytesIO(content), formats=list(FORMATS)) as image:
             _check_size(ref, image)
             turned = orientation(image)
@@ -143,11 +151,13 @@ def open_picture(ref: ImageRef, deep_range: tuple[int, int] = DEEP_RANGE) -> Pic
         Image.DecompressionBombError,
         Image.DecompressionBombWarning,
     ) as error:
-        raise DataError(
-            f"{path}: cannot be read as an image ({_reason(error, content)}); restore or remove it"
-        ) from error
+        raise _unreadable(path, error, content) from error
     deep_values = None if raw is None else (int(raw.min()), int(raw.max()))
     return Picture(picture, hashlib.blake2b(content, digest_size=16).hexdigest(), notes, deep_values, raw)
+
+
+def _unreadable(path: Path, error: Exception, content: bytes) -> DataError:
+    return DataError(f"{path}: cannot be read as an image ({_reason(error, content)}); restore or remove it")
 
 
 def _check_size(ref: ImageRef, image: Image.Image) -> None:

@@ -14,10 +14,8 @@ from man_jax.reporting.save_figure import DPI, replace_missing_glyphs, save_figu
 
 RIGHT, WRONG = "#1b7837", "#c51b1b"
 DASHES = (0, (2.2, 1.4))
-EXPLANATION = (
-    "✓ in a solid frame: the query's identity; ✗ in a dashed frame: another one. The number below a match is its "
-    "cosine distance to the query."
-)
+DISTANCE = "The number below a match is its cosine distance to the query."
+EXPLANATION = f"✓ in a solid frame: the query's identity; ✗ in a dashed frame: another one. {DISTANCE}"
 
 WIDEST_STRIP, HIGHEST_STRIP = 0.8, 2.6
 """The largest size of a triple in inches. A high triple is narrower, but never narrower than the text below it."""
@@ -45,8 +43,8 @@ class RankingList(NamedTuple):
     """[k, M, H, W, 3], best match first; k may be 0."""
     match_lines: Sequence[Sequence[str]]
     """[k]: the lines below each match."""
-    correct: Sequence[bool]
-    """[k]: whether the match shows the query's object."""
+    correct: Sequence[bool | None]
+    """[k]: whether the match shows the query's object; None if that is unknown, and then it gets no mark."""
 
 
 class _Layout(NamedTuple):
@@ -80,7 +78,8 @@ def ranking_figure(
 def draw_ranking_lists(lists: Sequence[RankingList], *, modalities: Sequence[str], title: str = "") -> Figure:
     """Draw each query with its best matches, all M modalities stacked.
 
-    A right match has a solid green frame and a tick, a wrong one a dashed red frame and a cross.
+    A right match has a solid green frame and a tick, a wrong one a dashed red frame and a cross. One of which that is
+    unknown has neither.
 
     Args:
         lists: one for each query; a list may have fewer matches than another, or none.
@@ -95,7 +94,7 @@ def draw_ranking_lists(lists: Sequence[RankingList], *, modalities: Sequence[str
     figure = Figure(figsize=layout.size, dpi=DPI)
     width, height = layout.size
     top = 0.08
-    for text, size in _titles(title, width):
+    for text, size in _titles(title, width, lists):
         figure.text(0.1 / width, 1 - top / height, text, fontsize=size, va="top", linespacing=1.3)
         top += _height_of(text, size)
     for number, each in enumerate(lists):
@@ -134,7 +133,7 @@ def _lay_out(lists: Sequence[RankingList], num_modalities: int, title: str) -> _
     below = LINE * max(map(len, captions)) + 0.06 + BELOW
     list_height = heading_height + RANK_LINE + strip_width * aspect + below
     columns = _balanced_columns(len(lists), list_height / list_width)
-    titles = _titles(title, columns * list_width + 0.1)
+    titles = _titles(title, columns * list_width + 0.1, lists)
     return _Layout(
         strip_width=strip_width,
         strip_height=strip_width * aspect,
@@ -152,9 +151,11 @@ def _height_of(text: str, size: float) -> float:
     return (text.count("\n") + 1) * 1.45 * size / 72
 
 
-def _titles(title: str, width: float) -> list[tuple[str, float]]:
+def _titles(title: str, width: float, lists: Sequence[RankingList]) -> list[tuple[str, float]]:
     """Break the title and the explanation into lines, and give their sizes in points."""
-    texts = [(title, TITLE_SIZE), (EXPLANATION, HEADING_SIZE)]
+    has_marks = any(right is not None for each in lists for right in each.correct)
+    has_matches = any(len(each.matches) for each in lists)
+    texts = [(title, TITLE_SIZE), (EXPLANATION if has_marks or not has_matches else DISTANCE, HEADING_SIZE)]
     return [
         (wrap(replace_missing_glyphs(text), inches=width - 0.2, size=size), size)
         for text, size in texts
@@ -199,7 +200,7 @@ def _draw_list(
     ):
         place = strip(rank)
         _draw_triple(place, images, lines)
-        _judge(place, rank, right=bool(right))
+        _judge(place, rank, right=right)
     if not len(each.matches):
         x, y = (left + NAMES + layout.strip_width + 4 * GAP) / width, 1 - (strips_top + 0.3) / height
         figure.text(x, y, "no gallery triple is left", fontsize=8, va="top")
@@ -215,7 +216,10 @@ def _draw_triple(place: Axes, images: NDArray[np.uint8], lines: Sequence[str]) -
     )
 
 
-def _judge(place: Axes, rank: int, *, right: bool) -> None:
+def _judge(place: Axes, rank: int, *, right: bool | None) -> None:
+    if right is None:
+        place.set_title(f"{rank}", fontsize=9, pad=3)
+        return
     colour = RIGHT if right else WRONG
     place.set_title(f"{rank} {'✓' if right else '✗'}", fontsize=9, color=colour, fontweight="bold", pad=3)
     for spine in place.spines.values():

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from man_jax.reporting.ranking_lists import (
+    DISTANCE,
     EXPLANATION,
     RIGHT,
     WRONG,
@@ -103,6 +104,20 @@ def test_right_and_wrong_differ_by_sign_by_line_and_by_colour():
             assert to_hex(spine.get_edgecolor()) == colour
             assert (spine.get_linestyle() not in ("-", "solid")) == dashed
             assert not dashed or spine.get_capstyle() == "butt"
+
+
+def test_a_match_of_which_nobody_knows_whether_it_is_right_has_no_mark():
+    figure = drawn([new_list([True, None])])
+    _, right, unknown = figure.axes
+    assert (right.get_title(), unknown.get_title()) == ("1 ✓", "2")
+    assert {to_hex(spine.get_edgecolor()) for spine in unknown.spines.values()}.isdisjoint({RIGHT, WRONG})
+
+
+def test_marks_are_explained_only_where_there_are_some():
+    explained = [
+        drawn([new_list(correct)]).texts[1].get_text().replace("\n", " ") for correct in ([True], [None], [])
+    ]
+    assert explained == [EXPLANATION, DISTANCE, EXPLANATION]
 
 
 def test_each_match_has_its_lines_below_and_the_query_its_own():

@@ -76,7 +76,7 @@ def overlap_distances(encoding: csr_array, others: csr_array) -> Float[np.ndarra
 
     It goes a row at a time; only columns that row i holds add to its sums.
     """
-    num_rows, num_others = encoding.shape[0], others.shape[0]
+    num_rows, num_others = len(encoding.indptr) - 1, len(others.indptr) - 1
     encoding.sort_indices()
     holders = csr_array(others.T)  # of each column: which rows hold it, and how much
     lengths = np.diff(holders.indptr)

@@ -2,8 +2,9 @@
 
 A gallery entry is *removed* from a query's list if it shows the query's pid under the query's own group: the
 camid or the scene, whichever the data set's protocol names. The same object seen by the same camera is no
-evidence of re-identification. A negative pid matches nothing, not even the same negative pid. Queries are ranked
-in blocks, so that memory follows the block and not Q x G.
+evidence of re-identification. A negative pid matches nothing, not even the same negative pid, and a negative group
+is shared by nobody: where groups are unknown, or the rule compares none, nothing is removed. Queries are ranked in
+blocks, so that memory follows the block and not Q x G.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -198,7 +199,9 @@ def _ranked_blocks(distances: NDArray, labels: _Labels, block_size: int | None) 
         order = rank_gallery(distances[block])
         known = labels.query_pids[block, None] >= 0
         same_pid = known & (labels.gallery_pids[order] == labels.query_pids[block, None])
-        kept = ~(same_pid & (labels.gallery_groups[order] == labels.query_groups[block, None]))
+        has_group = labels.query_groups[block, None] >= 0
+        same_group = has_group & (labels.gallery_groups[order] == labels.query_groups[block, None])
+        kept = ~(same_pid & same_group)
         yield _RankedBlock(start, order, kept, same_pid & kept, kept.cumsum(axis=1, dtype=np.int32))
 
 

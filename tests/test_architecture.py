@@ -13,15 +13,27 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("man_jax", "data_pipelines", "configs")
 STAND_IN = ROOT / "man_jax/configs/__init__.py"
 """In the repository it leads to the folder configs/."""
-LEAVES = ("clustering", "losses", "memories", "networks", "objectives", "reporting", "retrieval")
+LEAVES = (
+    "clustering",
+    "losses",
+    "memories",
+    "neighbours",
+    "networks",
+    "objectives",
+    "reporting",
+    "retrieval",
+)
 GROUND = ("man_jax.array_math",)
 """What every room stands on; it stands on nothing of ours."""
 BETWEEN_LEAVES = {
+    "clustering": ("neighbours",),
+    "retrieval": ("neighbours",),
     "memories": ("losses",),
     "losses": ("networks",),
     "objectives": ("losses", "memories", "networks"),
 }
-"""L_ReID reads what the network says; the triplets of a queue are triplets; an objective sums losses."""
+"""Clusters and re-ranked lists are made of neighbourhoods; L_ReID reads what the network says; the triplets of a
+queue are triplets; an objective sums losses."""
 LONGEST_FILE, LONGEST_FUNCTION = 400, 60
 EVASIVE = {"utils", "util", "helpers", "common", "misc", "manager"}
 

@@ -3,11 +3,22 @@
 import contextlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from data_pipelines.reading.folders import shortlist
 from data_pipelines.reading.numbers import check_spellings
-from data_pipelines.reading.records import MODALITIES, SPLITS, UNLABELLED, DataError, Dataset, Facts, Record
+from data_pipelines.reading.records import (
+    MODALITIES,
+    NO_GROUP,
+    SPLITS,
+    UNLABELLED,
+    DataError,
+    Dataset,
+    Facts,
+    Record,
+    Removal,
+)
 from data_pipelines.reading.roles import absence_warnings, unlabelled_warnings
 
 
@@ -73,7 +84,7 @@ def check_queries(dataset: Dataset) -> tuple[str, ...]:
 
     queries = dataset.splits["query"]
     absent = [query for query in queries if query.pid not in groups_of_pid]
-    removed = [query for query in queries if groups_of_pid.get(query.pid) == {query.group(rule)}]
+    removed = [query for query in queries if groups_of_pid.get(query.pid) == {query.group(rule)} - {NO_GROUP}]
     num_unmatched = len(absent) + len(removed)
     if not num_unmatched:
         return ()
@@ -95,6 +106,25 @@ def check_queries(dataset: Dataset) -> tuple[str, ...]:
             f"under another {rule}; check the {rule} in the {place}."
         )
     return (f"{found}; evaluation skips them.",)
+
+
+def judged_by(dataset: Dataset, removal: Removal) -> Dataset:
+    """Give the data set another removal rule; DataError if it lacks the numbers that this rule compares.
+
+    It is an error too if such a number is written in two ways.
+    """
+    if removal == dataset.removal:
+        return dataset
+    judged = [record for split in ("query", "gallery") for record in dataset.splits[split]]
+    lacking = [record.name for record in judged if record.group(removal) == NO_GROUP]
+    if lacking and removal != "none":
+        raise DataError(
+            f"{dataset.name} in {dataset.root} cannot be judged by the rule 'same pid and same {removal}': "
+            f"{len(lacking)} of {len(judged)} query and gallery triples have no {removal} ({shortlist(lacking, 3)}); "
+            f"choose another rule, the data set's own is {dataset.removal}"
+        )
+    check_spellings(dataset.name, judged, removal=removal)
+    return replace(dataset, removal=removal)
 
 
 def junk_warnings(name: str, split: str, count: int) -> tuple[str, ...]:

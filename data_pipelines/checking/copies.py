@@ -74,11 +74,7 @@ def _copied_queries(dataset: Dataset, found: _Found) -> tuple[str, ...]:
     for i, query in enumerate(queries):
         if query.pid == UNLABELLED:
             continue  # nobody scores it, and nobody knows whose copy it would be
-        kept = [
-            record
-            for record in gallery[query.pid]
-            if record.group(dataset.removal) != query.group(dataset.removal)
-        ]
+        kept = [record for record in gallery[query.pid] if not record.shares_group(query, dataset.removal)]
         if pairs := [pair for record in kept for pair in _equal_files(query, record, found)]:
             exact[i] = pairs
         elif pairs := list(dict.fromkeys(_near_files([query], kept, found))):

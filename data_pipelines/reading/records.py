@@ -16,8 +16,11 @@ SPLITS = ("train", "query", "gallery")
 UNLABELLED = -1
 """The pid of a triple whose identity is unknown. It matches no other triple, not even another unlabelled one."""
 
-Removal = Literal["camid", "scene"]
-"""A gallery triple is removed from a query's list if it shows the same pid and the same camid (or scene)."""
+Removal = Literal["camid", "scene", "none"]
+"""A gallery triple is removed from a query's list if it shows the same pid and the same camid, or scene; or none is."""
+
+NO_GROUP = -1
+"""The number of a camera or a scene that is unknown, or that no rule compares. Triples with it share nothing."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,12 @@ class Record:
         return os.fsencode(self.images[0].path.name).decode("utf-8", "surrogateescape")
 
     def group(self, removal: Removal) -> int:
-        """Give the camera or the scene of the triple, whichever the removal rule compares."""
-        return self.camid if removal == "camid" else self.scene
+        """Give the camera or the scene of the triple, whichever the removal rule compares; −1 if it compares none."""
+        return {"camid": self.camid, "scene": self.scene, "none": NO_GROUP}[removal]
+
+    def shares_group(self, other: "Record", removal: Removal) -> bool:
+        """Tell whether both triples are of one camera, or of one scene, as the removal rule compares them."""
+        return self.group(removal) == other.group(removal) != NO_GROUP
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,14 @@ from pathlib import Path
 
 from absl import logging
 
-from data_pipelines.checking.checks import check_queries, gathered_warnings
+from data_pipelines.checking.checks import check_queries, gathered_warnings, judged_by
 from data_pipelines.checking.contents import FILE as CONTENTS_FILE
 from data_pipelines.checking.contents import write_contents
 from data_pipelines.checking.examination import image_warnings, name_option
 from data_pipelines.checking.verification import LEDGER, FileReport, raise_faults, verify
 from data_pipelines.reading.datasets import read
 from data_pipelines.reading.folders import shortlist
-from data_pipelines.reading.records import DataError, Dataset
+from data_pipelines.reading.records import DataError, Dataset, Removal
 from data_pipelines.session.disk import DiskError, refusal
 from data_pipelines.storing.images import DEEP_RANGE, FILTER, ImageSettings, check_deep_range
 from data_pipelines.storing.locks import exclusive
@@ -71,21 +71,24 @@ def prepare_read(
     *,
     modalities: Sequence[str] | None = None,
     deep_range_option: str = "deep_range",
+    removal: Removal | None = None,
 ) -> PreparedDataset:
     """Do what `prepare_dataset` does for a data set that is already read.
 
-    `deep_range_option` is the name that `deep_range` has in advice to the user.
+    `deep_range_option` is the name that `deep_range` has in advice to the user. With `removal` the result has this rule
+    instead of the data set's own, which is what is stored.
     """
     check_modalities(f"{dataset.name} in {dataset.root}", dataset.modalities, modalities)
     out_dir = Path(prepared_root).absolute()
     with gathered_warnings(dataset.warnings) as warnings:
-        warnings += check_queries(dataset)
+        warnings += check_queries(judged_by(dataset, removal or dataset.removal))
     for warning in (*warnings, *place_warnings(dataset, out_dir, settings)):
         logging.warning("%s", warning)
     prepared_dir = prepare_with(dataset, out_dir, settings)
     for warning in (read_table(prepared_dir) or {}).get("warnings", ()):
         logging.warning("%s", name_option(warning, deep_range_option))
-    return load(prepared_dir, modalities=modalities)
+    data = load(prepared_dir, modalities=modalities)
+    return data if removal is None else data.judged_by(removal)
 
 
 def prepare(

@@ -15,7 +15,7 @@ import tensorflow_datasets as tfds
 
 from data_pipelines.checking.contents import FILE as CONTENTS_FILE
 from data_pipelines.checking.contents import Contents, read_contents
-from data_pipelines.reading.records import SPLITS, DataError, Removal
+from data_pipelines.reading.records import NO_GROUP, SPLITS, DataError, Removal
 
 ROW = ("pid", "camid", "scene", "name")
 """What is stored about a triple besides its images, in the table and in the shards."""
@@ -83,8 +83,9 @@ class PreparedSplit:
 
     @property
     def groups(self) -> np.ndarray:
-        """The numbers that the removal rule compares: `camids` or `scenes`, int64 [N]."""
-        return self.camids if self.removal == "camid" else self.scenes
+        """The numbers that the removal rule compares: `camids` or `scenes`, int64 [N]; −1 if it compares none."""
+        none = np.full_like(self.camids, NO_GROUP)
+        return {"camid": self.camids, "scene": self.scenes, "none": none}[self.removal]
 
     def __len__(self) -> int:
         return len(self.pids)
@@ -135,6 +136,11 @@ class PreparedDataset:
     train: PreparedSplit
     query: PreparedSplit
     gallery: PreparedSplit
+
+    def judged_by(self, removal: Removal) -> "PreparedDataset":
+        """Give the data set, and all of its splits, another removal rule."""
+        splits = {split: replace(getattr(self, split), removal=removal) for split in SPLITS}
+        return replace(self, removal=removal, **splits)
 
 
 def load(prepared_dir: Path, *, modalities: Sequence[str] | None = None) -> PreparedDataset:

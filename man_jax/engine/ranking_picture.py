@@ -92,10 +92,14 @@ def _about(precisions: np.ndarray, data: PreparedDataset) -> str:
     """Describe the ranking: its mAP, the number of queries, and the rule by which gallery triples are removed."""
     scored = precisions[np.isfinite(precisions)]
     worth = f"mAP {100 * scored.mean():.1f} %" if len(scored) else "no query has a match"
-    removed = "camera" if data.removal == "camid" else "scene"
+    left_out = {
+        "camid": "those of the query's identity and camera are",
+        "scene": "those of the query's identity and scene are",
+        "none": "none is",
+    }
     return (
-        f"{worth}, {len(scored)} scored queries; {len(data.gallery)} gallery triples, of which those of the query's "
-        f"identity and {removed} are left out"
+        f"{worth}, {len(scored)} scored queries; {len(data.gallery)} gallery triples, of which "
+        f"{left_out[data.removal]} left out"
     )
 
 

@@ -2,8 +2,9 @@
 
 A gallery entry is *removed* from a query's list if it shows the query's pid under the query's own group: the
 camid or the scene, whichever the data set's protocol names. The same object seen by the same camera is no
-evidence of re-identification. A negative pid matches nothing, not even the same negative pid. Queries are ranked
-in blocks, so that memory follows the block and not Q x G.
+evidence of re-identification. A negative pid matches nothing, not even the same negative pid, and a negative group
+is shared by nobody: where groups are unknown, or the rule compares none, nothing is removed. Queries are ranked in
+blocks, so that memory follows the block and not Q x G.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,6 +31,35 @@ class RankingResult:
         """Give the figures by the names people report: mAP, R1, R5, ..., mINP."""
         cmc = {f"R{rank}": value for rank, value in self.cmc.items()}
         return {"mAP": self.mAP, **cmc, "mINP": self.mINP}
+
+
+@dataclass(frozen=True)
+class QueryFigures:
+    """The figures of each query [Q], in fractions of 1; NaN, and rank 0, of a query without a match after removal."""
+
+    average_precision: NDArray[np.floating]
+    first_rank: NDArray[np.int32]
+    """The rank of the first match, from 1."""
+    last_precision: NDArray[np.floating]
+    """INP: the number of matches / the rank of the last one."""
+
+    @property
+    def valid(self) -> NDArray[np.bool_]:
+        """Which queries have a match."""
+        return self.first_rank > 0
+
+    def mean(self, ranks: Sequence[int] = (1, 5, 10), *, among: ArrayLike | None = None) -> RankingResult:
+        """Average over the valid queries, or over those of them that are `among` [Q]; at least one has to be."""
+        asked = np.ones(len(self.first_rank), bool) if among is None else np.asarray(among, bool)
+        chosen = asked & self.valid
+        first_rank = self.first_rank[chosen]
+        return RankingResult(
+            mAP=float(self.average_precision[chosen].mean()),
+            cmc={rank: float((first_rank <= rank).mean()) for rank in ranks},
+            mINP=float(self.last_precision[chosen].mean()),
+            num_valid=len(first_rank),
+            num_skipped=int(asked.sum()) - len(first_rank),
+        )
 
 
 def query_gallery_distances(query: ArrayLike, gallery: ArrayLike) -> NDArray[np.floating]:
@@ -98,26 +128,42 @@ def evaluate_ranking(
     """
     if not ranks or min(ranks) < 1:
         raise ValueError(f"ranks must be one or more numbers from 1 upwards, got {tuple(ranks)}")
+    figures = judge_queries(
+        distances,
+        query_pids=query_pids,
+        gallery_pids=gallery_pids,
+        query_groups=query_groups,
+        gallery_groups=gallery_groups,
+        block_size=block_size,
+    )
+    if not figures.valid.any():
+        labels = _Labels.checked(distances, query_pids, gallery_pids, query_groups, gallery_groups)
+        raise ValueError(_why_no_query_is_valid(labels, group_name))
+    return figures.mean(ranks)
+
+
+def judge_queries(
+    distances: ArrayLike,
+    *,
+    query_pids: ArrayLike,
+    gallery_pids: ArrayLike,
+    query_groups: ArrayLike,
+    gallery_groups: ArrayLike,
+    block_size: int | None = None,
+) -> QueryFigures:
+    """Judge the list of each query as `evaluate_ranking` does; it may be that no query is valid."""
     labels = _Labels.checked(distances, query_pids, gallery_pids, query_groups, gallery_groups)
-    precisions, first_ranks, last_precisions = [], [], []
+    num_queries = len(labels.query_pids)
+    precision, last_precision = np.full((2, num_queries), np.nan)
+    first_rank = np.zeros(num_queries, np.int32)
     for block in _ranked_blocks(np.asarray(distances), labels, block_size):
         valid = block.matches.any(axis=1)
+        places = block.start + np.flatnonzero(valid)
         matches, rank = block.matches[valid], block.rank[valid]
-        num_matches = matches.sum(axis=1)
-        precisions.append(_average_precision(matches, rank))
-        first_ranks.append(np.where(matches, rank, np.iinfo(rank.dtype).max).min(axis=1))
-        last_precisions.append(num_matches / np.where(matches, rank, 0).max(axis=1))
-    average_precision, first_rank = np.concatenate(precisions), np.concatenate(first_ranks)
-    num_valid = len(average_precision)
-    if num_valid == 0:
-        raise ValueError(_why_no_query_is_valid(labels, group_name))
-    return RankingResult(
-        mAP=float(average_precision.mean()),
-        cmc={rank: float((first_rank <= rank).mean()) for rank in ranks},
-        mINP=float(np.concatenate(last_precisions).mean()),
-        num_valid=num_valid,
-        num_skipped=len(labels.query_pids) - num_valid,
-    )
+        precision[places] = _average_precision(matches, rank)
+        first_rank[places] = np.where(matches, rank, np.iinfo(rank.dtype).max).min(axis=1)
+        last_precision[places] = matches.sum(axis=1) / np.where(matches, rank, 0).max(axis=1)
+    return QueryFigures(precision, first_rank, last_precision)
 
 
 def average_precisions(
@@ -129,13 +175,13 @@ def average_precisions(
     gallery_groups: ArrayLike,
 ) -> NDArray[np.floating]:
     """Compute the AP of each query [Q], in fractions of 1, as `evaluate_ranking` does; NaN where no match is left."""
-    labels = _Labels.checked(distances, query_pids, gallery_pids, query_groups, gallery_groups)
-    values = np.full(len(labels.query_pids), np.nan)
-    for block in _ranked_blocks(np.asarray(distances), labels, None):
-        valid = block.matches.any(axis=1)
-        places = block.start + np.flatnonzero(valid)
-        values[places] = _average_precision(block.matches[valid], block.rank[valid])
-    return values
+    return judge_queries(
+        distances,
+        query_pids=query_pids,
+        gallery_pids=gallery_pids,
+        query_groups=query_groups,
+        gallery_groups=gallery_groups,
+    ).average_precision
 
 
 def top_matches(
@@ -198,7 +244,9 @@ def _ranked_blocks(distances: NDArray, labels: _Labels, block_size: int | None) 
         order = rank_gallery(distances[block])
         known = labels.query_pids[block, None] >= 0
         same_pid = known & (labels.gallery_pids[order] == labels.query_pids[block, None])
-        kept = ~(same_pid & (labels.gallery_groups[order] == labels.query_groups[block, None]))
+        has_group = labels.query_groups[block, None] >= 0
+        same_group = has_group & (labels.gallery_groups[order] == labels.query_groups[block, None])
+        kept = ~(same_pid & same_group)
         yield _RankedBlock(start, order, kept, same_pid & kept, kept.cumsum(axis=1, dtype=np.int32))
 
 

@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from man_jax.clustering import jaccard
 from man_jax.clustering.consensus import consensus_distances, neighbour_votes
 from man_jax.clustering.jaccard import jaccard_distances
+from man_jax.neighbours import nearest as blocks
 from tests.oracles import jaccard as oracle
 from tests.oracles.cases import seeds
 
@@ -61,7 +61,7 @@ def test_all_samples_vote_where_there_are_fewer_than_twice_k1():
 def test_the_height_of_a_block_changes_nothing(monkeypatch):
     modal, fused = tables(6)
     whole = consensus_distances(list(modal), fused, k1=6, k2=3, vote=0.2)
-    monkeypatch.setattr(jaccard, "BLOCK_ENTRIES", 7 * N)
+    monkeypatch.setattr(blocks, "BLOCK_ENTRIES", 7 * N)
     np.testing.assert_allclose(
         consensus_distances(list(modal), fused, k1=6, k2=3, vote=0.2), whole, atol=2e-6
     )

@@ -3,8 +3,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from man_jax.clustering import jaccard
 from man_jax.clustering.jaccard import jaccard_distances
+from man_jax.neighbours import nearest as blocks
+from man_jax.neighbours.k_reciprocal import expanded_neighbours, reciprocal_neighbours
+from man_jax.neighbours.nearest import find_nearest
 from tests.oracles import jaccard as oracle
 from tests.oracles.cases import seeds
 
@@ -36,8 +38,8 @@ def test_thirty_neighbours_are_searched_and_six_averaged_unless_told():
 def test_neighbourhoods_expand_in_the_cases_that_are_tested():
     features = grouped(3)
     rows = features / np.linalg.norm(features, axis=1, keepdims=True)
-    nearest = jaccard._nearest(rows.astype(np.float32), 9)
-    assert jaccard._expanded_neighbours(nearest, 9).nnz > jaccard._reciprocal(nearest).nnz
+    nearest = find_nearest(rows.astype(np.float32), 9).nearest
+    assert expanded_neighbours(nearest, 9).nnz > reciprocal_neighbours(nearest).nnz
 
 
 @given(seeds)
@@ -71,7 +73,7 @@ def test_the_lengths_of_the_features_change_nothing():
 def test_the_height_of_a_block_changes_nothing(monkeypatch):
     features = grouped(5)
     whole = jaccard_distances(features, k1=8, k2=3)
-    monkeypatch.setattr(jaccard, "BLOCK_ENTRIES", 7 * N)
+    monkeypatch.setattr(blocks, "BLOCK_ENTRIES", 7 * N)
     np.testing.assert_allclose(jaccard_distances(features, k1=8, k2=3), whole, atol=2e-6)
 
 
@@ -96,13 +98,6 @@ def test_a_sample_that_coincides_with_others_is_its_own_first_neighbour(k2):
     features = np.repeat(np.eye(2), [7, 3], axis=0)
     distances = jaccard_distances(features, k1=4, k2=k2)
     np.testing.assert_allclose(distances, oracle.jaccard_distances(features, 4, k2), atol=2e-6)
-
-
-def test_neighbours_at_equal_distance_keep_the_order_of_the_samples():
-    rows = np.eye(5, dtype=np.float32)  # all at the same distance from each other
-    np.testing.assert_array_equal(
-        jaccard._nearest(rows, 3), [[0, 1, 2], [1, 0, 2], [2, 0, 1], [3, 0, 1], [4, 0, 1]]
-    )
 
 
 @pytest.mark.parametrize(

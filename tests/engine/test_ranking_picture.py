@@ -133,6 +133,12 @@ def test_where_the_rule_is_that_of_scenes_scenes_are_told(told, tmp_path):
     assert "the query's identity and scene are left out" in told["title"]
 
 
+def test_where_the_rule_removes_nothing_that_is_told(told, tmp_path):
+    data, distances = random_data()
+    draw_rankings(distances, data.judged_by("none"), tmp_path / "r.png", seed=0)
+    assert "of which none is left out" in told["title"]
+
+
 def test_numbers_of_many_digits_and_long_names_are_shortened_in_the_middle(told, tmp_path):
     data, distances = random_data()
     query = replace(

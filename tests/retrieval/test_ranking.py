@@ -260,3 +260,18 @@ def test_only_queries_without_an_identity_are_an_error_that_counts_them_as_stran
             query_groups=np.array([0, 1]),
             gallery_groups=np.array([1, 0]),
         )
+
+
+# --- groups that are unknown
+
+
+def test_nothing_is_removed_from_the_list_of_a_query_whose_group_is_unknown():
+    labels = {
+        "query_pids": np.array([5, 5]),
+        "gallery_pids": np.array([5, 6, 5]),
+        "query_groups": np.array([-1, 0]),
+        "gallery_groups": np.array([-1, -1, 0]),
+    }
+    distances = np.array([[0.0, 1.0, 2.0], [0.0, 1.0, 2.0]])
+    assert top_matches(distances, **labels, k=3).tolist() == [[0, 1, 2], [0, 1, -1]]
+    np.testing.assert_allclose(average_precisions(distances, **labels), [(1 + 2 / 3) / 2, 1])

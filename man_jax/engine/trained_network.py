@@ -11,9 +11,11 @@ from man_jax.config import Config
 from man_jax.engine.augment import Normalization
 from man_jax.engine.build import build_model, build_normalization
 from man_jax.engine.extract import Extract, make_extract
+from man_jax.engine.run_weights import read_published
 from man_jax.frame import Network
 from man_jax.networks.three_branch import ThreeBranch, Variables, only_branches
 from man_jax.runs.checkpoint import CHECKPOINTS, PRETRAINED, read_network, read_pretrained
+from man_jax.runs.published import has_published_weights
 from man_jax.runs.weights_meaning import check_weights_of_run
 from man_jax.sharding import put_replicated
 
@@ -36,8 +38,11 @@ def tested_network(config: Config) -> Network:
 def read_weights(workdir: Path, config: Config, *, pretrained: bool) -> tuple[Variables, str]:
     """Read the tested network's variables of the last checkpoint, or those before adaptation; say which they are.
 
-    Raises ConfigError if the run left none, or if they belong to another configuration.
+    `workdir` may be a folder of the hub, which holds the weights of one moment. Raises ConfigError if the run left
+    none, or if they belong to another configuration.
     """
+    if has_published_weights(workdir):
+        return read_published(workdir, config, pretrained=pretrained)
     if pretrained:
         variables, description, folder = read_pretrained(workdir), "pre-trained", workdir / PRETRAINED
     else:

@@ -108,8 +108,12 @@ class Branch(nn.Module):
         return pooled, _neck(train=train, name="neck")(pooled)
 
 
-def with_backbone(variables: Variables, backbone: Variables) -> Variables:
-    """Put {params, batch_stats} `backbone` into every branch of a network's variables."""
+def with_backbone(variables: Variables, backbone: Variables, *, part: str = "backbone") -> Variables:
+    """Put {params, batch_stats} `backbone` into every branch of a network's variables.
+
+    Its leaves may have the modality axis, and then each branch gets its own. `part`: what of a branch is replaced,
+    its backbone or its neck.
+    """
 
     def replaced(name: str) -> Variables:
         collection = variables[name]
@@ -119,9 +123,9 @@ def with_backbone(variables: Variables, backbone: Variables) -> Variables:
         every = jax.tree.map(
             lambda new, old: jnp.broadcast_to(jnp.asarray(new, old.dtype), old.shape),
             backbone[name],
-            branches["backbone"],
+            branches[part],
         )
-        return {**collection, "branches": {**branches, "backbone": every}}
+        return {**collection, "branches": {**branches, part: every}}
 
     return {name: replaced(name) for name in variables}
 

@@ -12,6 +12,7 @@ from data_pipelines.session.command_line import expand_home
 from man_jax import methods
 from man_jax.config import PATHS, Config, ConfigError, WorkdirError
 from man_jax.configs import default
+from man_jax.runs.published import is_published
 from man_jax.runs.versions import is_older, numbers, versions
 
 CONFIG, DATA = "config.json", "data.json"
@@ -30,6 +31,8 @@ class PastConfig(NamedTuple):
 def read_config(workdir: Path, known: Mapping[str, Any] | None = None) -> PastConfig:
     """Read the configuration of the run in `workdir`; a missing key has the default of the version that ran.
 
+    `workdir` may be a folder of the hub.
+
     `known`: the keys that exist now; those of `configs/default.py` if not given.
 
     Raises:
@@ -38,6 +41,7 @@ def read_config(workdir: Path, known: Mapping[str, Any] | None = None) -> PastCo
     found = read_json(workdir / CONFIG, "name the work directory of a run, e.g. runs/demo")
     known = plain_values(default.get_config()) if known is None else known
     version = read_version(workdir)
+    found = found["config"] if is_published(found) else found
     there, then = default.renamed(plain_values(found)), _defaults(version)
     values = {key: there.get(key, then.get(key)) for key in known if key in there or key in then}
     wrong = [f"config.{key} is {values[key]!r}" for key in values if not _is_like(values[key], known[key])]
@@ -68,9 +72,11 @@ def run_config(run: Path) -> Config:
 
 def read_version(workdir: Path) -> str | None:
     """Read which version of man_jax made a work directory; None if that version kept no such record."""
-    if not (workdir / DATA).is_file():
+    if (workdir / DATA).is_file():
+        about = read_json(workdir / DATA, "")
+    elif not (workdir / CONFIG).is_file() or not is_published(about := read_json(workdir / CONFIG, "")):
         return None
-    found = read_json(workdir / DATA, "").get("versions", {})
+    found = about.get("versions", {})
     version = found.get("man_jax") if isinstance(found, dict) else None
     return version if isinstance(version, str) else None
 

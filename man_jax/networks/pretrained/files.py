@@ -50,6 +50,16 @@ def read_arrays(path: Path) -> Arrays:
     return arrays
 
 
+def read_metadata(path: Path) -> dict[str, str]:
+    """Read what a .safetensors file, which `read_arrays` could read, says of itself; {} of any other file."""
+    with path.open("rb") as stream:
+        start = stream.read(9)
+    if start[8:9] != b"{":
+        return {}
+    with safe_open(path, framework="np") as tensors:
+        return tensors.metadata() or {}
+
+
 def _refuse_what_is_no_checkpoint(path: Path, start: bytes) -> None:
     size = path.stat().st_size
     if size == 0:

@@ -15,6 +15,8 @@ FILES = ("model.safetensors", "pytorch_model.bin")
 def locate(name: str) -> Path:
     """Find the path of `name`: itself, or, for `hf:OWNER/NAME@COMMIT[#FILE]`, the file in the hub's cache.
 
+    Of a folder that is a copy of a repository it is the file of weights in it.
+
     A file that is not in the cache is downloaded, unless HF_HUB_OFFLINE=1. The commit must be given in full (40
     hexadecimal digits), because branches and tags can be moved, and then the run would be another one.
 
@@ -22,7 +24,8 @@ def locate(name: str) -> Path:
         WeightsError: the name is of another form, huggingface_hub is not installed, or there is no such file.
     """
     if not name.startswith(PREFIX):
-        return Path(name)
+        path = Path(name)
+        return next((path / file for file in FILES if (path / file).is_file()), path)
     parts = PATTERN.fullmatch(name)
     if parts is None:
         raise WeightsError(

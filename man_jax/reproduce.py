@@ -32,7 +32,9 @@ from man_jax.study import PlannedRun, check_planned_runs, parse_seeds, planned_r
 from man_jax.study_progress import StudyProgress, title
 from man_jax.table_study import find_table, plan_table, published_of
 
-CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment: its NAME or file, also with :VARIANT.")
+CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "The experiment: its NAME or file, also with :VARIANT."
+)
 SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2", "3", "4"], "Values of config.seed, separated by commas.")
 ROWS = flags.DEFINE_list("rows", [], "Variants, or KEY=VALUE without the leading config., to compare with.")
 WHAT = flags.DEFINE_string("what", "", "A table of the paper, e.g. table4, in place of --rows.")

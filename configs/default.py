@@ -100,7 +100,7 @@ def get_config() -> ConfigDict:
     """Make our reading of the paper's setting at full size; an experiment sets the names and roots of `config.data`."""
     config = ConfigDict()
     config.experiment = "unnamed"  # names the default work directory, runs/<experiment>
-    config.seed = 0
+    config.seed = 0  # of all that is drawn: first weights, batches, augmentation, seedings of K-means
     config.data = _data()
     config.augment = _augment()
     config.model = _model()
@@ -109,8 +109,11 @@ def get_config() -> ConfigDict:
         keys = methods.keys_of(method)
         config[method] = ConfigDict({name: key.default for name, key in keys.items()})
     config.batch = ConfigDict(
-        {"identities": 4, "instances": 8}
-    )  # P × K per domain; released; paper: "batch 32"
+        {
+            "identities": 4,  # P of a batch of P × K triples per domain; released; paper: "batch 32"
+            "instances": 8,  # K of a batch of P × K triples per domain; released; paper: "batch 32"
+        }
+    )
     config.pretrain = _pretrain()
     config.adapt = _adapt()
     config.loss = _loss()
@@ -140,8 +143,8 @@ def _data() -> ConfigDict:
 def _evaluation() -> ConfigDict:
     return ConfigDict(
         {
-            "batch_size": 64,  # triples
-            "every": 1,  # epochs of adaptation
+            "batch_size": 64,  # triples at a time
+            "every": 1,  # epochs of adaptation from one evaluation to the next
             "modalities": (),  # which images are there at test; (): all that were trained on; Table 9
         }
     )
@@ -150,16 +153,16 @@ def _evaluation() -> ConfigDict:
 def _augment() -> ConfigDict:
     return ConfigDict(
         {
-            "flip": 0.5,  # probability; once a triple
+            "flip": 0.5,  # probability of a mirror image; once a triple
             "pad": 10,  # pixels on every side before the crop; once a triple
-            "erase": 0.5,  # probability; per modality
-            "erase_area": (0.02, 1 / 3),  # share of the image
-            "erase_aspect": (0.3, 1 / 0.3),  # height over width
+            "erase": 0.5,  # probability of an erased rectangle; per modality
+            "erase_area": (0.02, 1 / 3),  # of the rectangle: share of the image
+            "erase_aspect": (0.3, 1 / 0.3),  # of the rectangle: height over width
             "erase_aspect_form": "uniform",  # uniform | log_uniform (released): how the aspect is drawn
             "erase_fill": "zero",  # zero: the mean | noise (released): standard normal, pixel by pixel
             "per_modality": False,  # flip and crop for each modality too; released: True
             "mean": (0.485, 0.456, 0.406),  # of images in [0, 1]; ImageNet (CLIP's weights have their own)
-            "std": (0.229, 0.224, 0.225),
+            "std": (0.229, 0.224, 0.225),  # of images in [0, 1]; ImageNet (CLIP's weights have their own)
         }
     )
 
@@ -194,7 +197,7 @@ def _vit() -> ConfigDict:
             "stride": 16,  # pixels; 12: overlapping patches
             "width": 768,  # D, unless there is a projection
             "depth": 12,  # blocks
-            "heads": 12,
+            "heads": 12,  # of attention; they divide the width
             "projection": 0,  # D after CLIP's projection, 512 in ViT-B/16; 0: without
             "activation": "auto",  # gelu | quick_gelu | auto: quick_gelu in a clip, as OpenAI's; LAION's have gelu
         }
@@ -221,14 +224,14 @@ def _pretrain() -> ConfigDict:
     return ConfigDict(
         {
             "init_from": "",  # a work directory whose pre-trained weights to start from, instead of pre-training
-            "epochs": 120,  # released
-            "iterations": 0,  # an epoch; 0: one pass over the training triples
+            "epochs": 120,  # of pre-training; released
+            "iterations": 0,  # steps an epoch; 0: one pass over the training triples
             "source_draw": "turns",  # of identities: turns | by_images (released): in proportion to their images
             "optimizer": "adam",  # adam (paper §4.2) | sgd (released, with lr 0.009)
-            "learning_rate": 3.5e-4,  # paper §4.2
+            "learning_rate": 3.5e-4,  # the highest, after the warm-up; paper §4.2
             "warmup_epochs": 10,  # linear from a hundredth of the rate; then a cosine to 0
             "schedule": "step",  # step | epoch: one rate an epoch, its cosine begun at epoch 0 (released)
-            "weight_decay": 1e-4,  # released
+            "weight_decay": 1e-4,  # of the optimiser; released
             "decay_form": "coupled",  # coupled: as PyTorch's Adam | decoupled: as AdamW
             "decay_norms": False,  # whether norms, necks and biases decay too; released: True
             "bias_rate": 1.0,  # the learning rate of biases over that of the rest; released: 2
@@ -240,20 +243,20 @@ def _adapt() -> ConfigDict:
     return ConfigDict(
         {
             "init_from": "",  # a work directory whose adapted weights to go on from, without pre-training
-            "epochs": 40,  # released; 0: source only
-            "iterations": 400,  # an epoch; released
-            "optimizer": "adam",  # this and the next seven as in pre-training, begun anew; paper §4.2, released
-            "learning_rate": 3.5e-4,
-            "warmup_epochs": 10,
-            "schedule": "step",
-            "weight_decay": 1e-4,
-            "decay_form": "coupled",
-            "decay_norms": False,
-            "bias_rate": 1.0,
+            "epochs": 40,  # of adaptation; 0: source only; released
+            "iterations": 400,  # steps an epoch; released
+            "optimizer": "adam",  # as in pre-training, begun anew; paper §4.2, released
+            "learning_rate": 3.5e-4,  # as in pre-training; paper §4.2, released
+            "warmup_epochs": 10,  # as in pre-training
+            "schedule": "step",  # as in pre-training
+            "weight_decay": 1e-4,  # as in pre-training; released
+            "decay_form": "coupled",  # as in pre-training
+            "decay_norms": False,  # as in pre-training
+            "bias_rate": 1.0,  # as in pre-training
             "num_clusters": 300,  # k of K-means; released, per transfer
-            "kmeans_init": 1,  # seedings, of which the best is kept; this and the next two ours
-            "kmeans_iterations": 100,  # at most
-            "kmeans_tolerance": 1e-6,  # mean squared shift of the centres at which to stop
+            "kmeans_init": 1,  # seedings of K-means, of which the best is kept; ours
+            "kmeans_iterations": 100,  # of K-means, at most; ours
+            "kmeans_tolerance": 1e-6,  # mean squared shift of the centres at which to stop; ours
             "protocol": "uda",  # uda | us: on both domains, or, after pre-training, on the target alone (§4.1.2)
             "labels": "pseudo",  # pseudo: as the method finds them | truth: the oracle of Table 4
             "sampling": "all",  # all | reliable: which target triples a batch may hold
@@ -267,7 +270,7 @@ def _loss() -> ConfigDict:
     """Make the keys of L_ReID (Eq. 21, 22), which pre-training and most methods use."""
     return ConfigDict(
         {
-            "smoothing": 0.1,  # of the labels; released, customary in ReID
+            "smoothing": 0.1,  # of the labels in the cross-entropy; released, customary in ReID
             "triplet_form": "hinge",  # hinge | soft (released)
             "triplet_margin": 0.3,  # released in pre-training, customary in ReID; the paper gives no value
             "triplet_fused": "normed",  # of the fusion, normed: f_F (released) | pooled: g_F, as of each modality

@@ -2,6 +2,7 @@
 
 import logging as standard_logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from absl import app, flags, logging
@@ -21,10 +22,11 @@ PACKAGES = Path(__file__).parents[1]
 HELP = {"help", "helpfull", "helpshort", "helpxml", "h", "?", "only_check_args"}
 
 
-def run_command(main: Callable[[], None]) -> None:
+def run_command(main: Callable[[], None], *, needs_experiment: bool = True) -> None:
     """Parse the flags and run `main`; an error that a user can correct ends the command with one line.
 
-    `main` itself imports JAX and other slow libraries, so that help and a mistake in the flags are answered at once.
+    `main` itself imports JAX and other slow libraries, so that help and a mistake in the flags are answered at once. A
+    command that has the flag --config must be given it, unless `needs_experiment` is false.
     """
 
     def guarded(argv: list[str]) -> None:
@@ -37,14 +39,15 @@ def run_command(main: Callable[[], None]) -> None:
 
     with orderly_end():
         escape_on_streams()
-        app.run(guarded, flags_parser=parse_command)
+        app.run(guarded, flags_parser=partial(parse_command, needs_experiment=needs_experiment))
 
 
-def parse_command(argv: list[str]) -> list[str]:
+def parse_command(argv: list[str], *, needs_experiment: bool = True) -> list[str]:
     """Parse the flags for `app.run`; a wrong experiment or key ends the command, with one line for each mistake."""
     _show_own_notices_only()
     asks_for_help = any(word.lstrip("-").partition("=")[0] in HELP for word in argv[1:])
-    if "config" not in flags.FLAGS or asks_for_help:
+    names_one = any(word.lstrip("-").partition("=")[0].partition(".")[0] == "config" for word in argv[1:])
+    if "config" not in flags.FLAGS or asks_for_help or not (needs_experiment or names_one):
         return parse_flags(argv)
     try:
         if "transfer" in flags.FLAGS:

@@ -172,12 +172,12 @@ def _check_keys(config: ConfigDict, path: str) -> None:
         *([f"it lacks {', '.join(missing)}; begin with configs.default.get_config()"] if missing else []),
         *(moved for key in here if (moved := default.written_now(key, here[key]))),
         *(
-            f"there is no key config.{key}; did you mean config.{_nearest(key, list(there))}?"
+            f"there is no key config.{key}; did you mean config.{nearest_keys(key, list(there))[0]}?"
             for key in here
             if key not in there and key not in default.MOVED
         ),
         *(
-            f"config.{key} is {here[key]!r}; it must be {_kind(there[key])}"
+            f"config.{key} is {here[key]!r}; it must be {kind_of(there[key])}"
             for key in there
             if key in here and type(here[key]) is not type(there[key])
         ),
@@ -197,7 +197,7 @@ def _override_problem(config: Config, override: Override) -> str | None:
         if inside := [known for known in keys if known.startswith(f"{key}.")]:
             return f"config.{key} is a group of keys; set one of them: {', '.join(f'config.{each}' for each in inside)}"
         return (
-            f"there is no key config.{key}; did you mean config.{_nearest(key, _keys_in_use(config, key))}? "
+            f"there is no key config.{key}; did you mean config.{nearest_keys(key, _keys_in_use(config, key))[0]}? "
             f"(all keys: configs/default.py)"
         )
     value = keys[key]
@@ -208,7 +208,7 @@ def _override_problem(config: Config, override: Override) -> str | None:
             f"config.{key} is not true or false, so there is no --noconfig.{key}; write --config.{key}=VALUE"
         )
     if text is None or not _parses(text, value):
-        return f"config.{key} is {text or ''!r}; it must be {_kind(value)}"
+        return f"config.{key} is {text or ''!r}; it must be {kind_of(value)}"
     return None
 
 
@@ -227,21 +227,22 @@ def _parses(text: str, value: Any) -> bool:
     return True
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
+    """Say in words which values a key may have whose value is `value`."""
     if isinstance(value, tuple):
         return f"""values in brackets with commas, e.g. "{value or ("R", "T")}\""""
     kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
     return kinds.get(type(value), type(value).__name__)
 
 
-def _nearest(name: str, known: Sequence[str]) -> str:
-    """Find the key whose last part is most similar to that of `name`."""
+def nearest_keys(name: str, known: Sequence[str]) -> list[str]:
+    """Sort keys by how similar they are to `name`, by their last parts first; the most similar one comes first."""
 
     def likeness(one: str, other: str) -> float:
         return difflib.SequenceMatcher(None, one, other).ratio()
 
     last = name.rpartition(".")[2]
-    return max(known, key=lambda key: (likeness(key.rpartition(".")[2], last), likeness(key, name)))
+    return sorted(known, key=lambda key: (-likeness(key.rpartition(".")[2], last), -likeness(key, name)))
 
 
 def _keys_in_use(config: Config, key: str) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from configs import default
+from man_jax.configs import default
 from man_jax.engine.optimizer import make_optimizer
 from man_jax.runs.checkpoint import open_checkpoints, save_pretrained, save_state
 from tests.engine.tiny import NUM_SOURCE, SIZES, new_state

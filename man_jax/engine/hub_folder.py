@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from configs import default
+from man_jax.configs import default
 from data_pipelines.session import disk
 from man_jax.config import Config, ConfigError, flat
 from man_jax.engine.branch_file import written

@@ -14,15 +14,13 @@ from man_jax.engine.ranking_picture import heading, identity_lines, ranking_labe
 from man_jax.engine.trained_network import TrainedNetwork
 from man_jax.reporting.activation import overlay
 from man_jax.reporting.camera_matrix import draw_camera_matrix
-from man_jax.reporting.curves import COLOURS
-from man_jax.reporting.embedding import Group, Plane, draw_planes, place_on_plane
+from man_jax.reporting.embedding import draw_planes
+from man_jax.reporting.feature_planes import choose_triples, domain_planes, modality_plane
 from man_jax.reporting.pages.render import figure_url
 from man_jax.retrieval.ranking import average_precisions, top_matches
 
 NUM_MATCHES = 10
 NUM_ACTIVATIONS = 8
-IDENTITIES, TRIPLES = 16, 12
-"""How many identities of each domain lie on the plane, and at most how many triples of each."""
 MODALITY_NAMES = {"R": "RGB", "N": "NIR", "T": "thermal"}
 WORDS = {"camid": "camera", "scene": "scene"}
 
@@ -130,85 +128,23 @@ def plane_picture(
 ) -> dict[str, Any]:
     """Draw fused features of both domains, and those of each modality of the target, on the planes of t-SNE.
 
-    A prototype is the mean of an identity's features. The plane has `IDENTITIES` identities of each domain, drawn by
-    `seed`, with at most `TRIPLES` triples of each.
+    They are of some identities of each domain, which are drawn by `seed`.
     """
-    tables, pids = {}, {}
+    fused, pids, modal = {}, {}, {}
     for name, data in domains.items():
-        split = data.train.only(_some_triples(data.train, seed))
-        tables[name] = extract_table(
+        chosen = choose_triples(data.train.pids, seed=seed)
+        table = extract_table(
             network.extract,
             network.variables,
-            split,
+            data.train.only(chosen),
             batch_size=batch_size,
             mesh=mesh,
             description=f"features of {name} for the plane",
         )
-        pids[name] = split.pids
+        fused[name], modal[name], pids[name] = table.fused, table.modal, data.train.pids[chosen]
     modalities = [MODALITY_NAMES[each] for each in domains["target"].modalities]
-    planes = [*_domain_planes(tables, pids, seed), _modality_plane(tables["target"].modal, modalities, seed)]
-    about = (
-        f"t-SNE (seed {seed}) of {IDENTITIES} identities of each domain drawn by the seed, at most {TRIPLES} training "
-        f"triples of each. A star is a prototype: the mean of an identity's features. Neighbours in the network's "
-        f"space are neighbours here; the distances between groups mean nothing."
-    )
-    return {"missing": "", "about": about, "picture": figure_url(draw_planes(planes))}
-
-
-def _some_triples(split: PreparedSplit, seed: int) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    pids = rng.permutation(np.unique(split.pids[split.pids >= 0]))[:IDENTITIES]
-    if not len(pids):  # an unlabelled set: any triples
-        return np.sort(rng.permutation(len(split))[: IDENTITIES * TRIPLES])
-    return np.concatenate([rng.permutation(np.flatnonzero(split.pids == pid))[:TRIPLES] for pid in pids])
-
-
-def _domain_planes(tables: Mapping[str, Any], pids: Mapping[str, np.ndarray], seed: int) -> list[Plane]:
-    """Place both domains' fused features and prototypes on one plane, and colour it by domain and by identity."""
-    rows, domain, identity, is_prototype = [], [], [], []
-    for name, table in tables.items():
-        rows.append(table.fused)
-        domain += [name] * len(table.fused)
-        identity += pids[name].tolist()
-        is_prototype += [False] * len(table.fused)
-        for pid in np.unique(pids[name][pids[name] >= 0]):
-            mean = table.fused[pids[name] == pid].mean(axis=0)
-            rows.append((mean / np.linalg.norm(mean))[None])
-            domain.append(name)
-            identity.append(int(pid))
-            is_prototype.append(True)
-    places = place_on_plane(np.concatenate(rows), seed=seed)
-    domains, identities, prototypes = np.array(domain), np.array(identity), np.array(is_prototype)
-    by_domain = [
-        group
-        for name, colour in zip(tables, COLOURS, strict=False)
-        for group in (
-            Group(name, (domains == name) & ~prototypes, colour),
-            Group(f"{name}, prototypes", (domains == name) & prototypes, colour, "*", large=True),
-        )
-    ]
-    target = domains == "target"
-    by_identity = [Group("source", ~target & ~prototypes, "#d0d0d0")]
-    for number, pid in enumerate(np.unique(identities[target & (identities >= 0)])):
-        colour, marker = COLOURS[number % len(COLOURS)], "osD"[number // len(COLOURS) % 3]
-        mine = target & (identities == pid)
-        by_identity += [
-            Group("", mine & ~prototypes, colour, marker),
-            Group("", mine & prototypes, colour, "*", large=True),
-        ]
-    return [
-        Plane("fused features, by domain", places, by_domain),
-        Plane("the same plane, by identity of the target", places, by_identity),
-    ]
-
-
-def _modality_plane(modal: np.ndarray, names: Sequence[str], seed: int) -> Plane:
-    places = place_on_plane(np.concatenate(list(modal)), seed=seed)
-    of = np.repeat(np.arange(len(modal)), modal.shape[1])
-    groups = [
-        Group(name, of == m, colour) for m, (name, colour) in enumerate(zip(names, COLOURS, strict=False))
-    ]
-    return Plane("the target's features of each modality", places, groups)
+    planes = [*domain_planes(fused, pids, seed=seed), modality_plane(modal["target"], modalities, seed=seed)]
+    return {"missing": "", "seed": seed, "picture": figure_url(draw_planes(planes))}
 
 
 def _strip(split: PreparedSplit, index: int, data: PreparedDataset) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from jax import export
 
-from configs import default
+from man_jax.configs import default
 from man_jax.config import ConfigError
 from man_jax.engine.build import build_model, build_normalization
 from man_jax.engine.extract import make_extract

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from configs import default
+from man_jax.configs import default
 from man_jax.config import ConfigError
 from man_jax.engine import hub_folder
 from man_jax.engine.build import build_model

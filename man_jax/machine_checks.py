@@ -45,7 +45,7 @@ def check_python(version: tuple[int, ...]) -> Finding:
 
 
 def check_devices(driver: Path = DRIVER) -> Finding:
-    """Ask JAX for its devices; it should use the machine's NVIDIA GPUs if there are any."""
+    """Check which devices JAX has; it should use the machine's NVIDIA GPUs if there are any."""
     chosen = os.environ.get("JAX_PLATFORMS", "")
     try:
         import jax

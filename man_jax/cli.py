@@ -64,6 +64,10 @@ def run(words: Sequence[str]) -> None:
         print(f"{PROGRAM} {_version()}")
         return
     name, rest = words[0], words[1:]
+    if name.startswith("-"):
+        raise SystemExit(
+            f"error: name a command first, as in {PROGRAM} train {name}; {PROGRAM} --help lists them"
+        )
     if name == "data":
         if not rest or rest[0] in ("--help", "-h", "-help"):
             print(data_page())
@@ -71,7 +75,7 @@ def run(words: Sequence[str]) -> None:
         found = _find(rest[0], DATA, f"{PROGRAM} data")
         rest = rest[1:]
     else:
-        found = _find(name, available() | {"data": Subcommand("", "")}, PROGRAM)
+        found = _find(name, _with_data(available()), PROGRAM)
     _run_module(found, ["--help"] if asks else rest)
 
 
@@ -82,10 +86,7 @@ def available() -> dict[str, Subcommand]:
 
 def help_page() -> str:
     """Describe all subcommands on one screen, and what to do first."""
-    commands = {name: each.about for name, each in available().items()}
-    place = [*commands].index("train")
-    rows = [*commands.items()]
-    rows.insert(place, ("data", "draw, check, prepare, sheet: data sets"))
+    rows = [(name, each.about) for name, each in _with_data(available()).items()]
     return f"""{PROGRAM}: adapt multi-modality re-identification to a domain without labels
 
 usage: {PROGRAM} COMMAND [FLAGS]
@@ -106,6 +107,14 @@ def data_page() -> str:
 To begin: {PROGRAM} data draw, or, for a set of yours, {PROGRAM} data check --help"""
 
 
+def _with_data(commands: Mapping[str, Subcommand]) -> dict[str, Subcommand]:
+    """Add `data`, which has subcommands of its own, in its place before `train`."""
+    rows = [*commands.items()]
+    place = [*commands].index("train") if "train" in commands else len(rows)
+    rows.insert(place, ("data", Subcommand("", f"{', '.join(DATA)}: data sets")))
+    return dict(rows)
+
+
 def _table(rows: Sequence[tuple[str, str]]) -> str:
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"  {name:<{width}}  {about}" for name, about in rows)
@@ -114,6 +123,8 @@ def _table(rows: Sequence[tuple[str, str]]) -> str:
 def _find(name: str, known: Mapping[str, Subcommand], program: str) -> Subcommand:
     if name in known:
         return known[name]
+    if name in DATA:
+        raise SystemExit(f"error: there is no command {program} {name}; did you mean {PROGRAM} data {name}?")
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {program} {near[0]}?" if near else f"there are {', '.join(known)}"
     raise SystemExit(f"error: there is no command {program} {name}; {hint}")

@@ -38,7 +38,7 @@ def keys_named(name: str, config: Config | None = None) -> list[str]:
 
 
 def explanation(key: str, config: Config | None) -> str:
-    """Explain a key in some lines; with an experiment, its value there is among them."""
+    """Write the explanation of a key in some lines; with an experiment, its value there is among them."""
     known = describe(key)
     rows = [("meaning", known.about), *_like_pretraining(known)]
     rows += [("value", _values(known)), ("used by", known.users)]

@@ -38,6 +38,9 @@ DOORS = (
     "man_jax.train",
     "man_jax.evaluate",
     "man_jax.reproduce",
+    "man_jax.export",
+    "man_jax.show_config",
+    "man_jax.doctor",
     *(f"data_pipelines.{name}" for name in PIPELINES),
 )
 SLOW = {

@@ -26,7 +26,7 @@ def exclusive(folder: Path) -> Iterator[None]:
 
 
 def locked(folder: Path, *, wait: bool, advice: str) -> AbstractContextManager[Any]:
-    """Lock a folder by a file in it, until the returned context is left or the process ends, even by a kill.
+    """Keep others out of a folder by a lock, until the returned context is left or the process ends, even by a kill.
 
     On a file system without locks the folder is not locked, and the log says so, with the advice.
 

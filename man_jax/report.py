@@ -31,7 +31,7 @@ def main() -> None:
     """Read the flags and write the page."""
     if bool(RUN.value) == bool(STUDY.value):
         raise ConfigError("give one of --run and --study")
-    if missing := [package for module, package in NEEDED.items() if find_spec(module) is None]:
+    if missing := missing_packages():
         raise ConfigError(f"a page needs {' and '.join(missing)}; pip install {' '.join(missing)}")
     folder = (RUN.value or STUDY.value).absolute()
     out = OUT.value or folder / "report.html"
@@ -41,6 +41,18 @@ def main() -> None:
     with disk.writing(out):
         disk.replace_file(out, page.encode())
     print(f"{out}: {len(page) / 2**20:.1f} MiB")
+
+
+def missing_packages() -> list[str]:
+    """List the packages that a page needs and that are not installed."""
+    return [package for module, package in NEEDED.items() if not _is_there(module)]
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ValueError:  # it was imported, and is none
+        return False
 
 
 def page_of_run(workdir: Path) -> str:

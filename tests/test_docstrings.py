@@ -17,14 +17,14 @@ ROOMS = (
 """Files and folders whose docstrings are read."""
 
 VERBS = """
-    Add Align Append Apply Average Begin Break Bring Build Cast Change Check Choose Close Cluster Collect Compare
-    Compile Compute Concatenate Connect Contrast Convolve Copy Count Create Cut Decode Define Describe Do Draw Drop
-    Encode End Enumerate Estimate Evaluate Explain Expose Extract Fill Find Fix Flip Forget Give Group Import Join Judge
-    Keep Label Lay Leave Let List Load Lock Look Make Map Mark Match Measure Merge Mix Move Multiply Name Normalise
-    Note Number Open Paint Pair Parse Pass Place Plan Pool Pre-train Prepare Print Project Push Put Raise Rank
-    Read Refuse Remove Rename Render Replace Report Resample Restore Return Run Sample Save Say Scale Search Select Serve
-    Set Shorten Show Shuffle Sort Split Stack Strip Sum Take Tell Time Train Transform Turn Unpack Update
-    Verify Wait Warn Watch Weigh Write Yield
+    Add Align Append Apply Average Begin Break Bring Build Cast Change Check Choose Close Cluster Collect
+    Compare Compile Compute Concatenate Connect Contrast Convolve Copy Count Create Cut Decode Define Describe
+    Do Draw Drop Encode End Enumerate Estimate Evaluate Explain Expose Extract Fill Find Fix Flip Forget Give
+    Group Import Join Judge Keep Label Lay Leave Let List Load Lock Look Make Map Mark Match Measure Merge Mix
+    Move Multiply Name Normalise Note Number Open Paint Pair Parse Pass Place Plan Pool Pre-train Prepare
+    Print Project Push Put Raise Rank Read Refuse Remove Rename Render Replace Report Resample Restore Return
+    Run Sample Save Say Scale Search Select Serve Set Shorten Show Shuffle Sort Split Stack Strip Sum Take
+    Tell Time Train Transform Turn Unpack Update Verify Wait Warn Watch Weigh Write Yield
 """
 IMPERATIVES = frozenset(VERBS.split())
 """Verbs that a docstring may begin with; add one where it says more than those there are."""

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from man_jax.configs import default
 from data_pipelines.session import disk
 from man_jax.config import Config, ConfigError, flat
+from man_jax.configs import default
 from man_jax.engine.branch_file import written
 from man_jax.engine.card_facts import CardFacts, card_facts
 from man_jax.engine.model_card import model_card

@@ -17,6 +17,7 @@ from man_jax.reporting.camera_matrix import draw_camera_matrix
 from man_jax.reporting.embedding import draw_planes
 from man_jax.reporting.feature_planes import choose_triples, domain_planes, modality_plane
 from man_jax.reporting.pages.render import figure_url
+from man_jax.retrieval.breakdown import camera_matrix
 from man_jax.retrieval.ranking import average_precisions, top_matches
 
 NUM_MATCHES = 10
@@ -70,33 +71,24 @@ def ranking_lists(distances: np.ndarray, data: PreparedDataset, *, number: int, 
                 "matches": found,
             }
         )
-    removed = WORDS[data.removal]
-    about = f"Gallery triples of the query's identity and {removed} are left out, as the data set's protocol says."
-    return {"missing": "", "about": about, "lists": lists}
+    return {"missing": "", "removed": WORDS[data.removal], "lists": lists}
 
 
 def camera_picture(distances: np.ndarray, data: PreparedDataset) -> dict[str, Any]:
     """Draw the mAP from each camera of the queries to each camera of the gallery."""
-    query, gallery = data.query, data.gallery
-    labels = ranking_labels(query, gallery, np.arange(len(query)))
-    of_query, of_gallery = np.unique(query.camids), np.unique(gallery.camids)
-    worth = np.full((len(of_query), len(of_gallery)), np.nan)
-    counts = np.zeros(worth.shape, int)
-    for j, camera in enumerate(of_gallery):
-        there = gallery.camids == camera
-        sides = {
-            name: value[there] if name.startswith("gallery") else value for name, value in labels.items()
-        }
-        precisions = average_precisions(distances[:, there], **sides)
-        for i, own in enumerate(of_query):
-            scored = precisions[(query.camids == own) & np.isfinite(precisions)]
-            counts[i, j] = len(scored)
-            if len(scored):
-                worth[i, j] = scored.mean()
-    if not counts.any():
+    found = camera_matrix(
+        distances,
+        **ranking_labels(data.query, data.gallery, np.arange(len(data.query))),
+        query_camids=data.query.camids,
+        gallery_camids=data.gallery.camids,
+    )
+    if not found.num_valid.any():
         return {"missing": "No query has a match in a single camera of the gallery."}
     figure = draw_camera_matrix(
-        worth, counts, query_cameras=of_query.tolist(), gallery_cameras=of_gallery.tolist()
+        found.mean_precision,
+        found.num_valid,
+        query_cameras=found.query_cameras,
+        gallery_cameras=found.gallery_cameras,
     )
     return {"missing": "", "picture": figure_url(figure)}
 

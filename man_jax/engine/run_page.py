@@ -27,7 +27,8 @@ from man_jax.reporting.pages.render import figure_url, render
 from man_jax.reporting.series import named_series
 from man_jax.runs.epoch_times import usual_times
 from man_jax.runs.metrics import read_history
-from man_jax.runs.past_config import DATA, read_json, run_config
+from man_jax.runs.past_config import run_config
+from man_jax.runs.used_data import UsedData, read_data
 from man_jax.runs.versions import versions
 
 NAMES = {
@@ -53,7 +54,7 @@ def run_page(workdir: Path, *, num_queries: int, seed: int, mesh: Mesh) -> str:
     history = read_history(workdir)
     if not any("eval/mAP" in row for row in history):
         raise WorkdirError(f"{workdir} has no figures yet; train until the first evaluation")
-    figures = summarize(history)
+    figures, used = summarize(history), read_data(workdir) or {}
     network = open_trained(
         workdir, config, pretrained=not config.adapt.epochs, present=config.model.modalities, mesh=mesh
     )
@@ -61,7 +62,7 @@ def run_page(workdir: Path, *, num_queries: int, seed: int, mesh: Mesh) -> str:
     return render(
         "run.html",
         title=describe(config),
-        about=f"{methods_name(config)}; weights of {network.description}; {workdir}",
+        about=f"{_method_of(config)}; weights of {network.description}; {workdir}",
         tiles=_tiles(figures),
         results=_results(figures),
         curves=figure_url(draw_curves(history, weights=methods.find(config.method).weights(config))),
@@ -69,8 +70,8 @@ def run_page(workdir: Path, *, num_queries: int, seed: int, mesh: Mesh) -> str:
         losses=_losses(history, config),
         keys=_changed_keys(config),
         config=sorted((key, repr(value)) for key, value in flat(config).items()),
-        data=_data(workdir),
-        setting=_setting(workdir, config),
+        data=_data(used),
+        setting=_setting(workdir, config, used),
         modalities=", ".join(config.model.modalities),
         strip_height=height,
         strip_width=width,
@@ -78,7 +79,7 @@ def run_page(workdir: Path, *, num_queries: int, seed: int, mesh: Mesh) -> str:
     )
 
 
-def methods_name(config: Config) -> str:
+def _method_of(config: Config) -> str:
     """Name the method, and the labels if they are true ones."""
     return f"method {config.method}" + (
         ", true labels of the target" if config.adapt.labels == "truth" else ""
@@ -143,18 +144,18 @@ def _changed_keys(config: Config) -> list[tuple[str, str, str]]:
     ]
 
 
-def _data(workdir: Path) -> list[list[str]]:
-    found = read_json(workdir / DATA, "the run wrote it")
+def _data(used: UsedData) -> list[list[str]]:
+    """List how many triples and identities each split had."""
     return [
-        [f"{side}, {found[side]['name']}, {split}", f"{sizes['triples']:,}", f"{sizes['identities']:,}"]
+        [f"{side}, {used[side]['name']}, {split}", f"{sizes['triples']:,}", f"{sizes['identities']:,}"]
         for side in ("source", "target")
-        for split, sizes in found[side].items()
+        for split, sizes in used.get(side, {}).items()
         if isinstance(sizes, Mapping)
     ]
 
 
-def _setting(workdir: Path, config: Config) -> list[tuple[str, str]]:
-    there = read_json(workdir / DATA, "the run wrote it").get("versions", {})
+def _setting(workdir: Path, config: Config, used: UsedData) -> list[tuple[str, str]]:
+    there = used.get("versions", {})
     now = versions()
     times = usual_times(workdir)
     rows = [
@@ -174,14 +175,14 @@ def _retrieval(
     kind = {"batch_size": config.evaluation.batch_size, "mesh": mesh}
     sections = ("lists", "cameras", "activation", "plane")
     try:
-        target = _prepared(config, "target")
+        target = prepare_side(config, "target")
     except DataError as error:
         return {section: _left_out(error) for section in sections}
     features = extract_query_gallery(network.extract, network.variables, target, **kind)
     distances = retrieval_distances(features)
     some = np.linspace(0, len(target.query) - 1, min(page_retrieval.NUM_ACTIVATIONS, len(target.query)))
     try:
-        domains = {"source": _prepared(config, "source"), "target": target}
+        domains = {"source": prepare_side(config, "source"), "target": target}
         plane = page_retrieval.plane_picture(network, domains, seed=seed, **kind)
     except DataError as error:
         plane = _left_out(error)
@@ -197,7 +198,8 @@ def _left_out(error: DataError) -> dict[str, str]:
     return {"missing": f"Left out: {str(error).splitlines()[0]}"}
 
 
-def _prepared(config: Config, side: str) -> PreparedDataset:
+def prepare_side(config: Config, side: str) -> PreparedDataset:
+    """Prepare the source or the target of a run, if it is not prepared yet, and open it; DataError if it is gone."""
     domain = config.data[side]
     settings = ImageSettings(
         tuple(config.data.image_size), tuple(domain.deep_range), config.data.train_filter

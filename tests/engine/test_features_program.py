@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from jax import export
 
-from man_jax.configs import default
 from man_jax.config import ConfigError
+from man_jax.configs import default
 from man_jax.engine.build import build_model, build_normalization
 from man_jax.engine.extract import make_extract
 from man_jax.engine.features_program import PLATFORMS, check_room, features_program, stablehlo

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import yaml
 
-from man_jax.configs import default
 from man_jax.config import ConfigError
+from man_jax.configs import default
 from man_jax.engine import hub_folder
 from man_jax.engine.build import build_model
 from man_jax.engine.exporting import Wish, check_wish, export

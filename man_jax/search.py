@@ -171,7 +171,7 @@ def describe_search(gallery: "Gallery", query: "FeatureFile") -> str:
 
 
 def report(gallery: "Gallery", query: "FeatureFile") -> None:
-    """Search all queries, print the matches, and write them with --out."""
+    """Find the matches of all queries, print them, and write them with --out."""
     from man_jax.engine.search_results import draw_matches, matches_csv, matches_text, search_all
     from man_jax.runs.metrics import replace_file
 
@@ -191,7 +191,7 @@ def report(gallery: "Gallery", query: "FeatureFile") -> None:
 
 
 def serve(gallery: "Gallery", query: "FeatureFile | None", run: "TrainedRun | None", method: str) -> None:
-    """Serve the page until the command is ended."""
+    """Show the page until the command is ended."""
     from man_jax.engine.feature_images import FileImages, deep_range_of
     from man_jax.search_page.answers import Answers, Searched
     from man_jax.search_page.server import PageServer

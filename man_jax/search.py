@@ -59,8 +59,9 @@ LARGE = 300_000
 def main() -> None:
     """Read the flags and the features, search, and print, write or serve what is found."""
     check_flags()
-    gallery = open_gallery()
-    run = open_run_of(gallery) if RUN.value else None
+    file = read_gallery()
+    run = open_run_of(file) if RUN.value else None
+    gallery = as_gallery(file, run)
     query = read_query(gallery, run)
     method = describe_search(gallery, query or gallery.file)
     print(f"{GALLERY.value}: {len(gallery.file.features):,} triples; {method}", flush=True)
@@ -88,49 +89,59 @@ def check_flags() -> None:
         require_faiss()
 
 
-def open_gallery() -> "Gallery":
+def read_gallery() -> "FeatureFile":
     """Read the gallery's features; FeatureFileError if they cannot be used."""
     from man_jax.retrieval.feature_file import read_features
-    from man_jax.retrieval.gallery import LEFT_OUT, Gallery, with_unit_rows
-    from man_jax.retrieval.sketches import SketchIndex
+    from man_jax.retrieval.gallery import with_unit_rows
 
     file = with_unit_rows(read_features(GALLERY.value), str(GALLERY.value))
     if len(file.features) >= LARGE and not APPROXIMATE.value:
         logging.info("a gallery of %d triples is searched faster with --approximate", len(file.features))
-    index = SketchIndex(file.features) if APPROXIMATE.value else None
-    leave_out = next(rule for rule in LEFT_OUT if rule == LEAVE_OUT.value)
-    return Gallery(file, leave_out=leave_out, index=index)
+    return file
 
 
-def open_run_of(gallery: "Gallery") -> "TrainedRun":
+def open_run_of(gallery: "FeatureFile") -> "TrainedRun":
     """Open the run; ConfigError if its features cannot be compared with the gallery's."""
     from man_jax.retrieval.gallery import check_same_network
     from man_jax.trained_run import open_run
 
     run = open_run(RUN.value, pretrained=PRETRAINED.value)
-    if lacking := [each for each in gallery.file.modalities if each not in run.modalities]:
+    if lacking := [each for each in gallery.modalities if each not in run.modalities]:
         raise ConfigError(
             f"{RUN.value} has no branch of the modalities {', '.join(lacking)} of {GALLERY.value}"
         )
-    check_same_network(run.about, gallery.file.about, (f"--run {RUN.value}", str(GALLERY.value)))
+    check_same_network(run.about, gallery.about, (f"--run {RUN.value}", str(GALLERY.value)))
     return run
+
+
+def as_gallery(file: "FeatureFile", run: "TrainedRun | None") -> "Gallery":
+    """Make the gallery, with its index; what its file does not tell of raw values is as in the run."""
+    from man_jax.retrieval.gallery import LEFT_OUT, Gallery
+    from man_jax.retrieval.sketches import SketchIndex
+
+    if run is not None:
+        file = file._replace(about={"deep_range": list(run.config.data.target.deep_range)} | file.about)
+    index = SketchIndex(file.features) if APPROXIMATE.value else None
+    leave_out = LEFT_OUT[LEFT_OUT.index(LEAVE_OUT.value)]
+    return Gallery(file, leave_out=leave_out, index=index)
 
 
 def read_query(gallery: "Gallery", run: "TrainedRun | None") -> "FeatureFile | None":
     """Read the features of the queries, or extract them from pictures; None if no query is named."""
-    from man_jax.retrieval.feature_file import read_features
+    from man_jax.engine.feature_images import deep_range_of
+    from man_jax.retrieval.feature_file import holds_features, read_features
     from man_jax.retrieval.gallery import check_comparable, with_unit_rows
 
     if QUERY.value is None:
         return None
     modalities = gallery.file.modalities
     path = named_path(QUERY.value)
-    if path.suffix.lower() == ".npz" or run is None:
-        if path.is_dir() or (run is None and "," in QUERY.value):
-            raise ConfigError(f"--query {QUERY.value}: add --run, whose network makes features of pictures")
+    if holds_features(path) or (run is None and not path.is_dir() and "," not in QUERY.value):
         query = read_features(path)
+    elif run is None:
+        raise ConfigError(f"--query {QUERY.value}: add --run, whose network makes features of pictures")
     elif path.exists() or "," not in QUERY.value:
-        query = run.features(path, modalities)
+        query = run.features(path, modalities, deep_range=deep_range_of(gallery.file))
     else:
         files = [named_path(each) for each in QUERY.value.split(",")]
         if len(files) != len(modalities):
@@ -138,7 +149,7 @@ def read_query(gallery: "Gallery", run: "TrainedRun | None") -> "FeatureFile | N
                 f"--query {QUERY.value} names {len(files)} files; one triple has {len(modalities)}, of the modalities "
                 f"{', '.join(modalities)}"
             )
-        query = run.features([tuple(files)], modalities)
+        query = run.features([tuple(files)], modalities, deep_range=deep_range_of(gallery.file))
     check_comparable(query, gallery.file, (f"--query {QUERY.value}", str(GALLERY.value)))
     return with_unit_rows(query, f"--query {QUERY.value}")
 
@@ -160,7 +171,7 @@ def describe_search(gallery: "Gallery", query: "FeatureFile") -> str:
 
 
 def report(gallery: "Gallery", query: "FeatureFile") -> None:
-    """Search all queries, print the matches, and write them with --out."""
+    """Find the matches of all queries, print them, and write them with --out."""
     from man_jax.engine.search_results import draw_matches, matches_csv, matches_text, search_all
     from man_jax.runs.metrics import replace_file
 
@@ -180,7 +191,7 @@ def report(gallery: "Gallery", query: "FeatureFile") -> None:
 
 
 def serve(gallery: "Gallery", query: "FeatureFile | None", run: "TrainedRun | None", method: str) -> None:
-    """Serve the page until the command is ended."""
+    """Show the page until the command is ended."""
     from man_jax.engine.feature_images import FileImages, deep_range_of
     from man_jax.search_page.answers import Answers, Searched
     from man_jax.search_page.server import PageServer

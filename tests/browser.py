@@ -45,25 +45,43 @@ def why_no_browser() -> str | None:
 
 
 @contextmanager
-def browser_page(*, width: int, scheme: str, height: int = 900) -> Iterator[tuple[Any, list[str]]]:
-    """Open a new page of playwright; the list beside it grows by each script error and each failed load."""
+def open_browser() -> Iterator[Any]:
+    """Start the browser; there can be one at a time in a process."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_browser())
         try:
-            page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
-            errors: list[str] = []
-            page.on("pageerror", lambda error: errors.append(f"script: {error}"))
-            page.on(
-                "console",
-                lambda told: errors.append(f"console: {told.text}") if told.type == "error" else None,
-            )
-            page.on("requestfailed", lambda request: errors.append(f"not loaded: {request.url}"))
-            page.set_default_timeout(60_000)
-            yield page, errors
+            yield browser
         finally:
             browser.close()
+
+
+@contextmanager
+def new_page(browser: Any, *, width: int, scheme: str, height: int = 900) -> Iterator[tuple[Any, list[str]]]:
+    """Open a page of playwright; the list beside it grows by each script error and each failed load."""
+    page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(f"script: {error}"))
+    page.on("console", lambda told: errors.append(f"console: {told.text}") if told.type == "error" else None)
+    page.on("requestfailed", lambda request: errors.append(f"not loaded: {request.url}"))
+    page.set_default_timeout(60_000)
+    try:
+        yield page, errors
+    finally:
+        page.close()
+
+
+def wait_until(page: Any, condition: str) -> None:
+    """Wait until a JavaScript expression is true.
+
+    A page whose policy forbids `eval`, which playwright's own waiting uses, can be waited for too.
+    """
+    for _ in range(600):
+        if page.evaluate(condition):
+            return
+        page.wait_for_timeout(50)
+    raise TimeoutError(f"after 30 s it is still not true that {condition}")
 
 
 def broken_images(page: Any) -> list[str]:

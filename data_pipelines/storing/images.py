@@ -130,7 +130,7 @@ def open_picture(ref: ImageRef, deep_range: tuple[int, int] = DEEP_RANGE) -> Pic
 
 
 def decode_picture(content: bytes, ref: ImageRef, deep_range: tuple[int, int] = DEEP_RANGE) -> Picture:
-    """Decode the bytes of the file `ref`, which need not be on the disk; raises what `open_picture` raises."""
+    """Read the bytes of the file `ref`, which need not be on the disk; raises what `open_picture` raises."""
     path = ref.path
     try:
         with Image.open(io.BytesIO(content), formats=list(FORMATS)) as image:

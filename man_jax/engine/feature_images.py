@@ -76,7 +76,7 @@ def deep_range_of(file: FeatureFile) -> tuple[int, int]:
 
 
 def as_jpeg(image: Image.Image) -> bytes:
-    """Encode an image for the screen, reduced if it is large; `image` itself may become smaller."""
+    """Make a JPEG for the screen, reduced if the image is large; `image` itself may become smaller."""
     image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=90, subsampling=0)
@@ -89,7 +89,7 @@ def data_url(image: Image.Image) -> str:
 
 
 def decode_uploaded(content: bytes, name: str, deep_range: tuple[int, int]) -> Image.Image:
-    """Decode the bytes of an uploaded picture; DataError names it."""
+    """Read the bytes of an uploaded picture; DataError names it."""
     return decode_picture(content, ImageRef(Path(name)), deep_range).image
 
 

@@ -39,7 +39,7 @@ class Drawn(NamedTuple):
 
 
 def search_all(gallery: Gallery, query: FeatureFile, *, k: int) -> Matches:
-    """Search the k best matches of all queries, and show the progress of a long search."""
+    """Find the k best matches of all queries, and show the progress of a long search."""
     starts = range(0, len(query.features), QUERIES_AT_ONCE)
     parts = [
         gallery.search(chosen_rows(query, range(len(query.features))[start : start + QUERIES_AT_ONCE]), k=k)

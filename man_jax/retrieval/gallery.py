@@ -3,7 +3,7 @@
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 
@@ -13,13 +13,14 @@ from man_jax.retrieval.index import NONE, Matches, nearest_rows, recall
 from man_jax.retrieval.sketches import SketchIndex
 
 LeftOut = Literal["itself", "camera", "nothing"]
-LEFT_OUT: tuple[LeftOut, ...] = ("itself", "camera", "nothing")
+LEFT_OUT: Final[tuple[LeftOut, ...]] = ("itself", "camera", "nothing")
 """Which gallery triples may not be matches of a query: the query itself (the same image files); besides it those of
 the query's pid and camid, as the field's protocol asks; or none."""
 
-SAME_NETWORK = ("experiment", "method", "weights", "image_size")
-"""Entries of `about` that are the same if features can be compared. A run's folder may have moved."""
-
+SAME_NETWORK = ("digest", "image_size")
+"""Entries of `about` that are the same if features can be compared, where both files tell of them."""
+TOLD = ("run", "weights", "image_size", "digest")
+"""Entries of `about` by which a message names a network."""
 NUM_MEASURED = 100
 """Queries on which the recall of an index is measured."""
 
@@ -133,16 +134,15 @@ def check_comparable(query: FeatureFile, gallery: FeatureFile, names: tuple[str,
 
 def check_same_network(query: Mapping[str, Any], gallery: Mapping[str, Any], names: tuple[str, str]) -> None:
     """Check what two files tell of their network, as far as both do; FeatureFileError if it differs."""
-    differing = [
-        f"{key} {query[key]} and {gallery[key]}"
-        for key in SAME_NETWORK
-        if key in query and key in gallery and query[key] != gallery[key]
-    ]
-    if differing:
+    if any(key in query and key in gallery and query[key] != gallery[key] for key in SAME_NETWORK):
         raise FeatureFileError(
-            f"{names[0]} and {names[1]} are not of the same network ({'; '.join(differing)}), so distances between "
-            "their features mean nothing; extract both by the same run"
+            f"{names[0]} and {names[1]} are not of the same network, so distances between their features mean nothing: "
+            f"one is of {_network(query)}, the other of {_network(gallery)}; extract both by the same run"
         )
+
+
+def _network(about: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {about[key]}" for key in TOLD if key in about)
 
 
 def _absolute(paths: Sequence[str]) -> tuple[str, ...]:

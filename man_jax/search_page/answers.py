@@ -86,12 +86,12 @@ class Answers:
         return {"total": len(rows), "queries": [self._entry("query", row) for row in chosen]}
 
     def matches(self, *, source: str, row: int, k: int) -> dict[str, Any]:
-        """Search the matches of a triple that is in the queries or in the gallery."""
+        """Find the matches of a triple that is in the queries or in the gallery."""
         query = chosen_rows(self._file(source, row), [row])
         return self._searched_for(query, self._entry(source, row), k)
 
     def upload(self, payload: Any) -> dict[str, Any]:
-        """Search the matches of pictures that the page sends; nothing of them is kept."""
+        """Find the matches of pictures that the page sends; nothing of them is kept."""
         searched = self._searched
         if searched.extract is None:
             raise RefusedError(

@@ -115,10 +115,12 @@ def test_files_that_cannot_be_compared_are_refused(query, message):
 
 
 def test_another_network_is_refused_and_another_place_of_the_run_is_not():
-    about = {"run": "/old/demo", "weights": "step 3"}
+    about = {"run": "/old/demo", "weights": "step 3", "digest": "ab"}
     check_same_network(about, about | {"run": "/new/demo"}, ("q", "g"))
     check_same_network(about, {}, ("q", "g"))
     with pytest.raises(
-        FeatureFileError, match=r"q and g are not of the same network \(weights step 3 and step 4\)"
+        FeatureFileError, match=r"q and g are not of the same network.*digest ab, the other of.*digest cd"
     ):
-        check_same_network(about, {"weights": "step 4"}, ("q", "g"))
+        check_same_network(about, about | {"digest": "cd"}, ("q", "g"))
+    with pytest.raises(FeatureFileError, match=r"image_size \[32, 64\], the other of image_size \[64, 64\]"):
+        check_same_network({"image_size": [32, 64]}, {"image_size": [64, 64]}, ("q", "g"))

@@ -22,7 +22,7 @@ def drawn_files(folder: Path) -> tuple[FeatureFile, FeatureFile]:
     return write_triples(folder, split="gallery", pids=PIDS), query._replace(pids=np.array([1, 2, 9, -1]))
 
 
-def new_page(gallery: FeatureFile, query: FeatureFile, **others) -> Searched:
+def drawn_page(gallery: FeatureFile, query: FeatureFile, **others) -> Searched:
     """Describe a page; uploaded pictures get the feature of the gallery's triple 4."""
     page = Searched(
         gallery=Gallery(gallery),

@@ -11,7 +11,7 @@ from PIL import Image
 
 from man_jax.search_page import answers
 from man_jax.search_page.answers import Answers, RefusedError
-from tests.search_page.pages import drawn_files, new_page
+from tests.search_page.pages import drawn_files, drawn_page
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def files(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def page(files):
-    return Answers(new_page(*files))
+    return Answers(drawn_page(*files))
 
 
 def payload(files, *, k=3, **changed):
@@ -86,7 +86,7 @@ def test_an_image_that_is_gone_is_not_found(files, tmp_path):
     lost = gallery._replace(paths=[(str(tmp_path / "lost.png"), ""), *gallery.paths[1:]])
     for modality, message in (("R", "lost.png"), ("N", "no image of the modality N")):
         with pytest.raises(RefusedError, match=message) as caught:
-            Answers(new_page(lost, query)).image(source="gallery", row=0, modality=modality)
+            Answers(drawn_page(lost, query)).image(source="gallery", row=0, modality=modality)
         assert caught.value.status == 404
 
 
@@ -121,7 +121,7 @@ def test_the_network_gets_the_pictures_in_the_order_of_the_modalities(files):
 
     given = payload(files)
     given["images"] = dict(reversed(given["images"].items()))
-    Answers(new_page(*files, extract=extract)).upload(given)
+    Answers(drawn_page(*files, extract=extract)).upload(given)
     assert seen == [ord("R"), ord("N")]
 
 
@@ -176,5 +176,5 @@ def test_a_number_of_matches_that_is_no_number_is_refused(page, files, k):
 
 def test_without_a_network_an_upload_is_refused(files):
     with pytest.raises(RefusedError, match="start it with --run") as caught:
-        Answers(new_page(*files, extract=None)).upload(payload(files))
+        Answers(drawn_page(*files, extract=None)).upload(payload(files))
     assert caught.value.status == 403

@@ -7,14 +7,14 @@ import socket
 import pytest
 
 from man_jax.search_page import server as page_server
-from tests.search_page.pages import drawn_files, new_page, served
+from tests.search_page.pages import drawn_files, drawn_page, served
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos")
     (folder / "secret.png").write_bytes((folder / "secret.png").name.encode())
-    with served(new_page(*drawn_files(folder))) as running:
+    with served(drawn_page(*drawn_files(folder))) as running:
         yield running
 
 

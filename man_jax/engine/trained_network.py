@@ -1,5 +1,6 @@
 """Open the trained network of a work directory, without its training data and its optimiser."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +13,14 @@ from man_jax.engine.build import build_model, build_normalization
 from man_jax.engine.extract import Extract, make_extract
 from man_jax.frame import Network
 from man_jax.networks.three_branch import Variables, only_branches
-from man_jax.runs.checkpoint import CHECKPOINTS, PRETRAINED, read_network, read_pretrained
+from man_jax.runs.checkpoint import (
+    CHECKPOINTS,
+    PRETRAINED,
+    read_network,
+    read_network_at,
+    read_pretrained,
+    whole_checkpoints,
+)
 from man_jax.runs.weights_meaning import check_weights_of_run
 from man_jax.sharding import put_replicated
 
@@ -54,11 +62,33 @@ def open_trained(
     configuration.
     """
     variables, description = read_weights(workdir, config, pretrained=pretrained)
+    extract, kept = _extract_of_branches(config, present, mesh)
+    return TrainedNetwork(extract, put_replicated(only_branches(variables, kept), mesh), description)
+
+
+def open_every_checkpoint(
+    workdir: Path, config: Config, *, present: tuple[str, ...], mesh: Mesh
+) -> Iterator[TrainedNetwork]:
+    """Open the network of each kept checkpoint of a run, the oldest first, as `open_trained` does with the last one.
+
+    All have one compiled function. All are checked now, and each is read when its turn comes. The log names damaged
+    ones, which are left out. Raises ConfigError if none is whole, or if one belongs to another configuration.
+    """
+    steps = whole_checkpoints(workdir)
+    for step in steps:
+        check_weights_of_run(workdir, workdir / CHECKPOINTS / str(step), config)
+    extract, kept = _extract_of_branches(config, present, mesh)
+
+    def opened(step: int) -> TrainedNetwork:
+        variables = read_network_at(workdir, step, tested_network(config))
+        return TrainedNetwork(extract, put_replicated(only_branches(variables, kept), mesh), f"step {step}")
+
+    return map(opened, steps)
+
+
+def _extract_of_branches(config: Config, present: tuple[str, ...], mesh: Mesh) -> tuple[Extract, list[int]]:
+    """Make the function that extracts features by the branches of these modalities, and give their places."""
     kept = [place for place, name in enumerate(config.model.modalities) if name in present]
     # Features need no head, so its width does not matter.
     model = replace(build_model(config.model, num_classes=0), num_modalities=len(kept))
-    return TrainedNetwork(
-        make_extract(model, build_normalization(config), mesh),
-        put_replicated(only_branches(variables, kept), mesh),
-        description,
-    )
+    return make_extract(model, build_normalization(config), mesh), kept

@@ -2,24 +2,30 @@
 
     python -m man_jax.evaluate --run runs/demo --modalities RNT,RN,R
     python -m man_jax.evaluate --run runs/demo --dataset folder --root /data/mine --out evaluated
+    python -m man_jax.evaluate --run runs/demo --rerank --query_expansion 5 --bootstrap 1000 --breakdown
 
 Trains nothing, and reads of a run its configuration and its weights only. Without `--dataset` it is the run's own
 target; images of more than 8 bits are scaled as that one's were, or from `--deep_range`. The data set needs a query and
-a gallery with identities, and no training triples.
+a gallery with identities, and no training triples. docs/EVALUATION.md explains every option.
 """
 
 import json
+from typing import cast, get_args
 
 from absl import flags
 
-from data_pipelines.checking.checks import check_queries
+from data_pipelines.checking.checks import check_queries, judged_by
 from data_pipelines.reading.datasets import READERS, read
 from data_pipelines.reading.number_pairs import number_pair
+from data_pipelines.reading.records import Dataset, Removal
 from data_pipelines.reading.roles import require_scores
 from data_pipelines.session.command_line import define_path
 from data_pipelines.storing.images import ImageSettings, check_deep_range
 from man_jax.commands import run_command
 from man_jax.config import Config, ConfigError, check_config
+from man_jax.evaluation_flags import define_expansion, define_rerank
+
+OWN_RULE = "dataset"
 
 RUN = define_path("run", None, "The work directory of a run, finished or not.", required=True)
 PRETRAINED = flags.DEFINE_bool(
@@ -33,6 +39,31 @@ DEEP = flags.DEFINE_string(
     None,
     "Raw values that become 0 and 255, of images of more than 8 bits, e.g. 0,16383; the target's if not given.",
 )
+PROTOCOL = flags.DEFINE_enum(
+    "protocol",
+    OWN_RULE,
+    [OWN_RULE, *get_args(Removal)],
+    "Which gallery triples of the query's identity are removed: of its camera, of its scene, none, or by the data "
+    "set's own rule.",
+)
+EXPANSION = define_expansion(
+    "query_expansion",
+    "K or K,ALPHA: a row more, with queries moved towards their K nearest gallery triples.",
+)
+RERANK = define_rerank(
+    "rerank",
+    "A row more, re-ranked by k-reciprocal neighbours; --rerank=K1,K2,LAMBDA, 20,6,0.3 if not given.",
+)
+DRAWS = flags.DEFINE_integer(
+    "bootstrap", None, "Intervals of mAP and R1 by so many draws of the query identities.", lower_bound=100
+)
+BREAKDOWN = flags.DEFINE_bool(
+    "breakdown", False, "Also each modality alone, each camera's queries, and mAP from camera to camera."
+)
+EVERY = flags.DEFINE_bool("every_checkpoint", False, "Rows for each checkpoint that is kept.")
+DISTRIBUTED = flags.DEFINE_bool(
+    "distributed", False, "Extract together with other processes, as python -m man_jax.train --help explains."
+)
 OUT = define_path("out", None, "Where evaluation.json and ranking.png go; not written if not given.")
 
 
@@ -41,29 +72,37 @@ def main() -> None:
     import jax
 
     from data_pipelines.storing.builders import prepare_read
-    from man_jax.engine.evaluation import distances_by_subset, rank
+    from man_jax.engine.evaluation_rows import Asked, evaluate_networks, with_single_modalities
+    from man_jax.engine.evaluation_tables import rows_record, rows_text
     from man_jax.engine.ranking_picture import draw_rankings
-    from man_jax.engine.trained_network import open_trained
-    from man_jax.reporting.result_tables import results_table
+    from man_jax.engine.trained_network import open_every_checkpoint, open_trained
     from man_jax.runs.metrics import replace_file
+    from man_jax.runs.multi_process import join_processes
     from man_jax.runs.past_config import run_config
     from man_jax.sharding import make_mesh
 
+    if EVERY.value and PRETRAINED.value:
+        raise ConfigError("--pretrained and --every_checkpoint: give one of them")
+    if DISTRIBUTED.value:
+        join_processes()
     workdir, mesh = RUN.value.absolute(), make_mesh()
     config = run_config(workdir)
     check_config(config, num_devices=mesh.size)
+    asked = Asked(EXPANSION.value, RERANK.value, DRAWS.value or 0, BREAKDOWN.value, seed=config.seed)
     deep_range = named_range(config)
     name, root = named_dataset(config)
     dataset = read(name, root)
     require_scores(dataset)
-    check_queries(dataset)  # its warnings come when the set is prepared
-    present = tuple(each for each in config.model.modalities if each in dataset.modalities)
-    if not present:
-        raise ConfigError(
-            f"{name} in {root} has none of the modalities {', '.join(config.model.modalities)} of {workdir}"
-        )
+    judged = named_rule(dataset)
+    asked.check(judged)
+    present = modalities_present(config, dataset)
     subsets = [chosen(row, present) for row in MODALITIES.value or ["".join(present)]]
-    network = open_trained(workdir, config, pretrained=PRETRAINED.value, present=present, mesh=mesh)
+    if asked.breakdown:
+        subsets = with_single_modalities(subsets, present)
+    if EVERY.value:
+        networks = open_every_checkpoint(workdir, config, present=present, mesh=mesh)
+    else:
+        networks = [open_trained(workdir, config, pretrained=PRETRAINED.value, present=present, mesh=mesh)]
     data = prepare_read(
         dataset,
         config.data.prepared,
@@ -71,28 +110,40 @@ def main() -> None:
         ImageSettings(tuple(config.data.image_size), deep_range, config.data.train_filter),
         modalities=present,
         deep_range_option="--deep_range",
+        removal=judged.removal,
     )
-    found = distances_by_subset(
-        network.extract,
-        network.variables,
-        data,
-        subsets,
-        present=present,
-        batch_size=config.evaluation.batch_size,
-        mesh=mesh,
+    found = evaluate_networks(
+        networks, data, subsets, asked, present=present, batch_size=config.evaluation.batch_size, mesh=mesh
     )
-    distances = {"+".join(subset): each for subset, each in found.items()}
-    figures = {row: rank(found, data).as_dict() for row, found in distances.items()}
-    print(f"{workdir}, {network.description}, on {name} in {root}")
-    print(results_table(figures))
-    if OUT.value and jax.process_index() == 0:
-        out = OUT.value
-        row, first = next(iter(distances.items()))
-        title = f"{workdir}, {network.description}, on {name}, by {row}"
-        draw_rankings(first, data, out / "ranking.png", seed=config.seed, title=title)
-        about = {"run": str(workdir), "weights": network.description, "dataset": name, "root": root}
-        replace_file(out / "evaluation.json", json.dumps(about | {"figures": figures}, indent=2) + "\n")
-        print(f"{out}: evaluation.json, and ranking.png of the first row")
+    if jax.process_index():
+        return  # the first process has all features too, and it writes
+    print(f"{workdir}, {found.weights}, on {name} in {root}, rule: {data.removal}")
+    print(rows_text(found.rows, asked))
+    if OUT.value:
+        title = f"{workdir}, {found.weights}, on {name}, by {next(iter(found.rows))}"
+        draw_rankings(found.first, data, OUT.value / "ranking.png", seed=config.seed, title=title)
+        about = {"run": str(workdir), "weights": found.weights, "dataset": name, "root": root}
+        record = about | {"protocol": data.removal} | rows_record(found.rows, asked)
+        replace_file(OUT.value / "evaluation.json", json.dumps(record, indent=2) + "\n")
+        print(f"{OUT.value}: evaluation.json, and ranking.png of the first row")
+
+
+def named_rule(dataset: Dataset) -> Dataset:
+    """Give the data set the removal rule of the flag, and check that its queries have matches under it."""
+    judged = dataset if PROTOCOL.value == OWN_RULE else judged_by(dataset, cast(Removal, PROTOCOL.value))
+    check_queries(judged)  # its warnings come when the set is prepared
+    return judged
+
+
+def modalities_present(config: Config, dataset: Dataset) -> tuple[str, ...]:
+    """Find the modalities that both the run and the data set have."""
+    present = tuple(each for each in config.model.modalities if each in dataset.modalities)
+    if not present:
+        raise ConfigError(
+            f"{dataset.name} in {dataset.root} has none of the modalities "
+            f"{', '.join(config.model.modalities)} of the run"
+        )
+    return present
 
 
 def named_dataset(config: Config) -> tuple[str, str]:

@@ -109,6 +109,14 @@ def answers(place) -> dict[str, list[str]]:
         "train only": other("train_only"),
         "unmatched": other("unmatched"),
         "nothing there": other("data/nowhere"),
+        "unmatched, no rule": other("unmatched", "--protocol=none"),
+        "no scenes": ["--run=run", "--protocol=scene"],
+        "too few to re-rank": ["--run=run", "--rerank=true"],
+        "k2 above k1": ["--run=run", "--rerank=1,2,0.3"],
+        "too few to expand by": ["--run=run", "--query_expansion=3"],
+        "one identity": ["--run=run", "--bootstrap=100"],
+        "two weights": ["--run=run", "--pretrained=true", "--every_checkpoint=true"],
+        "no checkpoint": ["--run=run", "--every_checkpoint=true"],
     }
     result = subprocess.run(
         [sys.executable, "-c", PROGRAM, json.dumps(commands)],
@@ -158,9 +166,30 @@ def test_a_set_that_cannot_be_scored_is_refused_with_what_can_be_done(answers, n
     assert all(message in answers[name][0] for message in messages)
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("no scenes", "cannot be judged by the rule 'same pid and same scene': 3 of 3"),
+        ("too few to re-rank", "--rerank: k1 is 20, but queries and gallery together are 3"),
+        ("k2 above k1", "--rerank: k2 is 2, and k1 is 1; choose 1 <= k2 <= k1"),
+        ("too few to expand by", "--query_expansion: k is 3, but the gallery has 2 entries"),
+        ("one identity", "--bootstrap 100: all queries of folder in"),
+        ("two weights", "--pretrained and --every_checkpoint: give one of them"),
+        ("no checkpoint", "run/checkpoints holds no checkpoint"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_before_anything_is_prepared(answers, name, message):
+    assert message in answers[name][0]
+
+
+def test_a_set_whose_matches_its_own_rule_removes_is_evaluated_by_another(answers):
+    assert answers["unmatched, no rule"][0].startswith("0 1 1, ")
+
+
 def test_nothing_is_prepared_of_what_is_refused(answers, place):
-    assert len(answers) == 12
-    assert len(list((place / "prepared").iterdir())) == 3  # the three ranges of the set that is evaluated
+    assert len(answers) == 20
+    # The three ranges of the set that is evaluated, and the set that is evaluated without a rule.
+    assert len(list((place / "prepared").iterdir())) == 4
 
 
 def test_the_advice_on_deep_images_names_the_flag_of_this_command(answers):

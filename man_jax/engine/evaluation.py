@@ -1,7 +1,7 @@
 """Measure retrieval on a data set's unseen identities: features, distances, mAP and CMC."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -41,13 +41,16 @@ def retrieval_distances(
 
     `present`: the branches whose modality is used (Table 9 leaves some out); None uses all of them.
     """
+    return query_gallery_distances(
+        fused_features(features.query, present), fused_features(features.gallery, present)
+    )
 
-    def fused(table: FeatureTable):
-        if present is None:
-            return table.fused
-        return np.asarray(unit(concatenate_modalities(jnp.asarray(table.modal[list(present)]))))
 
-    return query_gallery_distances(fused(features.query), fused(features.gallery))
+def fused_features(table: FeatureTable, present: Sequence[int] | None = None) -> Float[np.ndarray, "N F"]:
+    """Give the fused unit features of some branches, or of all if `present` is None."""
+    if present is None:
+        return table.fused
+    return np.asarray(unit(concatenate_modalities(jnp.asarray(table.modal[list(present)]))))
 
 
 def distances_by_subset(
@@ -74,11 +77,14 @@ def distances_by_subset(
 
 def rank(distances: Float[np.ndarray, "Q G"], data: PreparedDataset) -> RankingResult:
     """Compute mAP, CMC and mINP, without the gallery triples that the data set's rule removes."""
-    return evaluate_ranking(
-        distances,
-        query_pids=data.query.pids,
-        gallery_pids=data.gallery.pids,
-        query_groups=data.query.groups,
-        gallery_groups=data.gallery.groups,
-        group_name=data.removal,
-    )
+    return evaluate_ranking(distances, **who_and_where(data), group_name=data.removal)
+
+
+def who_and_where(data: PreparedDataset) -> dict[str, Any]:
+    """Give the pids of queries and gallery, and the groups that the rule compares, by the keywords of a ranking."""
+    return {
+        "query_pids": data.query.pids,
+        "gallery_pids": data.gallery.pids,
+        "query_groups": data.query.groups,
+        "gallery_groups": data.gallery.groups,
+    }

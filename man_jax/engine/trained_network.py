@@ -1,5 +1,6 @@
 """Open the trained network of a work directory, without its training data and its optimiser."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +15,14 @@ from man_jax.engine.extract import Extract, make_extract
 from man_jax.engine.run_weights import read_published
 from man_jax.frame import Network
 from man_jax.networks.three_branch import ThreeBranch, Variables, only_branches
-from man_jax.runs.checkpoint import CHECKPOINTS, PRETRAINED, read_network, read_pretrained
+from man_jax.runs.checkpoint import (
+    CHECKPOINTS,
+    PRETRAINED,
+    read_network,
+    read_network_at,
+    read_pretrained,
+    whole_checkpoints,
+)
 from man_jax.runs.published import has_published_weights
 from man_jax.runs.weights_meaning import check_weights_of_run
 from man_jax.sharding import put_replicated
@@ -69,14 +77,45 @@ def network_of(
     config: Config, variables: Variables, description: str, *, present: tuple[str, ...], mesh: Mesh
 ) -> TrainedNetwork:
     """Make the network of variables that are read, with the branches of the modalities in `present`."""
-    kept = [place for place, name in enumerate(config.model.modalities) if name in present]
     # Features need no head, so its width does not matter.
-    model = replace(build_model(config.model, num_classes=0), num_modalities=len(kept))
+    model = replace(build_model(config.model, num_classes=0), num_modalities=len(present))
     normalization = build_normalization(config)
     return TrainedNetwork(
         make_extract(model, normalization, mesh),
-        put_replicated(only_branches(variables, kept), mesh),
+        _branches_of(variables, config, present, mesh),
         description,
         model,
         normalization,
     )
+
+
+def open_every_checkpoint(
+    workdir: Path, config: Config, *, present: tuple[str, ...], mesh: Mesh
+) -> Iterator[TrainedNetwork]:
+    """Open the network of each kept checkpoint of a run, the oldest first, as `open_trained` does with the last one.
+
+    All have one compiled function. All are checked now, and each is read when its turn comes. The log names damaged
+    ones, which are left out. Raises ConfigError if none is whole, or if one belongs to another configuration.
+    """
+    steps = whole_checkpoints(workdir)
+    for step in steps:
+        check_weights_of_run(workdir, workdir / CHECKPOINTS / str(step), config)
+
+    def networks() -> Iterator[TrainedNetwork]:
+        network = None
+        for step in steps:
+            variables, told = read_network_at(workdir, step, tested_network(config)), f"step {step}"
+            if network is None:
+                network = network_of(config, variables, told, present=present, mesh=mesh)
+            else:
+                here = _branches_of(variables, config, present, mesh)
+                network = network._replace(variables=here, description=told)
+            yield network
+
+    return networks()
+
+
+def _branches_of(variables: Variables, config: Config, present: tuple[str, ...], mesh: Mesh) -> Variables:
+    """Keep the branches of the modalities in `present`, on every device."""
+    kept = [place for place, name in enumerate(config.model.modalities) if name in present]
+    return put_replicated(only_branches(variables, kept), mesh)

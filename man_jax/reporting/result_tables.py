@@ -1,5 +1,6 @@
 """Write results as text: one run's rows for the terminal, several seeds in Markdown for the README."""
 
+import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -30,6 +31,45 @@ def results_table(rows: Mapping[str, Mapping[str, float]]) -> str:
     if CHOSEN_ON_TEST in rows:
         lines.append("* epoch chosen on test data: an upper bound for comparison, not a result.")
     return "\n".join(lines)
+
+
+def intervals_table(rows: Mapping[str, Mapping[str, tuple[float, float, float]]]) -> str:
+    """Write the intervals of figures as aligned plain text, in percent: median [low, high].
+
+    Args:
+        rows: by row and figure, (median, low, high) in fractions; all rows have the same figures.
+    """
+    figures = next(iter(rows.values()))
+    cells = [["", *figures]]
+    for name, row in rows.items():
+        cells.append(
+            [name, *(f"{_percent(m)} [{_percent(low)}, {_percent(high)}]" for m, low, high in row.values())]
+        )
+    lines = _aligned(cells)
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+def cameras_table(
+    query_cameras: Sequence[int],
+    gallery_cameras: Sequence[int],
+    mean_precision: Sequence[Sequence[float]],
+    by_camera: Mapping[int, Mapping[str, float] | None],
+) -> str:
+    """Write mAP from camera to camera as aligned plain text, in percent; NaN shows as a dash.
+
+    Args:
+        query_cameras: the cameras of the lines.
+        gallery_cameras: the cameras of the columns.
+        mean_precision: mAP in fractions, a line for each camera of queries.
+        by_camera: the figures of each camera's queries over the whole gallery; None if they have none.
+    """
+    cells = [["queries of", *(f"camera {camid}" for camid in gallery_cameras), "all: mAP", "R1"]]
+    for camid, line in zip(query_cameras, mean_precision, strict=True):
+        whole = by_camera[camid] or {}
+        numbers = [None if math.isnan(value) else value for value in line]
+        cells.append([f"camera {camid}", *map(_percent, [*numbers, whole.get("mAP"), whole.get("R1")])])
+    lines = _aligned(cells)
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
 
 
 def seeds_table(results: Sequence[Mapping[str, Any]]) -> str:

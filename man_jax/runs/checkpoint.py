@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from absl import logging
 from jax.sharding import Mesh
 
 from data_pipelines.session.disk import writing
@@ -172,6 +173,34 @@ def read_network(workdir: Path, network: Network) -> tuple[int, Variables, Varia
     step, found, passed = read_newest(folder, read)
     warn_of(passed, folder, step)
     return step, network.variables(found, "source"), network.variables(found, "target")
+
+
+def whole_checkpoints(workdir: Path) -> list[int]:
+    """List the steps of all kept checkpoints that are whole as far as their seals tell, the first one first.
+
+    The log names the damaged ones. Raises ConfigError if there is no checkpoint, or none that is whole.
+    """
+    folder = workdir / CHECKPOINTS
+    faults = {step: seal_fault(folder / str(step)) for step in reversed(saved_steps(folder))}
+    whole = [step for step, fault in faults.items() if not fault]
+    if not whole:
+        read_newest(folder, lambda step: step)  # it finds none either, and says so
+    for step in faults.keys() - set(whole):
+        logging.warning(
+            "the checkpoint of step %d in %s is damaged (%s); it is left out", step, folder, faults[step]
+        )
+    return whole
+
+
+def read_network_at(workdir: Path, step: int, network: Network) -> Variables:
+    """Read the network's variables for the target from the checkpoint of a step, as NumPy arrays.
+
+    Raises ConfigError if they cannot be read and no seal proves them whole.
+    """
+    folder = workdir / CHECKPOINTS / str(step)
+    paths = (network.params, network.target)
+    with _readable(folder):
+        return network.variables(_read_part(folder / "default", lambda tree: _only(tree, *paths)), "target")
 
 
 def read_pretrained(workdir: Path) -> Variables:

@@ -1,9 +1,12 @@
 """A trained network as `python -m man_jax.evaluate` opens it. What is read from the disk: test_checkpoint."""
 
+import shutil
+
 import jax
 import numpy as np
 import pytest
 
+from man_jax.config import ConfigError
 from man_jax.configs import default
 from man_jax.engine import trained_network
 from man_jax.runs.checkpoint import open_checkpoints, save_pretrained, save_state
@@ -34,6 +37,40 @@ def open_run(state, tmp_path, monkeypatch):
         )
 
     return open_run
+
+
+def test_every_checkpoint_is_opened_from_the_first_to_the_last_and_damaged_ones_are_left_out(
+    state, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr(trained_network, "make_extract", lambda *_: object())
+    with open_checkpoints(tmp_path, keep=3) as checkpoints:
+        for step in (5, 6, 7):
+            shifted = jax.tree.map(lambda leaf, by=step: leaf + by, state.params)
+            save_state(checkpoints, state.replace(step=np.int32(step), params=shifted))
+    shutil.rmtree(tmp_path / "checkpoints/6/default")
+    mesh = make_mesh(jax.devices()[:1])
+    found = list(
+        trained_network.open_every_checkpoint(
+            tmp_path, default.get_config(), present=("R", "N", "T"), mesh=mesh
+        )
+    )
+    assert [each.description for each in found] == ["step 5", "step 7"]
+    assert found[0].extract is found[1].extract
+    for each, step in zip(found, (5, 7), strict=True):
+        shifted = jax.tree.map(lambda leaf, by=step: leaf + by, state.params["branches"])
+        assert_same(each.variables["params"]["branches"], shifted)
+        assert_same(each.variables["batch_stats"]["branches"], state.statistics.target["branches"])
+    assert "the checkpoint of step 6" in caplog.text
+
+
+def test_a_run_without_a_whole_checkpoint_is_refused_at_once(state, tmp_path):
+    with open_checkpoints(tmp_path) as checkpoints:
+        save_state(checkpoints, state)
+    [folder] = (tmp_path / "checkpoints").glob("[0-9]*")
+    shutil.rmtree(folder / "default")
+    mesh = make_mesh(jax.devices()[:1])
+    with pytest.raises(ConfigError, match="none of the checkpoints"):
+        trained_network.open_every_checkpoint(tmp_path, default.get_config(), present=("R",), mesh=mesh)
 
 
 def test_images_are_normalised_as_those_of_training(open_run):

@@ -3,7 +3,13 @@ from pathlib import Path
 
 import pytest
 
-from man_jax.reporting.result_tables import results_table, rows_table, seeds_table
+from man_jax.reporting.result_tables import (
+    cameras_table,
+    intervals_table,
+    results_table,
+    rows_table,
+    seeds_table,
+)
 
 SOURCE = {"mAP": 0.3, "R1": 0.4, "R5": 0.5, "R10": 0.612, "mINP": 0.1}
 
@@ -134,3 +140,24 @@ def test_rows_are_compared_with_the_method_seed_by_seed():
     lines = [cells(line) for line in rows_table(results).splitlines()]
     assert lines[2] == ["the method", "60.0 ± 14.1", "–", "70.0 ± 14.1", "–"]
     assert lines[3] == ["`no_cpa`", "51.0 ± 15.6", "-9.0 ± 1.4", "70.0 ± 14.1", "0.0 ± 0.0"]
+
+
+def test_intervals_are_written_as_the_median_and_both_ends_in_percent():
+    rows = {
+        "R+N": {"mAP": (0.5, 0.4, 0.625), "R1": (1.0, 0.9, 1.0)},
+        "R": {"mAP": (0, 0, 0), "R1": (0, 0, 0)},
+    }
+    assert intervals_table(rows).splitlines() == [
+        "                   mAP                   R1",
+        "-------------------------------------------",
+        "R+N  50.0 [40.0, 62.5]  100.0 [90.0, 100.0]",
+        "R       0.0 [0.0, 0.0]       0.0 [0.0, 0.0]",
+    ]
+
+
+def test_a_pair_of_cameras_without_a_match_and_a_camera_without_figures_show_as_dashes():
+    text = cameras_table([1, 4], [2], [[0.25], [float("nan")]], {1: {"mAP": 0.5, "R1": 1.0}, 4: None})
+    lines = [line.split() for line in text.splitlines()]
+    assert lines[0] == ["queries", "of", "camera", "2", "all:", "mAP", "R1"]
+    assert lines[2] == ["camera", "1", "25.0", "50.0", "100.0"]
+    assert lines[3] == ["camera", "4", "–", "–", "–"]

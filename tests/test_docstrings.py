@@ -22,8 +22,8 @@ VERBS = """
     End Enumerate Estimate Evaluate Expose Extract Fill Find Fix Flip Forget Give Group Import Join Judge
     Keep Label Leave Let List Load Look Make Map Mark Match Measure Merge Mix Move Multiply Name Normalise
     Note Number Open Paint Pair Parse Pass Place Plan Pool Pre-train Prepare Print Project Push Put Raise Rank
-    Read Refuse Remove Rename Render Replace Report Resample Restore Return Run Sample Save Say Scale Select
-    Set Shorten Show Shuffle Sort Split Stack Strip Sum Take Tell Time Train Transform Turn Unpack Update
+    Read Receive Refuse Remove Rename Render Replace Report Resample Restore Return Run Sample Save Say Scale Select
+    Send Set Shorten Show Shuffle Sort Split Stack Strip Sum Take Tell Time Train Transform Turn Unpack Update
     Verify Wait Warn Watch Weigh Write Yield
 """
 IMPERATIVES = frozenset(VERBS.split())

@@ -16,6 +16,7 @@ from data_pipelines.session.progress import prefixed
 from man_jax.config import PATHS, Config, ConfigError, WorkdirError, check_config
 from man_jax.experiment_flags import check_experiment, with_transfer
 from man_jax.experiment_names import with_paths
+from man_jax.retrieval.errors import FeatureFileError
 
 PACKAGES = Path(__file__).parents[1]
 HELP = {"help", "helpfull", "helpshort", "helpxml", "h", "?", "only_check_args"}
@@ -33,7 +34,7 @@ def run_command(main: Callable[[], None], *, needs_experiment: bool = True) -> N
         keep_compiled_programs()
         try:
             main()
-        except (ConfigError, DataError, WorkdirError, FloatingPointError) as error:
+        except (ConfigError, DataError, FeatureFileError, WorkdirError, FloatingPointError) as error:
             refuse(str(error).splitlines())
 
     with orderly_end():

@@ -8,7 +8,10 @@ and JAX_PROCESS_ID in the environment.
 """
 
 import shlex
+import sys
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 from absl import flags
 from ml_collections import config_flags
@@ -61,5 +64,17 @@ def leftovers(workdir: Path) -> str:
   tensorboard/   the same figures, for:  pip install tensorboard && tensorboard --logdir {events}"""
 
 
+class CallableCommand(ModuleType):
+    """This module, which a program may have imported as `man_jax.train`, the name of the function it would call."""
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> dict[str, Any]:
+        """Train as `man_jax.training.train` does."""
+        from man_jax.training import train
+
+        return train(*arguments, **keywords)
+
+
 if __name__ == "__main__":
     run_command(main)
+else:
+    sys.modules[__name__].__class__ = CallableCommand

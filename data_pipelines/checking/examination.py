@@ -37,6 +37,17 @@ def image_warnings(
     )
 
 
+def file_warnings(
+    dataset: Dataset, reports: Sequence[FileReport], deep_range: tuple[int, int]
+) -> tuple[str, ...]:
+    """Warn of what counts for features too: conversions by kind, scaled images, and blank ones."""
+    return (
+        *_conversions(dataset, reports),
+        *_deep_images(dataset, reports, deep_range),
+        *_blank_files(dataset, reports),
+    )
+
+
 def name_option(warning: str, option: str) -> str:
     """Write the advice on `deep_range` in a warning for `option`, the flag or key of the command that is running."""
     return re.sub(r"(?<=[;,.] )deep_range=(?=\d)", f"{option}=", warning)

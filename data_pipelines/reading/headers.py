@@ -31,7 +31,7 @@ def chosen_columns(
     Raises DataError if a required column is missing, if a wanted column occurs twice, or if a name differs from a
     wanted one only in capitals or white space.
     """
-    check_delimiter(path, names, required)
+    check_delimiter(path, names, (*required, *optional))
     places = {column: _place(path, names, column) for column in (*required, *optional)}
     found = {column: place for column, place in places.items() if place is not None}
     others = [name.strip() for i, name in enumerate(names) if i not in found.values()]
@@ -46,14 +46,15 @@ def chosen_columns(
     return found, unread
 
 
-def check_delimiter(path: Path, names: Sequence[str], required: Sequence[str]) -> None:
-    """Check that the delimiter of the header is a comma; DataError otherwise."""
+def check_delimiter(path: Path, names: Sequence[str], wanted: Sequence[str]) -> None:
+    """Check that the delimiter of the header is a comma, by the wanted columns; DataError otherwise."""
+    known = set(map(_plain, wanted))
     header = ",".join(names)
     if header.casefold().startswith("sep="):
         raise DataError(f"{path}: begins with the line {names[0]!r}, which is no header; remove that line")
     for delimiter, what in DELIMITERS.items():
         parts = {_plain(part) for part in header.split(delimiter)}
-        if delimiter in header and len(parts & set(required)) > len(set(map(_plain, names)) & set(required)):
+        if delimiter in header and len(parts & known) > len(set(map(_plain, names)) & known):
             raise DataError(
                 f"{path}: its columns are separated by {what} ({delimiter!r}), as spreadsheets write CSV in some "
                 f"countries; save it with commas, and paths that hold commas in quotation marks"

@@ -64,7 +64,7 @@ def _csv_rows(
     _, names = next(lines, (0, []))
     if not names:
         return [], ()
-    check_delimiter(path, names, required)  # or each row would be said to have too few cells
+    check_delimiter(path, names, (*required, *optional))  # or each row would be said to have too few cells
     if not set(map(str.strip, names)) & set(required):  # as where a title stands above the header
         chosen_columns(path, names, required=required, optional=optional)
     rows = []

@@ -107,8 +107,14 @@ def read_triple(
         picture = pictures[ref.path]
         # Crop first: `resize(box=...)` would let the neighbouring modality bleed in at the seam.
         image = picture if ref.box is None else picture.crop(ref.box)
-        triple[m] = np.asarray(image.resize((width, height), FILTERS[filter_name]))
+        triple[m] = resized(image, image_size, filter_name)
     return triple
+
+
+def resized(image: Image.Image, image_size: tuple[int, int], filter_name: str = FILTER) -> np.ndarray:
+    """Scale an RGB image to `image_size` = (H, W) by one of `FILTERS`; uint8 [H, W, 3]."""
+    height, width = image_size
+    return np.asarray(image.resize((width, height), FILTERS[filter_name]))
 
 
 def open_picture(ref: ImageRef, deep_range: tuple[int, int] = DEEP_RANGE) -> Picture:

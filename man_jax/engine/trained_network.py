@@ -54,6 +54,13 @@ def open_trained(
     configuration.
     """
     variables, description = read_weights(workdir, config, pretrained=pretrained)
+    return network_of(config, variables, description, present=present, mesh=mesh)
+
+
+def network_of(
+    config: Config, variables: Variables, description: str, *, present: tuple[str, ...], mesh: Mesh
+) -> TrainedNetwork:
+    """Make the network of variables that are read, with the branches of the modalities in `present`."""
     kept = [place for place, name in enumerate(config.model.modalities) if name in present]
     # Features need no head, so its width does not matter.
     model = replace(build_model(config.model, num_classes=0), num_modalities=len(kept))

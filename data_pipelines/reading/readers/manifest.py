@@ -44,10 +44,51 @@ def read(root: Path) -> Dataset:
         splits: dict[str, list[Record]] = {split: [] for split in SPLITS}
         for row in rows:
             splits[_split(path, row)].append(_record(path, row, modalities, by_scene=by_scene))
-        _check_files(path, rows, splits, modalities)
+        _check_exist(path, rows, modalities)
+        _check_used_once(path, splits)
         facts = replace(FACTS, removal="scene" if by_scene else "camid")
         present = {split: records for split, records in splits.items() if records}
         return checked_dataset(facts, path, present, warnings, modalities)
+
+
+def read_triples(
+    root: Path, wanted: Sequence[str] | None = None, known: Sequence[str] = MODALITIES
+) -> tuple[Dataset, bool]:
+    """Read the triples of a table whose features are wanted, and tell whether they are in splits.
+
+    Only the columns of paths are needed: those of the modalities `wanted`, or those of `known` that are filled. Any
+    split may be missing, and without a column `split` all triples are given as queries. An empty pid or camid is -1.
+    """
+    path = _find(root)
+    rows, unread = read_rows(path, required=(), optional=(*MODALITIES, *REQUIRED))
+    if not rows:
+        raise DataError(f"{path}: no row below the header; a row looks like {FACTS.example}")
+    filled = _filled(path, rows)
+    if lacking := [name for name in wanted or () if name not in filled]:
+        raise DataError(
+            f"{path}: no path in the column {', '.join(lacking)}; fill it, or ask for {', '.join(filled)}"
+        )
+    modalities = tuple(name for name in filled if name in (wanted or known)) or filled
+    has_splits = any(row.cells.get("split") for row in rows)
+    splits: dict[str, list[Record]] = {split: [] for split in SPLITS}
+    with gathered_warnings(_unread_warnings([name for name in unread if name != "scene"])) as warnings:
+        for row in rows:
+            split = _split(path, row) if has_splits else "query"
+            splits[split].append(_record_of_row(path, row, modalities))
+        _check_exist(path, rows, modalities)
+    found = {split: tuple(records) for split, records in splits.items()}
+    return Dataset(FACTS.name, path, found, FACTS.removal, tuple(warnings), modalities), has_splits
+
+
+def _record_of_row(path: Path, row: Row, modalities: Sequence[str]) -> Record:
+    where = f"{path}, row {row.number}"
+    cells = {"pid": "", "camid": ""} | row.cells
+    camid = _digits(where, cells, "camid", may_be_empty=True)
+    pid = _digits(where, cells, "pid", may_be_empty=True)
+    record = numbered_record(
+        _images(where, path, cells, modalities), pid=pid, camid=camid or "0", where=where
+    )
+    return record if camid else replace(record, camid=-1)
 
 
 def _find(root: Path) -> Path:
@@ -87,14 +128,7 @@ def _split(path: Path, row: Row) -> str:
 
 def _record(path: Path, row: Row, modalities: Sequence[str], *, by_scene: bool) -> Record:
     cells, where = row.cells, f"{path}, row {row.number}"
-    if missing := [name for name in modalities if not cells[name]]:
-        raise DataError(
-            f"{where}: no path in {', '.join(missing)}, which other rows have; fill it, remove the row, or "
-            f"remove the column: a modality is there in every row or in none"
-        )
-    images = tuple(ImageRef(_file(path, cells[name])) for name in modalities)
-    if len({image.path for image in images}) < len(images):
-        raise DataError(f"{where}: one file stands for two modalities; give each its own")
+    images = _images(where, path, cells, modalities)
     # Training triples and those of unknown identity are never removed from a list, so their scene may be unknown.
     may_lack_scene = cells["split"] == "train" or not cells["pid"]
     return numbered_record(
@@ -104,6 +138,20 @@ def _record(path: Path, row: Row, modalities: Sequence[str], *, by_scene: bool) 
         scene=_digits(where, cells, "scene", may_be_empty=may_lack_scene) if by_scene else "",
         where=where,
     )
+
+
+def _images(
+    where: str, path: Path, cells: Mapping[str, str], modalities: Sequence[str]
+) -> tuple[ImageRef, ...]:
+    if missing := [name for name in modalities if not cells[name]]:
+        raise DataError(
+            f"{where}: no path in {', '.join(missing)}, which other rows have; fill it, remove the row, or "
+            f"remove the column: a modality is there in every row or in none"
+        )
+    images = tuple(ImageRef(_file(path, cells[name])) for name in modalities)
+    if len({image.path for image in images}) < len(images):
+        raise DataError(f"{where}: one file stands for two modalities; give each its own")
+    return images
 
 
 def _file(path: Path, cell: str) -> Path:
@@ -131,9 +179,7 @@ def _digits(where: str, cells: Mapping[str, str], column: str, *, may_be_empty: 
     return cell.partition(".")[0]
 
 
-def _check_files(
-    path: Path, rows: Sequence[Row], splits: Mapping[str, Sequence[Record]], modalities: Sequence[str]
-) -> None:
+def _check_exist(path: Path, rows: Sequence[Row], modalities: Sequence[str]) -> None:
     missing = [
         f"row {row.number}: {row.cells[name]}"
         for row in rows
@@ -146,6 +192,9 @@ def _check_files(
             f"{path}: {len(missing)} files do not exist: {shortlist(missing)}. Paths are relative to {path.parent}."
             f"{hint}"
         )
+
+
+def _check_used_once(path: Path, splits: Mapping[str, Sequence[Record]]) -> None:
     for split, records in splits.items():
         uses: defaultdict[Path, int] = defaultdict(int)
         for record in records:

@@ -13,7 +13,7 @@ from man_jax import methods
 
 # A run that goes on may have other values of the following keys, and of no other: the result would be another.
 
-PLACES = ("experiment", "data.source.root", "data.target.root", "data.prepared")
+PLACES = ("experiment", "trackers", "data.source.root", "data.target.root", "data.prepared")
 """Keys of places and names. Whether the data are the same is checked by their content."""
 
 EFFORT = (
@@ -100,6 +100,9 @@ def get_config() -> ConfigDict:
     """Make our reading of the paper's setting at full size; an experiment sets the names and roots of `config.data`."""
     config = ConfigDict()
     config.experiment = "unnamed"  # names the default work directory, runs/<experiment>
+    config.trackers = (
+        ""  # wandb | trackio | mlflow, joined by commas: where the figures go too, besides metrics.jsonl
+    )
     config.seed = 0  # of all that is drawn: first weights, batches, augmentation, seedings of K-means
     config.data = _data()
     config.augment = _augment()

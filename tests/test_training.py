@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 import man_jax
-from configs import demo
 from man_jax.config import ConfigError
+from man_jax.configs import demo
 from man_jax.engine import training_run
 
 

@@ -42,6 +42,7 @@ from man_jax.runs.recovery import check_rows, move_aside, read_newest, warn_of
 from man_jax.runs.starting_weights import find_beginning, find_moved_weights, keep_data
 from man_jax.runs.state_layout import check_layout
 from man_jax.runs.time_left import Plan, RunClock
+from man_jax.runs.trackers import check_trackers, open_trackers
 from man_jax.runs.used_data import check_data, describe_data
 from man_jax.runs.weights_meaning import check_source, check_weights_of_run, describe_weights, described
 from man_jax.runs.workdir import check_workdir, claim_workdir
@@ -94,8 +95,7 @@ class RunParts:
 
 def open_run(config: Config, workdir: Path) -> RunParts:
     """Check everything that can be checked before the first step, then build the parts of the run."""
-    mesh = make_mesh()
-    check_config(config, num_devices=mesh.size)
+    mesh = _checked_mesh(config)
     moved = find_moved_weights(workdir, config)
     check_workdir(workdir, config, same_weights=moved)
     # A run that goes on needs neither the file nor the other run any more.
@@ -147,11 +147,24 @@ def open_run(config: Config, workdir: Path) -> RunParts:
         pretrain_step=make_step(pretraining, frame, pretrain_optimizer, mesh),
         adapt_step=make_step(method, frame, adapt_optimizer, mesh),
         checkpoints=open_checkpoints(workdir),
-        writer=MetricsWriter(workdir, process_index=jax.process_index()),
+        writer=_writer(config, workdir),
         clock=_clock(config, pretrain_iterations, source, target, networks=len(method.networks(config))),
         backbone=backbone,
         about=describe_weights(config, used),
     )
+
+
+def _checked_mesh(config: Config) -> Mesh:
+    """Make the mesh, if the configuration is right for so many devices and its trackers are installed."""
+    mesh = make_mesh()
+    check_config(config, num_devices=mesh.size)
+    check_trackers(config.trackers)
+    return mesh
+
+
+def _writer(config: Config, workdir: Path) -> MetricsWriter:
+    trackers = partial(open_trackers, config, workdir)
+    return MetricsWriter(workdir, process_index=jax.process_index(), open_trackers=trackers)
 
 
 def _iterations_of_pretraining(config: Config, source: Domain) -> int:

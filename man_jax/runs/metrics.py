@@ -8,10 +8,10 @@ null, because JSON has no NaN; the training loop decides whether to go on with s
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from data_pipelines.session import disk
 from man_jax.runs.events import EventFile
@@ -22,18 +22,40 @@ TENSORBOARD_FOLDER = "tensorboard"
 ROW_KEYS = ("step", "epoch", "phase")
 
 
+class Receiver(Protocol):
+    """What receives each row besides the files, e.g. a tracker of experiments."""
+
+    def write(self, values: Mapping[str, float], step: int) -> None:
+        """Receive the figures of one row."""
+        ...
+
+    def close(self) -> None:
+        """Receive no more; closing twice is harmless."""
+        ...
+
+
 class MetricsWriter:
     """Appends rows to `metrics.jsonl` and to TensorBoard's events in `workdir`; only process 0 writes.
+
+    `resume` opens the trackers that `open_trackers` gives, which receive each row after the files have it.
 
     Rows that are there already are kept. To go on from a checkpoint, call `resume` before the first `write`.
     """
 
-    def __init__(self, workdir: str | os.PathLike[str], *, process_index: int = 0):
+    def __init__(
+        self,
+        workdir: str | os.PathLike[str],
+        *,
+        process_index: int = 0,
+        open_trackers: Callable[[], Sequence["Receiver"]] = tuple,
+    ):
         self._workdir = Path(workdir)
         self._enabled = process_index == 0
         self._file: disk.WholeAppends | None = None
         self._tensorboard: EventFile | None = None
         self._purge_step: int | None = None
+        self._open_trackers = open_trackers
+        self._trackers: Sequence[Receiver] = ()
 
     def resume(self, step: int) -> None:
         """Drop every row after `step`, the step of the checkpoint from which the run goes on.
@@ -53,6 +75,7 @@ class MetricsWriter:
         rows = read_history(self._workdir)
         _write_rows(self._workdir, [row for row in rows if row["step"] <= step])
         self._purge_step = step + 1
+        self._trackers = self._open_trackers()
 
     def write(self, metrics: Mapping[str, Any], *, step: int, epoch: int, phase: str) -> None:
         """Append one row of scalars (Python, numpy or jax), e.g. `{"loss/total": 1.2, "eval/mAP": 0.4}`.
@@ -69,14 +92,19 @@ class MetricsWriter:
             self._opened_file().append(_json_line(row).encode())
         with disk.writing(self._workdir / TENSORBOARD_FOLDER):
             self._opened_tensorboard().write(values, step=int(step))
+        for tracker in self._trackers:
+            tracker.write(values | {"epoch": float(epoch)}, int(step))
 
     def close(self) -> None:
-        """Close both files; closing twice is harmless."""
+        """Close both files and the trackers; closing twice is harmless."""
         if self._file is not None:
             self._file.close()
         if self._tensorboard is not None:
             self._tensorboard.close()
         self._file = self._tensorboard = None
+        for tracker in self._trackers:
+            tracker.close()
+        self._trackers = ()
 
     def __enter__(self) -> "MetricsWriter":
         return self

@@ -163,6 +163,7 @@ def whole(tmp_path):
 
 OTHER_VALUES = {
     "experiment": "named",
+    "trackers": "mlflow",
     "data.source.root": "/mnt/source",
     "data.target.root": "/mnt/target",
     "data.prepared": "/scratch",

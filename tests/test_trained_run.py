@@ -197,6 +197,25 @@ def test_what_holds_no_triples_is_refused_in_one_line(run, given, keywords, erro
     assert message in str(caught.value)
 
 
+def test_all_files_that_cannot_be_read_are_told_before_any_computing(run, tmp_path, monkeypatch):
+    folder = write_triples(tmp_path, ("a.png", "b.png"), seed=7)
+    (folder / "T/a.png").write_bytes((folder / "T/a.png").read_bytes()[:-400])
+    (folder / "R/b.png").write_text("not found")
+    monkeypatch.setattr(run, "network", None)
+    for given in (folder, [tuple(folder / each / name for each in "RNT") for name in ("a.png", "b.png")]):
+        with pytest.raises(DataError, match="2 files cannot be used:") as caught:
+            run.features(given)
+        assert all(str(folder / name) in str(caught.value) for name in ("T/a.png", "R/b.png"))
+
+
+def test_a_table_without_labels_is_enough(run, base, query):
+    rows = "".join(f"mine/query/R/{n},mine/query/N/{n},mine/query/T/{n}\n" for n in QUERY)
+    (base / "table.csv").write_text("R,N,T\n" + rows)
+    found = run.features(base / "table.csv")
+    np.testing.assert_array_equal(found.features, query.features)
+    assert found.paths == query.paths
+
+
 def test_a_folder_that_is_no_run_is_refused(tmp_path, base):
     with pytest.raises(WorkdirError, match=r"config\.json does not exist"):
         man_jax.open_run(tmp_path)

@@ -53,17 +53,7 @@ def read_place(
         raise DataError(
             f"{error.filename}: cannot be read ({error.strerror}); give yourself access to it"
         ) from error
-    if lacking := [each for each in wanted or () if each not in dataset.modalities]:
-        raise DataError(
-            f"{place} has the modalities {', '.join(dataset.modalities)}, not {', '.join(lacking)}; add these images, "
-            f"or ask for some of those that are there"
-        )
-    modalities = wanted or [each for each in known if each in dataset.modalities]
-    if not modalities:
-        raise DataError(
-            f"{place} has the modalities {', '.join(dataset.modalities)}, and none of {', '.join(known)}, which can be "
-            f"used"
-        )
+    modalities = _usable(place, dataset.modalities, wanted, known)
     return _chosen(dataset, modalities, split, has_splits=has_splits), has_splits
 
 
@@ -75,6 +65,23 @@ def find_layout(place: Path, likely: str | None = None) -> str:
     place = place.absolute()
     _check_there(place)
     return manifest.FACTS.name if _is_table(place) else _layout(place, likely)
+
+
+def _usable(
+    place: Path, found: Sequence[str], wanted: Sequence[str] | None, known: Sequence[str]
+) -> tuple[str, ...]:
+    """Choose the modalities that are wanted, or those of `known` that were found; DataError if there are none."""
+    if lacking := [each for each in wanted or () if each not in found]:
+        raise DataError(
+            f"{place} has the modalities {', '.join(found)}, not {', '.join(lacking)}; add these images, or ask for "
+            f"some of those that are there"
+        )
+    usable = tuple(each for each in wanted or known if each in found)
+    if not usable:
+        raise DataError(
+            f"{place} has the modalities {', '.join(found)}, and none of {', '.join(known)}, which can be used"
+        )
+    return usable
 
 
 def _check_there(place: Path) -> None:
@@ -95,14 +102,14 @@ def _read_any(
     if name is not None or _is_table(place):
         return manifest.read_triples(place, wanted, known)
     if any((place / each).is_dir() for each in MODALITIES):
-        return _flat(place, wanted or known), False
+        return _flat(place, wanted, known), False
     return read(_layout(place, likely), place), True
 
 
-def _flat(folder: Path, wanted: Sequence[str]) -> Dataset:
+def _flat(folder: Path, wanted: Sequence[str] | None, known: Sequence[str]) -> Dataset:
     """Read a flat folder; a file without its partners is an error, because nobody would notice its absence later."""
     found = tuple(name for name in MODALITIES if (folder / name).is_dir())
-    modalities = tuple(name for name in found if name in wanted) or found
+    modalities = _usable(folder, found, wanted, known)
     triples, orphans = paired_images(folder, modalities)
     if orphans:
         names = [path.relative_to(folder).as_posix() for path in orphans]

@@ -73,11 +73,11 @@ def main() -> None:
 
 def check_flags() -> None:
     """Check what can be seen without reading a file; ConfigError tells what to add."""
-    if QUERY.value is None and not SERVE.value:
+    if not QUERY.value and not SERVE.value:
         raise ConfigError(
             "--query is missing; name a query, or add --serve to pick one of the gallery on a page"
         )
-    if QUERY.value is None and OUT.value:
+    if not QUERY.value and OUT.value:
         raise ConfigError("--out needs a --query, whose matches are written")
     if PRETRAINED.value and not RUN.value:
         raise ConfigError("--pretrained is about the weights of a run; add --run, or leave it out")
@@ -87,6 +87,9 @@ def check_flags() -> None:
         from man_jax.retrieval.sketches import require_faiss
 
         require_faiss()
+    if OUT.value:
+        with disk.writing(OUT.value, then="nothing was searched"):
+            OUT.value.mkdir(parents=True, exist_ok=True)
 
 
 def read_gallery() -> "FeatureFile":
@@ -132,7 +135,7 @@ def read_query(gallery: "Gallery", run: "TrainedRun | None") -> "FeatureFile | N
     from man_jax.retrieval.feature_file import holds_features, read_features
     from man_jax.retrieval.gallery import check_comparable, with_unit_rows
 
-    if QUERY.value is None:
+    if not QUERY.value:
         return None
     modalities = gallery.file.modalities
     path = named_path(QUERY.value)
@@ -179,8 +182,6 @@ def report(gallery: "Gallery", query: "FeatureFile") -> None:
     print(matches_text(gallery, query, found), flush=True)
     if not OUT.value:
         return
-    with disk.writing(OUT.value):
-        OUT.value.mkdir(parents=True, exist_ok=True)
     replace_file(OUT.value / "matches.csv", matches_csv(gallery, query, found))
     drawn = draw_matches(
         gallery, query, found, OUT.value / "matches.png", title=f"{QUERY.value} in {GALLERY.value}"

@@ -39,7 +39,7 @@ def look(extract, variables, data, **_):
     raise Reached(f"{len(data.train)} {len(data.query)} {len(data.gallery)}, thermal {int(data.query[0][2].mean())}")
 
 evaluation.extract_query_gallery = look
-with_weights = lambda *_, **__: TrainedNetwork(None, None, "no weights")
+with_weights = lambda *_, **__: TrainedNetwork(None, None, "no weights", None, None)
 
 answers, commands = {}, json.loads(sys.argv[1])
 flags.FLAGS(["evaluate", "--run=none"])

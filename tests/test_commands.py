@@ -37,6 +37,7 @@ run_command(main)
 DOORS = (
     "man_jax.train",
     "man_jax.evaluate",
+    "man_jax.predict",
     "man_jax.reproduce",
     *(f"data_pipelines.{name}" for name in PIPELINES),
 )

@@ -37,6 +37,7 @@ run_command(main)
 DOORS = (
     "man_jax.train",
     "man_jax.evaluate",
+    "man_jax.predict",
     "man_jax.reproduce",
     "man_jax.export",
     "man_jax.show_config",

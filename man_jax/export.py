@@ -3,6 +3,7 @@
     python -m man_jax.export --run runs/demo --out run.safetensors
     python -m man_jax.export --run runs/demo --modality R --out backbone.safetensors
     python -m man_jax.export --run runs/demo --format stablehlo --out features.stablehlo
+    python -m man_jax.export --run runs/demo --format onnx --out features.onnx
     python -m man_jax.export --run runs/demo --format hub --out hub_demo --push_to OWNER/NAME
 
 docs/EXPORT.md has the code that loads each of them. Weights have torchvision's or timm's names, and load into
@@ -19,8 +20,8 @@ OUT = define_path("out", None, "The file to write; for the format hub, the folde
 FORMAT = flags.DEFINE_enum(
     "format",
     "safetensors",
-    ["safetensors", "stablehlo", "hub"],
-    "safetensors: weights | stablehlo: a program from images to features | hub: a folder for the Hugging Face hub",
+    ["safetensors", "stablehlo", "onnx", "hub"],
+    "safetensors: weights | stablehlo, onnx: a program from images to features | hub: a folder for Hugging Face's hub",
 )
 PRETRAINED = flags.DEFINE_bool(
     "pretrained", False, "The weights before adaptation, not those of the last checkpoint."

@@ -8,13 +8,14 @@ from typing import NamedTuple
 from data_pipelines.session import disk
 from man_jax.config import Config, ConfigError
 from man_jax.engine.branch_file import named_branch, written
-from man_jax.engine.features_program import stablehlo
+from man_jax.engine.features_program import PLATFORMS, stablehlo
 from man_jax.engine.hub_folder import check_hub_folder, check_repository, push, write_hub_folder
 from man_jax.engine.network_facts import network_facts, program_facts
+from man_jax.engine.onnx_program import check_convertible, check_onnx, onnx_program
 from man_jax.engine.trained_network import read_weights
 from man_jax.runs.published import has_published_weights
 
-SUFFIXES = {"safetensors": ".safetensors", "stablehlo": ".stablehlo"}
+SUFFIXES = {"safetensors": ".safetensors", "stablehlo": ".stablehlo", "onnx": ".onnx"}
 OPTIONS = {
     "modality": ("safetensors",),
     "half": ("safetensors", "hub"),
@@ -29,7 +30,7 @@ class Wish(NamedTuple):
 
     out: Path
     format: str = "safetensors"
-    """safetensors | stablehlo | hub"""
+    """safetensors | stablehlo | onnx | hub"""
     modality: str | None = None
     half: bool = False
     license: str = "unknown"
@@ -55,7 +56,9 @@ def check_wish(wish: Wish) -> None:
             check_repository(wish.push_to)
     elif wish.out.suffix != (suffix := SUFFIXES[wish.format]):
         raise ConfigError(f"--out {wish.out}: name a file that ends in {suffix}")
-    elif wish.out.is_dir():
+    elif wish.format == "onnx":
+        check_onnx()
+    if wish.format != "hub" and wish.out.is_dir():
         raise ConfigError(f"--out {wish.out} is a folder; name a file in it")
 
 
@@ -70,6 +73,8 @@ def export(wish: Wish, workdir: Path, config: Config, *, pretrained: bool) -> It
         raise ConfigError(
             f"--run {workdir} is a folder of the hub already; copy it, or upload it by `hf upload OWNER/NAME {workdir}`"
         )
+    if wish.format == "onnx":
+        check_convertible(config)
     place = named_branch(wish.modality, config, workdir)
     variables, description = read_weights(workdir, config, pretrained=pretrained)
     facts = network_facts(config, workdir, description)
@@ -82,9 +87,13 @@ def export(wish: Wish, workdir: Path, config: Config, *, pretrained: bool) -> It
         return
     if wish.format == "stablehlo":
         content = stablehlo(config, variables)
-        about = json.dumps(facts | program_facts(config), indent=2) + "\n"
+        told = facts | program_facts(config) | {"platforms": list(PLATFORMS)}
+        about = json.dumps(told, indent=2) + "\n"
         _write(beside := wish.out.with_name(wish.out.name + ".json"), about.encode())
         yield f"{beside}: what the images must be, and where the weights come from"
+        what = f"the network of {workdir}"
+    elif wish.format == "onnx":
+        content = onnx_program(config, variables, facts | program_facts(config))
         what = f"the network of {workdir}"
     else:
         content = written(facts, variables, place=place, half=wish.half)

@@ -59,11 +59,11 @@ def stablehlo(config: Config, variables: Variables) -> bytes:
 
 
 def check_room(variables: Variables, largest: int = LARGEST) -> None:
-    """Check that the weights fit into a file of StableHLO; ConfigError if they do not."""
+    """Check that the weights fit into one file of a program; ConfigError if they do not."""
     branches = [variables[name]["branches"] for name in ("params", "batch_stats")]
     size = sum(leaf.nbytes for leaf in jax.tree.leaves(branches))
     if size > largest:
         raise ConfigError(
-            f"the weights have {size:,} bytes, and a file of StableHLO holds {largest:,}; "
+            f"the weights have {size:,} bytes, and a file of stablehlo or onnx holds {largest:,}; "
             f"use --format safetensors"
         )

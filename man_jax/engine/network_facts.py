@@ -40,5 +40,4 @@ def program_facts(config: Config) -> dict[str, Any]:
             "fused": {"dtype": "float32", "shape": ["batch", f"{modalities} D"], "meaning": FUSED_FEATURE},
             "modal": {"dtype": "float32", "shape": ["batch", modalities, "D"], "meaning": BRANCH_FEATURE},
         },
-        "platforms": ["cpu", "cuda", "tpu"],
     }

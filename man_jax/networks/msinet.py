@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 from man_jax.networks.convolution import Convolution, ConvolutionForm, DepthwiseConvolution
 from man_jax.networks.msinet_keys import PUBLISHED
-from man_jax.networks.resnet import BatchNorm, Remat, check_stage, pool_maps
+from man_jax.networks.resnet import BatchNorm, Remat, check_stage, pool_maps, pool_stem
 from man_jax.networks.scale_interactions import PointwiseConvolution, interact
 
 CELLS = 2
@@ -98,7 +98,7 @@ class Stage(nn.Module):
         """Compute the stage's maps, and those of the halves' features if it has them."""
         if self.reduces:
             x = Unit(x.shape[-1], 1, self.form, self.train, self.dtype, name="reduction")(x)
-            x = nn.avg_pool(x, (2, 2), strides=(2, 2))
+            x = nn.avg_pool(x, window_shape=(2, 2), strides=(2, 2))
         halves = None
         if self.half_channels:
             halves = PointwiseConvolution(self.half_channels, self.dtype, name="halves")(x)
@@ -182,8 +182,7 @@ class MSINet(nn.Module):
 
     def _stem(self, images: Float[Array, "B H W 3"], *, train: bool) -> Float[Array, "B h w C"]:
         x = Unit(self.widths[0], 7, self.form, train, self.dtype, stride=2, name="stem")(images)
-        padding: Any = [(1, 1), (1, 1)]  # which flax takes, though it declares str
-        return nn.max_pool(x, (3, 3), strides=(2, 2), padding=padding)
+        return pool_stem(x)
 
     def _stage(self, stage: int, *, train: bool) -> nn.Module:
         place = 2 * CELLS * (stage - 1)

@@ -164,8 +164,7 @@ class ResNet(nn.Module):
         x = Convolution(self.width, 7, 2, form=self.form, dtype=self.dtype, name="conv1")(images)
         x = BatchNorm(use_running_average=not train, dtype=self.dtype, name="bn1")(x)
         x = nn.relu(x) if self.stem_relu else x
-        padding: Any = [(1, 1), (1, 1)]  # which flax takes, though it declares str
-        return nn.max_pool(x, (3, 3), strides=(2, 2), padding=padding)
+        return pool_stem(x)
 
     def _stage(self, stage: int, *, train: bool) -> nn.Module:
         stride = {1: 1, self.num_stages: self.last_stride}.get(stage, 2)
@@ -183,6 +182,15 @@ class ResNet(nn.Module):
 
     def _checked(self, stage: int) -> int:
         return check_stage(stage, last=self.num_stages, backbone="resnet", key="model.stage_sizes")
+
+
+def pool_stem(maps: Float[Array, "B H W C"]) -> Float[Array, "B h w C"]:
+    """Take the largest of 3 × 3 places, 2 apart, with one place of nothing on every side.
+
+    The places are added before, because the library that writes ONNX knows whole windows only; XLA joins both.
+    """
+    maps = jnp.pad(maps, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-jnp.inf)
+    return nn.max_pool(maps, window_shape=(3, 3), strides=(2, 2))
 
 
 def pool_maps(maps: Float[Array, "... h w C"]) -> Float[Array, "... C"]:

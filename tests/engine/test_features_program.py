@@ -128,6 +128,6 @@ def test_what_is_trained_as_a_cpu_trains_is_exported_in_the_form_of_every_platfo
 
 def test_weights_that_the_format_cannot_hold_are_refused(variables):
     with pytest.raises(
-        ConfigError, match=r"bytes, and a file of StableHLO holds 100; use --format safetensors"
+        ConfigError, match=r"bytes, and a file of stablehlo or onnx holds 100; use --format safetensors"
     ):
         check_room(variables, largest=100)

@@ -45,9 +45,11 @@ $(VENV)/complete: requirements.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet -r requirements.txt -e ".[$(EXTRA)]"
 	@touch $@
 
-# Tests compare with PyTorch, which a run does not need.
+# Tests compare with PyTorch, which a run does not need. They use jax2onnx without what it requires, because it would
+# bring an older orbax than a run has.
 $(VENV)/complete-dev: $(VENV)/complete
 	$(BIN)/python -m pip install --quiet -e ".[dev]"
+	$(BIN)/python -m pip install --quiet --no-deps "jax2onnx>=0.17,<0.18"
 	@touch $@
 
 demo: $(VENV)/complete

@@ -31,7 +31,7 @@ from man_jax.engine.trained_network import TrainedNetwork, network_of, read_weig
 from man_jax.engine.unprepared_features import extract_features
 from man_jax.networks.three_branch import Variables, only_branches
 from man_jax.retrieval.feature_file import FeatureFile, holds_features, read_features
-from man_jax.retrieval.nearest import nearest
+from man_jax.retrieval.index import nearest_rows
 from man_jax.runs.past_config import run_config
 from man_jax.runs.versions import versions
 from man_jax.sharding import make_mesh
@@ -46,7 +46,7 @@ class Ranking(NamedTuple):
     indices: Int64[np.ndarray, "Q k"]
     """Rows of the gallery."""
     distances: Float32[np.ndarray, "Q k"]
-    """Squared Euclidean distances of unit features, from 0 to 4; the cosine similarity is 1 − distance / 2."""
+    """Cosine distances, from 0 to 2: 1 − q·g of unit features."""
     query: FeatureFile
     gallery: FeatureFile
 
@@ -182,7 +182,8 @@ class TrainedRun:
                 )
         if not len(gallery.features):
             raise DataError("the gallery has no triple")
-        return Ranking(*nearest(query.features, gallery.features, k), query, gallery)
+        found = nearest_rows(query.features, gallery.features, k=min(k, len(gallery.features)))
+        return Ranking(found.rows, found.distances, query, gallery)
 
     def evaluate(
         self,

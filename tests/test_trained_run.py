@@ -137,7 +137,7 @@ def test_the_weights_before_adaptation_are_others(run, query, base):
 
 def test_the_nearest_are_found_in_features_files_of_them_and_triples_alike(run, query, base, tmp_path):
     gallery = run.features(base / "mine/gallery")
-    distances = ((query.features[:, None] - gallery.features[None]) ** 2).sum(-1)
+    distances = ((query.features[:, None] - gallery.features[None]) ** 2).sum(-1) / 2
     wanted = np.argsort(distances, axis=1, kind="stable")[:, :2]
     files = [tmp_path / "query.npz", tmp_path / "gallery.parquet"]
     for path, features in zip(files, (query, gallery), strict=True):

@@ -20,7 +20,6 @@ import numpy as np
 from absl import logging
 from jaxtyping import Float32, Int64
 
-from data_pipelines.reading.records import DataError
 from data_pipelines.session.command_line import expand_home
 from data_pipelines.storing.unprepared import UnpreparedTriples
 from man_jax.config import Config, ConfigError, check_config
@@ -31,13 +30,11 @@ from man_jax.engine.trained_network import TrainedNetwork, network_of, read_weig
 from man_jax.engine.unprepared_features import extract_features
 from man_jax.networks.three_branch import Variables, only_branches
 from man_jax.retrieval.feature_file import FeatureFile, holds_features, read_features
+from man_jax.retrieval.gallery import check_comparable, with_unit_rows
 from man_jax.retrieval.index import nearest_rows
 from man_jax.runs.past_config import run_config
 from man_jax.runs.versions import versions
 from man_jax.sharding import make_mesh
-
-ALIKE = ("digest", "image_size")
-"""What two files of features must share, where both tell of it, for their distances to mean something."""
 
 
 class Ranking(NamedTuple):
@@ -164,24 +161,15 @@ class TrainedRun:
             modalities: as in `features`, for what is no features yet.
 
         Raises:
-            ConfigError: the features are of different modalities or different weights, or k is below 1.
-            DataError, FeatureFileError: as in `features` and `read_features`.
+            ConfigError: k is below 1.
+            FeatureFileError: the features are of different modalities or weights, or one is not finite.
+            DataError: as in `features`.
         """
         if k < 1:
             raise ConfigError(f"k is {k}; at least one match can be asked for")
         query, gallery = (self._as_features(each, modalities) for each in (query, gallery))
-        for name, told in {
-            "modalities": (query.modalities, gallery.modalities),
-            "length": (query.features.shape[1], gallery.features.shape[1]),
-            **{key: (query.about.get(key), gallery.about.get(key)) for key in ALIKE},
-        }.items():
-            if told[0] != told[1] and None not in told:
-                raise ConfigError(
-                    f"the features of query and gallery cannot be compared: their {name} differ, {told[0]} and "
-                    f"{told[1]}; extract both with the same run and the same modalities"
-                )
-        if not len(gallery.features):
-            raise DataError("the gallery has no triple")
+        query, gallery = with_unit_rows(query, "the query"), with_unit_rows(gallery, "the gallery")
+        check_comparable(query, gallery, ("the query", "the gallery"))
         found = nearest_rows(query.features, gallery.features, k=min(k, len(gallery.features)))
         return Ranking(found.rows, found.distances, query, gallery)
 

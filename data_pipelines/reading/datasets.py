@@ -42,7 +42,7 @@ def read(name: str, root: Path | str) -> Dataset:
     try:
         dataset = READERS[name](folder)
     except DataError as error:
-        fitting = [other for other in READERS if other != name and _can_read(other, folder)]
+        fitting = [other for other in READERS if other != name and can_read(other, folder)]
         hint = f" The folder does read as {' or '.join(fitting)}: is that the set?" if fitting else ""
         hint += passed_over_hint(folder)
         stop = "" if not hint or str(error).endswith((".", "?")) else "."
@@ -69,7 +69,8 @@ def _check_root_name(dataset: Dataset) -> None:
             )
 
 
-def _can_read(name: str, folder: Path) -> bool:
+def can_read(name: str, folder: Path) -> bool:
+    """Tell whether a folder has the layout of the data set `name`."""
     try:
         READERS[name](folder)
     except (DataError, OSError):

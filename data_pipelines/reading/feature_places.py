@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from data_pipelines.reading.datasets import FACTS, READERS, read
+from data_pipelines.reading.datasets import FACTS, READERS, can_read, read
 from data_pipelines.reading.folders import contents, is_near, shortlist, subfolders
 from data_pipelines.reading.numbers import numbered_record
 from data_pipelines.reading.pairing import Images, paired_images
@@ -139,7 +139,7 @@ def _records(triples: Sequence[Images]) -> tuple[Record, ...]:
 
 def _layout(folder: Path, likely: str | None) -> str:
     """Find the data set whose layout a folder has; DataError if it has none, or that of several."""
-    fitting = [name for name in READERS if name != manifest.FACTS.name and _can_read(name, folder)]
+    fitting = [name for name in READERS if name != manifest.FACTS.name and can_read(name, folder)]
     called = [name for name in fitting if folder.name.lower() in map(str.lower, FACTS[name].root_names)]
     for names in (called, fitting, [name for name in fitting if name == likely]):
         if len(names) == 1:
@@ -154,14 +154,6 @@ def _layout(folder: Path, likely: str | None) -> str:
         f"layout of {', '.join(sorted(READERS))}, or a table with columns of paths {', '.join(MODALITIES)}."
         f"{meant}{passed_over_hint(folder)}"
     )
-
-
-def _can_read(name: str, folder: Path) -> bool:
-    try:
-        READERS[name](folder)
-    except (DataError, OSError):
-        return False
-    return True
 
 
 def _chosen(dataset: Dataset, modalities: Sequence[str], split: str | None, *, has_splits: bool) -> Dataset:

@@ -9,8 +9,8 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from configs import default
 from man_jax.config import ConfigError
+from man_jax.configs import default
 from man_jax.engine.build import build_model
 from man_jax.engine.exporting import Wish, check_wish, export
 from man_jax.engine.features_program import features_program

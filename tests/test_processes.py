@@ -5,6 +5,8 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -41,12 +43,29 @@ def start(trees: Path, workdir: Path, *words: str, **variables: str) -> subproce
     )
 
 
-def start_two(trees: Path, workdir: Path, *words: str) -> list[subprocess.Popen]:
+def evaluate(workdir: Path, *words: str, **variables: str) -> subprocess.Popen:
+    """The weights of a run that has ended, in as many ways as there are."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "man_jax.evaluate", f"--run={workdir}", f"--out={workdir / 'out'}", *words],
+        cwd=ROOT,
+        env=os.environ | QUICK | variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def two(begin: Callable[..., subprocess.Popen]) -> list[subprocess.Popen]:
+    """Both processes of a command, which `begin` starts with a flag and with environment variables."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
     shared = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2"}
-    return [start(trees, workdir, "--distributed", *words, **shared, JAX_PROCESS_ID=str(i)) for i in range(2)]
+    return [begin("--distributed", **shared, JAX_PROCESS_ID=str(i)) for i in range(2)]
+
+
+def start_two(trees: Path, workdir: Path, *words: str) -> list[subprocess.Popen]:
+    return two(partial(start, trees, workdir, *words))
 
 
 def outputs(processes: list[subprocess.Popen]) -> list[tuple[int, str, str]]:
@@ -81,3 +100,13 @@ def test_two_processes_train_as_one_with_two_devices_and_only_the_first_writes(t
     assert list(found) == ["pretrain 1", "adapt 1", "adapt 2"]
     # The same bits on the machine it was written on; approximately, since another may add up in another order.
     assert found == {name: pytest.approx(row, rel=1e-4) for name, row in expected.items()}
+    # And they measure the last weights as the run did, of which only the first process tells.
+    ways = ("--every_checkpoint", "--rerank=12,4,0.3", "--query_expansion=4,1", "--breakdown")
+    first, second = outputs(two(partial(evaluate, tmp_path / "double", *ways)))
+    for code, _, log in (first, second):
+        assert code == 0, log[-3000:]
+    assert "R expanded, re-ranked" in first[1]
+    assert "mAP" not in second[1]
+    figures = json.loads((tmp_path / "double/out/evaluation.json").read_text())["figures"]
+    last = found["adapt 2"]
+    assert figures[f"step {last['step']}: R"]["mAP"] == pytest.approx(last["eval/mAP"], rel=1e-4)

@@ -29,6 +29,7 @@ SLOWEST = (
     "test_step.py",
     "test_planned_runs.py",
     "test_contract.py",
+    "test_notebook.py",
 )
 
 

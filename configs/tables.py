@@ -9,7 +9,7 @@ Source: Sheng et al., "Multi-level alignment network for unsupervised domain ada
 re-identification", Tables 1 to 9. The values of the sweeps are ours, as the paper only draws them.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 FORWARD, BACK = "rgbnt100_to_wmveid863", "wmveid863_to_rgbnt100"
 MSVR = "msvr310_to_wmveid863"
@@ -19,6 +19,7 @@ DRAWN = {"demo": FORWARD, "demo_reversed": BACK}
 """The transfer that a drawn one is made after."""
 
 Figures = tuple[float, ...]
+Picture = Literal["labels", "planes", "rankings"]
 
 
 class Row(NamedTuple):
@@ -42,6 +43,8 @@ class Table(NamedTuple):
     """Modalities at test; each has the columns once, of the same run (Table 9). (): all modalities."""
     costs: bool = False
     """Whether time and memory are shown beside (Table 8)."""
+    pictures: Picture | None = None
+    """What is drawn of each row: the accuracy of its labels, its features on a plane, or its ranking lists."""
 
 
 def _rows(transfers: tuple[str, ...], *rows: tuple) -> tuple[Row, ...]:
@@ -75,6 +78,15 @@ ONE = (BACK, FROM_MARKET)
 TESTED = (FORWARD, BACK, MSVR, FROM_MARKET)
 FULL = ("mAP", "R1", "R5", "R10")
 SHORT = ("mAP", "R1")
+
+_STAGES = _rows((), ("source only", "source_only"), ("baseline", "baseline"), ("MAN", "paper"))
+_LABELS = Table(
+    "Accuracy of the pseudo-labels, in the first epoch and in the last one",
+    BOTH,
+    SHORT,
+    _rows((), ("MAN", "paper")),
+    pictures="labels",
+)
 
 TABLES = {
     "table1": Table(
@@ -360,6 +372,10 @@ TABLES = {
             *((f"β = {value}", f"man.beta={value}") for value in (0.0, 0.4, 0.8, 1.2, 1.6)),
         ),
     ),
+    "fig3": _LABELS,
+    "fig6": _LABELS,
+    "fig7": Table("Features on a plane, before and after", (MSVR,), SHORT, _STAGES, pictures="planes"),
+    "fig9": Table("Ranking lists, before and after", (MSVR,), SHORT, _STAGES, pictures="rankings"),
     "fig8": Table(
         "The number of clusters, as a share of the experiment's k (the values are ours)",
         (MSVR,),

@@ -9,8 +9,9 @@ it changes in adaptation only, and one that needs other weights is refused.
 
     python -m man_jax.reproduce --what table4 --transfer demo --seeds 0,1,2
 
-runs the rows of a table or a sweep of the paper (configs/tables.py: table1 to table9, fig5, fig8, sigma) on the data of
-an experiment, configs/TRANSFER.py, and writes them beside the published figures, as Markdown and CSV.
+runs the rows of a table, a sweep or a figure of the paper (configs/tables.py: table1 to table9, fig3, fig5 to fig9,
+sigma) on the data of an experiment, configs/TRANSFER.py, and writes them beside the published figures, as Markdown, CSV
+and pictures.
 
 Started again, either command goes on where it stopped.
 """
@@ -71,9 +72,12 @@ def compare_seeds(seeds: Sequence[int]) -> str:
 
 def compare_paper(seeds: Sequence[int]) -> str:
     """Run the rows of the table --what for each seed; write and return it beside the published figures."""
+    import jax
+
     from man_jax.reporting.paper_table import paper_csv, paper_table
     from man_jax.sharding import make_mesh
     from man_jax.studies.table_lines import table_lines
+    from man_jax.studies.table_pictures import write_pictures
 
     what, config, mesh = WHAT.value, CONFIG.value, make_mesh()
     if ROWS.value:
@@ -95,6 +99,9 @@ def compare_paper(seeds: Sequence[int]) -> str:
     )
     shape: Any = {"columns": table.columns, "published_of": transfer}
     text = paper_table(lines, **shape, title=f"{what}: {table.title}, {config.experiment}")
+    if jax.process_index() == 0:
+        pictures = write_pictures(table, what, plan.runs, lines, out, published_of=transfer, mesh=mesh)
+        logging.info("pictures: %s", ", ".join(map(str, pictures)))
     write({out / f"{what}.md": text + "\n", out / f"{what}.csv": paper_csv(lines, **shape)})
     return text
 

@@ -14,7 +14,15 @@ from man_jax.engine import run_page as subject
 from man_jax.engine.run_page import run_page
 from man_jax.sharding import make_mesh
 from man_jax.studies.study_page import study_page
-from tests.browser import SCHEMES, WIDTHS, broken_images, browser_page, overflow, why_no_browser
+from tests.browser import (
+    SCHEMES,
+    WIDTHS,
+    broken_images,
+    new_page,
+    open_browser,
+    overflow,
+    why_no_browser,
+)
 from tests.small_run import write_run, write_set, write_triples
 
 TRAIN = tuple(f"{pid}_c{camid}_{number}.png" for pid in (1, 2) for camid in (1, 2) for number in (0, 1))
@@ -178,13 +186,20 @@ def test_a_folder_without_a_run_is_refused(tmp_path):
 # --- in a browser
 
 
+@pytest.fixture(scope="module")
+def browser():
+    with open_browser() as opened:
+        yield opened
+
+
 @pytest.mark.skipif(why_no_browser() is not None, reason=str(why_no_browser()))
-@pytest.mark.parametrize(("width", "scheme"), zip(WIDTHS, reversed(SCHEMES), strict=True))
-def test_the_pages_are_readable_without_errors(page, study, tmp_path, width, scheme):
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_pages_are_readable_without_errors(browser, page, study, tmp_path, width, scheme):
     for name, html in (("run", page), ("study", study)):
         path = tmp_path / f"{name}.html"
         path.write_text(html, encoding="utf-8")
-        with browser_page(width=width, scheme=scheme) as (view, errors):
+        with new_page(browser, width=width, scheme=scheme) as (view, errors):
             view.goto(path.as_uri())
             assert broken_images(view) == []
             assert overflow(view) == 0

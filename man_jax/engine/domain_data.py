@@ -13,11 +13,10 @@ from data_pipelines.loading.storage import store
 from data_pipelines.reading.datasets import FACTS, check_queries, read
 from data_pipelines.reading.records import DataError, Dataset
 from data_pipelines.reading.roles import require_scores, require_training
-from data_pipelines.storing.builders import prepare_read
-from data_pipelines.storing.images import ImageSettings
 from data_pipelines.storing.prepared import PreparedDataset, check_modalities
 from man_jax import methods
 from man_jax.config import Config
+from man_jax.engine.run_data import prepare_side
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,14 +39,7 @@ class Domain:
 
 def open_domain(config: Config, side: str, dataset: Dataset) -> Domain:
     """Prepare the data set of `config.data.<side>`, if it is not prepared yet, and open the modalities of the model."""
-    data, domain = config.data, config.data[side]
-    prepared = prepare_read(
-        dataset,
-        data.prepared,
-        ImageSettings(tuple(data.image_size), tuple(domain.deep_range), data.train_filter),
-        modalities=config.model.modalities,
-        deep_range_option=f"--config.data.{side}.deep_range",
-    )
+    data, prepared = config.data, prepare_side(config, side, dataset)
     prepared = replace(prepared, train=store(prepared.train, data.storage, workers=data.workers))
     return Domain(prepared, *(numbered(each) for each in (prepared.train.pids, prepared.train.camids)))
 

@@ -14,7 +14,7 @@ from man_jax.engine.ranking_picture import heading, identity_lines, ranking_labe
 from man_jax.engine.trained_network import TrainedNetwork
 from man_jax.reporting.activation import overlay
 from man_jax.reporting.camera_matrix import draw_camera_matrix
-from man_jax.reporting.embedding import draw_planes
+from man_jax.reporting.embedding import Plane
 from man_jax.reporting.feature_planes import choose_triples, domain_planes, modality_plane
 from man_jax.reporting.pages.render import figure_url
 from man_jax.retrieval.breakdown import camera_matrix
@@ -110,15 +110,15 @@ def activation_pairs(
     return {"missing": "", "pairs": pairs}
 
 
-def plane_picture(
+def feature_planes(
     network: TrainedNetwork,
     domains: Mapping[str, PreparedDataset],
     *,
     batch_size: int,
     mesh: Mesh,
     seed: int,
-) -> dict[str, Any]:
-    """Draw fused features of both domains, and those of each modality of the target, on the planes of t-SNE.
+) -> list[Plane]:
+    """Place fused features of both domains, and those of each modality of the target, on the planes of t-SNE.
 
     They are of some identities of each domain, which are drawn by `seed`.
     """
@@ -135,8 +135,7 @@ def plane_picture(
         )
         fused[name], modal[name], pids[name] = table.fused, table.modal, data.train.pids[chosen]
     modalities = [MODALITY_NAMES[each] for each in domains["target"].modalities]
-    planes = [*domain_planes(fused, pids, seed=seed), modality_plane(modal["target"], modalities, seed=seed)]
-    return {"missing": "", "seed": seed, "picture": figure_url(draw_planes(planes))}
+    return [*domain_planes(fused, pids, seed=seed), modality_plane(modal["target"], modalities, seed=seed)]
 
 
 def _strip(split: PreparedSplit, index: int, data: PreparedDataset) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from absl import logging
 from data_pipelines.checking.checks import check_queries
 from data_pipelines.reading.datasets import read
 from data_pipelines.reading.feature_places import find_layout, read_place
-from data_pipelines.reading.records import DataError
+from data_pipelines.reading.records import DataError, Dataset
 from data_pipelines.reading.roles import require_scores
 from data_pipelines.session.command_line import expand_home
 from data_pipelines.storing.builders import prepare_read
@@ -93,6 +93,21 @@ def prepare_test(
     # The settings include the filter of train, so that the set which training prepared is found.
     return prepare_read(
         found, config.data.prepared, settings, modalities=present, deep_range_option=deep_range_option
+    )
+
+
+def prepare_side(config: Config, side: str, dataset: Dataset | None = None) -> PreparedDataset:
+    """Prepare the source or the target of a run, once, and open the modalities of its model.
+
+    `dataset`: what was read of it; it is read if not given. Raises DataError if its folder is gone.
+    """
+    domain = config.data[side]
+    return prepare_read(
+        dataset or read(domain.name, domain.root),
+        config.data.prepared,
+        ImageSettings(tuple(config.data.image_size), tuple(domain.deep_range), config.data.train_filter),
+        modalities=config.model.modalities,
+        deep_range_option=f"--config.data.{side}.deep_range",
     )
 
 

@@ -9,19 +9,17 @@ import numpy as np
 from jax.sharding import Mesh
 
 from data_pipelines.contact_sheet.strips import STRIP_HEIGHT, strip_width
-from data_pipelines.reading.datasets import read
 from data_pipelines.reading.records import DataError
-from data_pipelines.storing.builders import prepare_read
-from data_pipelines.storing.images import ImageSettings
-from data_pipelines.storing.prepared import PreparedDataset
 from man_jax import methods
 from man_jax.config import Config, WorkdirError, flat
 from man_jax.configs import default
 from man_jax.engine import page_retrieval
 from man_jax.engine.evaluation import extract_query_gallery, retrieval_distances
 from man_jax.engine.report import METRICS, describe, summarize
-from man_jax.engine.trained_network import TrainedNetwork, open_trained
+from man_jax.engine.run_data import prepare_side
+from man_jax.engine.trained_network import TrainedNetwork, open_tested
 from man_jax.reporting.curves import LABELS, draw_curves
+from man_jax.reporting.embedding import draw_planes
 from man_jax.reporting.loss_shares import TERMS, weighted_terms
 from man_jax.reporting.pages.render import figure_url, render
 from man_jax.reporting.series import named_series
@@ -55,9 +53,7 @@ def run_page(workdir: Path, *, num_queries: int, seed: int, mesh: Mesh) -> str:
     if not any("eval/mAP" in row for row in history):
         raise WorkdirError(f"{workdir} has no figures yet; train until the first evaluation")
     figures, used = summarize(history), read_data(workdir) or {}
-    network = open_trained(
-        workdir, config, pretrained=not config.adapt.epochs, present=config.model.modalities, mesh=mesh
-    )
+    network = open_tested(workdir, config, mesh=mesh)
     height, width = _strip_size(config)
     return render(
         "run.html",
@@ -183,7 +179,8 @@ def _retrieval(
     some = np.linspace(0, len(target.query) - 1, min(page_retrieval.NUM_ACTIVATIONS, len(target.query)))
     try:
         domains = {"source": prepare_side(config, "source"), "target": target}
-        plane = page_retrieval.plane_picture(network, domains, seed=seed, **kind)
+        planes = page_retrieval.feature_planes(network, domains, seed=seed, **kind)
+        plane = {"missing": "", "seed": seed, "picture": figure_url(draw_planes(planes))}
     except DataError as error:
         plane = _left_out(error)
     return {
@@ -196,16 +193,6 @@ def _retrieval(
 
 def _left_out(error: DataError) -> dict[str, str]:
     return {"missing": f"Left out: {str(error).splitlines()[0]}"}
-
-
-def prepare_side(config: Config, side: str) -> PreparedDataset:
-    """Prepare the source or the target of a run, if it is not prepared yet, and open it; DataError if it is gone."""
-    domain = config.data[side]
-    settings = ImageSettings(
-        tuple(config.data.image_size), tuple(domain.deep_range), config.data.train_filter
-    )
-    dataset = read(domain.name, domain.root)
-    return prepare_read(dataset, config.data.prepared, settings, modalities=config.model.modalities)
 
 
 def _percent(fraction: float) -> str:

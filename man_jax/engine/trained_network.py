@@ -23,6 +23,7 @@ from man_jax.runs.checkpoint import (
     read_pretrained,
     whole_checkpoints,
 )
+from man_jax.runs.past_config import run_config
 from man_jax.runs.published import has_published_weights
 from man_jax.runs.weights_meaning import check_weights_of_run
 from man_jax.sharding import put_replicated
@@ -71,6 +72,18 @@ def open_trained(
     """
     variables, description = read_weights(workdir, config, pretrained=pretrained)
     return network_of(config, variables, description, present=present, mesh=mesh)
+
+
+def open_tested(workdir: Path, config: Config, *, mesh: Mesh) -> TrainedNetwork:
+    """Open the network by which a finished run is judged, with all of its branches.
+
+    A run without adaptation is judged by the weights that it began with, which may be another run's. Raises what
+    `open_trained` does.
+    """
+    unadapted = config.adapt.epochs == 0
+    weights = Path(config.pretrain.init_from) if unadapted and config.pretrain.init_from else workdir
+    own = config if weights == workdir else run_config(weights)
+    return open_trained(weights, own, pretrained=unadapted, present=tuple(config.model.modalities), mesh=mesh)
 
 
 def network_of(

@@ -18,7 +18,8 @@ import numpy as np
 import torch
 
 from benchmarks.public_code import code_folder, definitions
-from man_jax.retrieval.reranking import Reranking, rerank
+from man_jax.retrieval.reranking import rerank
+from man_jax.retrieval.settings import Reranking
 
 CASES = 30
 Q, G, D, IDENTITIES = 40, 260, 24, 25

@@ -14,7 +14,8 @@ import time
 import numpy as np
 
 from benchmarks.clustering_cost import held, peak
-from man_jax.retrieval.reranking import Reranking, rerank
+from man_jax.retrieval.reranking import rerank
+from man_jax.retrieval.settings import Reranking
 
 SETTINGS = ("20,6,0.3", "50,15,0.3")
 NOISE = 2.0

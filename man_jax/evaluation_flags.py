@@ -5,8 +5,7 @@ from typing import Any
 
 from absl import flags
 
-from man_jax.retrieval.query_expansion import Expansion
-from man_jax.retrieval.reranking import Reranking
+from man_jax.retrieval.settings import Expansion, Reranking
 
 flags.disclaim_key_flags()  # a flag belongs to the command that defines it
 

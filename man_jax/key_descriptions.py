@@ -16,7 +16,7 @@ from man_jax.config import CHOICES, POSITIVE, RANGES, flat
 from man_jax.configs import default, variants
 from man_jax.key_comments import key_comments
 
-SHARED = ("cluster_rows", "frame", "two_students")
+SHARED = ("method_parts.cluster_rows", "frame", "method_parts.two_students")
 """Modules whose functions several methods call, and that read the configuration. An earlier one imports later ones."""
 BY_METHOD = ("adapt.kmeans_", "adapt.num_clusters", "loss.")
 """How keys begin that only some methods read, although they are in no method's table."""
@@ -87,7 +87,7 @@ def _imported(text: str, module: str) -> Iterator[str]:
 
 def _functions(module: str, names: Collection[str]) -> Iterator[str]:
     """Give the imports of a shared module that its named functions use, and those functions."""
-    text = (methods.FOLDER.parent / f"{module}.py").read_text(encoding="utf-8")
+    text = (methods.FOLDER.parent / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")
     for node in ast.parse(text).body:
         segment = ast.get_source_segment(text, node) or ""
         if isinstance(node, ast.FunctionDef) and node.name in names:

@@ -2,8 +2,7 @@ import pytest
 from absl import flags
 
 from man_jax import evaluation_flags
-from man_jax.retrieval.query_expansion import Expansion
-from man_jax.retrieval.reranking import Reranking
+from man_jax.retrieval.settings import Expansion, Reranking
 
 
 @pytest.fixture

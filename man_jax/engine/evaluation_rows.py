@@ -17,9 +17,10 @@ from man_jax.engine.evaluation import QueryGallery, extract_query_gallery, fused
 from man_jax.engine.trained_network import TrainedNetwork
 from man_jax.retrieval.bootstrap import Interval, bootstrap_intervals
 from man_jax.retrieval.breakdown import CameraMatrix, camera_matrix, figures_by_camera
-from man_jax.retrieval.query_expansion import Expansion, expand_queries
+from man_jax.retrieval.query_expansion import expand_queries
 from man_jax.retrieval.ranking import RankingResult, judge_queries, query_gallery_distances
-from man_jax.retrieval.reranking import Reranking, rerank
+from man_jax.retrieval.reranking import rerank
+from man_jax.retrieval.settings import Expansion, Reranking
 
 
 class Asked(NamedTuple):

@@ -4,8 +4,6 @@ Sources: Chum et al., "Total recall: automatic query expansion with a generative
 ICCV 2007 (the average); Radenovic et al., "Fine-tuning CNN image retrieval with no human annotation", TPAMI 2019 (α).
 """
 
-from typing import NamedTuple
-
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
@@ -13,24 +11,7 @@ from scipy.sparse import csr_array
 
 from man_jax.neighbours import nearest as blocks
 from man_jax.neighbours.nearest import find_largest, unit_rows
-
-
-class Expansion(NamedTuple):
-    """The settings of query expansion."""
-
-    k: int
-    """How many gallery entries are added to a query."""
-    alpha: float = 0.0
-    """The power of the similarity by which an entry is weighed; 0: all weigh as much as the query."""
-
-    def check(self, num_gallery: int) -> None:
-        """Check the settings for a gallery of this size; ValueError if one is out of range."""
-        if not 1 <= self.k <= num_gallery:
-            raise ValueError(
-                f"k is {self.k}, but the gallery has {num_gallery} entries; choose 1 <= k <= {num_gallery}"
-            )
-        if not 0.0 <= self.alpha < np.inf:
-            raise ValueError(f"alpha is {self.alpha:g}; choose a number of at least 0")
+from man_jax.retrieval.settings import Expansion
 
 
 def expand_queries(query: ArrayLike, gallery: ArrayLike, settings: Expansion) -> Float[np.ndarray, "Q D"]:

@@ -3,8 +3,6 @@
 Source: Zhong et al., "Re-ranking person re-identification with k-reciprocal encoding", CVPR 2017.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
@@ -12,32 +10,10 @@ from numpy.typing import ArrayLike
 from man_jax.neighbours.k_reciprocal import encode, expanded_neighbours, mean_of_neighbours, overlap_distances
 from man_jax.neighbours.nearest import find_nearest, unit_rows
 from man_jax.retrieval.ranking import query_gallery_distances
+from man_jax.retrieval.settings import Reranking
 
 COINCIDE = 1e-6
 """A squared distance of unit features in float32 that is no more than rounding."""
-
-
-class Reranking(NamedTuple):
-    """The settings of k-reciprocal re-ranking."""
-
-    k1: int = 20
-    """How many neighbours make a neighbourhood, besides the sample itself."""
-    k2: int = 6
-    """Over how many nearest samples, the sample itself included, an encoding is averaged."""
-    weight: float = 0.3
-    """The share λ of the original distance."""
-
-    def check(self, num_samples: int) -> None:
-        """Check the settings for so many queries and gallery entries together; ValueError if one is out of range."""
-        if not 1 <= self.k1 < num_samples:
-            raise ValueError(
-                f"k1 is {self.k1}, but queries and gallery together are {num_samples}; choose 1 <= k1 <= "
-                f"{num_samples - 1}"
-            )
-        if not 1 <= self.k2 <= self.k1:
-            raise ValueError(f"k2 is {self.k2}, and k1 is {self.k1}; choose 1 <= k2 <= k1")
-        if not 0.0 <= self.weight <= 1.0:
-            raise ValueError(f"lambda is {self.weight:g}, but it is a share; choose 0 <= lambda <= 1")
 
 
 def rerank(

@@ -11,9 +11,10 @@ from man_jax.engine.evaluation_rows import Asked, evaluate_networks, evaluate_ro
 from man_jax.engine.evaluation_tables import rows_record, rows_text
 from man_jax.engine.trained_network import TrainedNetwork
 from man_jax.frame import FeatureTable
-from man_jax.retrieval.query_expansion import Expansion, expand_queries
+from man_jax.retrieval.query_expansion import expand_queries
 from man_jax.retrieval.ranking import query_gallery_distances
-from man_jax.retrieval.reranking import Reranking, rerank
+from man_jax.retrieval.reranking import rerank
+from man_jax.retrieval.settings import Expansion, Reranking
 from man_jax.sharding import make_mesh
 from tests.engine.splits import new_dataset, new_split
 from tests.oracles.cases import unit_normal
@@ -126,7 +127,7 @@ def test_several_networks_have_rows_of_their_own_that_begin_with_their_names(dat
         fused = np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
         return np.repeat(fused[None], 3, axis=0), fused, np.repeat(fused[None], 3, axis=0)
 
-    networks = [TrainedNetwork(extract, turn, f"step {turn}") for turn in (1, 2)]
+    networks = [TrainedNetwork(extract, turn, f"step {turn}", None, None) for turn in (1, 2)]
     more = {"present": PRESENT, "batch_size": 8, "mesh": make_mesh()}
     found = evaluate_networks(iter(networks), data, [("R",), ("N",)], Asked(), **more)
     assert list(found.rows) == ["step 1: R", "step 1: N", "step 2: R", "step 2: N"]

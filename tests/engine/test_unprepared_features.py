@@ -32,7 +32,7 @@ def triples(read, count=COUNT) -> UnpreparedTriples:
 
 
 def extract(read, count=COUNT, scale=1.0):
-    network = TrainedNetwork(colours, jnp.float32(scale), "")
+    network = TrainedNetwork(colours, jnp.float32(scale), "", None, None)
     mesh = make_mesh(jax.devices()[:1])
     return extract_features(network, triples(read, count), batch_size=BATCH, mesh=mesh).features
 

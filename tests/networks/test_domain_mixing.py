@@ -12,7 +12,7 @@ from man_jax.networks.domain_norms import norms_of, with_norms
 from man_jax.networks.domain_streams import STREAMS, pass_streams
 from man_jax.networks.resnet import ResNet
 from man_jax.networks.three_branch import Branch, ThreeBranch
-from tests.engine.tiny import QUICKLY
+from tests.engine.tiny import ALIKE
 from tests.oracles import bridge as oracle
 from tests.oracles.geometry import central_differences
 from tests.oracles.precision import SINGLE, assert_close, assert_slope, both_precisions, evaluate, gradient
@@ -29,7 +29,7 @@ MODEL = ThreeBranch(
 
 
 # What takes time is compiling, and the networks are tiny.
-_jit = partial(jax.jit, compiler_options=QUICKLY)
+_jit = partial(jax.jit, compiler_options=ALIKE)
 
 
 def layers(channels: int) -> dict:

@@ -12,6 +12,7 @@ from man_jax.networks.part_features import pool_stripes
 from man_jax.networks.resnet import ResNet
 from man_jax.networks.three_branch import Branch, ThreeBranch
 from man_jax.networks.vit import ViT
+from tests.engine.tiny import ALIKE
 from tests.oracles.precision import SINGLE, assert_close, evaluate
 
 B, M = 4, 2
@@ -55,10 +56,7 @@ def _split(variables, images, *, stage, train=True, between=lambda maps: maps, *
 
 
 # What takes time is compiling, and the networks are tiny.
-_jit = partial(
-    jax.jit,
-    compiler_options={"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True},
-)
+_jit = partial(jax.jit, compiler_options=ALIKE)
 
 
 @partial(_jit, static_argnames=("stages", "slope", "application", "remat", "dtype", "train"))

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from man_jax.neighbours import nearest as blocks
-from man_jax.retrieval.query_expansion import Expansion, expand_queries
+from man_jax.retrieval.query_expansion import expand_queries
+from man_jax.retrieval.settings import Expansion
 from tests.oracles import query_expansion as oracle
 from tests.oracles.cases import seeds
 

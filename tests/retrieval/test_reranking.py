@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from man_jax.neighbours import nearest as blocks
 from man_jax.retrieval.ranking import query_gallery_distances
-from man_jax.retrieval.reranking import Reranking, rerank
+from man_jax.retrieval.reranking import rerank
+from man_jax.retrieval.settings import Reranking
 from tests.oracles import reranking as oracle
 from tests.oracles.cases import seeds
 

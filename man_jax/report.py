@@ -8,7 +8,6 @@ curves, ranking lists to browse, the cameras, activation maps, features on a pla
 default. That of a study has the tables, with the published figures, and the runs' curves.
 """
 
-from importlib.util import find_spec
 from pathlib import Path
 
 from absl import flags
@@ -24,11 +23,11 @@ OUT = define_path("out", None, "The page; report.html in the folder of the run o
 QUERIES = flags.DEFINE_integer("queries", 24, "Ranking lists of a run: worst, best and drawn.", lower_bound=1)
 SEED = flags.DEFINE_integer("seed", 0, "Of what is drawn, and of t-SNE.", lower_bound=0)
 
-NEEDED = {"jinja2": "jinja2", "sklearn": "scikit-learn"}
-
 
 def main() -> None:
     """Read the flags and write the page."""
+    from man_jax.reporting.pages.render import missing_packages
+
     if bool(RUN.value) == bool(STUDY.value):
         raise ConfigError("give one of --run and --study")
     if missing := missing_packages():
@@ -41,18 +40,6 @@ def main() -> None:
     with disk.writing(out):
         disk.replace_file(out, page.encode())
     print(f"{out}: {len(page) / 2**20:.1f} MiB")
-
-
-def missing_packages() -> list[str]:
-    """List the packages that a page needs and that are not installed."""
-    return [package for module, package in NEEDED.items() if not _is_there(module)]
-
-
-def _is_there(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except ValueError:  # it was imported, and is none
-        return False
 
 
 def page_of_run(workdir: Path) -> str:

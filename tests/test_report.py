@@ -12,6 +12,7 @@ from data_pipelines.reading.records import DataError
 from man_jax.config import ConfigError, WorkdirError
 from man_jax.engine import run_page as subject
 from man_jax.engine.run_page import run_page
+from man_jax.reporting.pages.render import missing_packages
 from man_jax.sharding import make_mesh
 from man_jax.studies.study_page import study_page
 from tests.browser import (
@@ -212,7 +213,5 @@ def test_the_pages_are_readable_without_errors(browser, page, study, tmp_path, w
 
 
 def test_scikit_learn_or_jinja2_that_is_missing_is_told_before_any_work(monkeypatch):
-    from man_jax import report
-
     monkeypatch.setitem(sys.modules, "sklearn", None)
-    assert report.missing_packages() == ["scikit-learn"]
+    assert missing_packages() == ["scikit-learn"]

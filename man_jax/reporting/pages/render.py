@@ -2,6 +2,7 @@
 
 import base64
 import io
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 FOLDER = Path(__file__).parent
+NEEDED = {"jinja2": "jinja2", "sklearn": "scikit-learn"}
+"""What pages need besides: modules, and the packages that bring them."""
 
 
 def render(template: str, **content: Any) -> str:
@@ -26,6 +29,18 @@ def render(template: str, **content: Any) -> str:
         lstrip_blocks=True,
     )
     return environment.get_template(template).render(**content)
+
+
+def missing_packages() -> list[str]:
+    """List the packages that a page needs and that are not installed."""
+    return [package for module, package in NEEDED.items() if not _is_there(module)]
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ValueError:  # it was imported, and is none
+        return False
 
 
 def figure_url(figure: Figure) -> str:

@@ -20,7 +20,6 @@ from data_pipelines.reading.number_pairs import number_pair
 from data_pipelines.reading.records import Dataset, Removal
 from data_pipelines.reading.roles import require_scores
 from data_pipelines.session.command_line import define_path
-from data_pipelines.storing.images import ImageSettings, check_deep_range
 from man_jax.commands import run_command
 from man_jax.config import Config, ConfigError, check_config
 from man_jax.evaluation_flags import define_expansion, define_rerank
@@ -75,6 +74,7 @@ def main() -> None:
     from man_jax.engine.evaluation_rows import Asked, evaluate_networks, with_single_modalities
     from man_jax.engine.evaluation_tables import rows_record, rows_text
     from man_jax.engine.ranking_picture import draw_rankings
+    from man_jax.engine.run_data import image_settings, modalities_present
     from man_jax.engine.trained_network import open_every_checkpoint, open_trained
     from man_jax.runs.metrics import replace_file
     from man_jax.runs.multi_process import join_processes
@@ -89,7 +89,7 @@ def main() -> None:
     config = run_config(workdir)
     check_config(config, num_devices=mesh.size)
     asked = Asked(EXPANSION.value, RERANK.value, DRAWS.value or 0, BREAKDOWN.value, seed=config.seed)
-    deep_range = named_range(config)
+    settings = image_settings(config, named_range())
     name, root = named_dataset(config)
     dataset = read(name, root)
     require_scores(dataset)
@@ -106,8 +106,7 @@ def main() -> None:
     data = prepare_read(
         dataset,
         config.data.prepared,
-        # The settings include the filter of train, so that the set which training prepared is found.
-        ImageSettings(tuple(config.data.image_size), deep_range, config.data.train_filter),
+        settings,
         modalities=present,
         deep_range_option="--deep_range",
         removal=judged.removal,
@@ -135,17 +134,6 @@ def named_rule(dataset: Dataset) -> Dataset:
     return judged
 
 
-def modalities_present(config: Config, dataset: Dataset) -> tuple[str, ...]:
-    """Find the modalities that both the run and the data set have."""
-    present = tuple(each for each in config.model.modalities if each in dataset.modalities)
-    if not present:
-        raise ConfigError(
-            f"{dataset.name} in {dataset.root} has none of the modalities "
-            f"{', '.join(config.model.modalities)} of the run"
-        )
-    return present
-
-
 def named_dataset(config: Config) -> tuple[str, str]:
     """Find the name and the root of the data set to evaluate on."""
     target = config.data.target
@@ -154,14 +142,9 @@ def named_dataset(config: Config) -> tuple[str, str]:
     return DATASET.value or target.name, str(ROOT.value or target.root)
 
 
-def named_range(config: Config) -> tuple[int, int]:
-    """Find the raw values that become 0 and 255: those of the flag, or those of the run's target."""
-    if DEEP.value is None:
-        low, high = config.data.target.deep_range
-        return low, high
-    deep_range = number_pair("deep_range", DEEP.value, "0,16383", least=0)
-    check_deep_range(deep_range)
-    return deep_range
+def named_range() -> tuple[int, int] | None:
+    """Read the raw values that become 0 and 255; None if the flag does not name them."""
+    return None if DEEP.value is None else number_pair("deep_range", DEEP.value, "0,16383", least=0)
 
 
 def chosen(row: str, present: tuple[str, ...]) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from data_pipelines.synthetic.writer import RECIPE
 from man_jax.config import Config
 from man_jax.runs.metrics import SUMMARY_FILE
 from man_jax.runs.past_config import read_json
+from man_jax.runs.starting_weights import given_weights
 from man_jax.runs.used_data import SPLITS, read_data
 
 Drawn = Literal["drawn", "not drawn", "unknown"]
@@ -70,8 +71,7 @@ def card_facts(workdir: Path, config: Config) -> CardFacts:
     summary = None
     if (workdir / SUMMARY_FILE).is_file():
         summary = read_json(workdir / SUMMARY_FILE, "let the run finish")
-    given = (config.adapt.init_from, config.pretrain.init_from, config.model.pretrained)
-    return CardFacts(tuple(domains), summary, _without_folders(next(filter(None, given), "")))
+    return CardFacts(tuple(domains), summary, _without_folders(given_weights(config)))
 
 
 def was_drawn(name: str, root: str) -> Drawn:

@@ -10,7 +10,13 @@ from data_pipelines.contact_sheet.strips import strip_url
 from data_pipelines.storing.prepared import PreparedDataset, PreparedSplit
 from man_jax.engine.activation_maps import activation_maps
 from man_jax.engine.extract import extract_table
-from man_jax.engine.ranking_picture import heading, identity_lines, ranking_labels
+from man_jax.engine.ranking_picture import (
+    NUM_MATCHES,
+    choose_queries,
+    heading,
+    identity_lines,
+    ranking_labels,
+)
 from man_jax.engine.trained_network import TrainedNetwork
 from man_jax.reporting.activation import overlay
 from man_jax.reporting.camera_matrix import draw_camera_matrix
@@ -20,30 +26,16 @@ from man_jax.reporting.pages.render import figure_url
 from man_jax.retrieval.breakdown import camera_matrix
 from man_jax.retrieval.ranking import average_precisions, top_matches
 
-NUM_MATCHES = 10
+ORDER = ("worst", "best", "drawn")
 NUM_ACTIVATIONS = 8
 MODALITY_NAMES = {"R": "RGB", "N": "NIR", "T": "thermal"}
 WORDS = {"camid": "camera", "scene": "scene"}
 
 
 def list_queries(precisions: np.ndarray, *, number: int, seed: int) -> list[tuple[str, int, int]]:
-    """Choose queries: a third the worst by AP, a third the best, the rest drawn by `seed`; none twice.
-
-    Returns (kind, place, index) of each, the worst first; `place` counts from the worst or the best. A query without AP
-    (NaN) can only be drawn.
-    """
-    order = np.argsort(precisions, kind="stable")
-    scored = order[np.isfinite(precisions[order])]
-    most = min(number // 3, len(scored) // 2)
-    worst, best = scored[:most], scored[len(scored) - most :][::-1]
-    rest = np.setdiff1d(np.arange(len(precisions)), [*worst, *best])
-    drawn = np.sort(np.random.default_rng(seed).permutation(rest)[: number - 2 * most])
-    kinds = {"worst": worst, "best": best, "drawn": drawn}
-    return [
-        (kind, place, int(index))
-        for kind, found in kinds.items()
-        for place, index in enumerate(found, start=1)
-    ]
+    """Choose queries as `choose_queries` does, and put them in the order of the page: worst, best, drawn."""
+    chosen = choose_queries(precisions, number=number, seed=seed)
+    return sorted(chosen, key=lambda each: (ORDER.index(each[0]), each[1]))
 
 
 def ranking_lists(distances: np.ndarray, data: PreparedDataset, *, number: int, seed: int) -> dict[str, Any]:

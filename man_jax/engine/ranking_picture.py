@@ -56,8 +56,10 @@ def draw_rankings(
         ranking_figure(lists, path, modalities=data.modalities, title=f"{title}; {about}" if title else about)
 
 
-def choose_queries(precisions: np.ndarray, *, seed: int) -> list[tuple[str, int, int]]:
-    """Choose `NUM_QUERIES` queries, or all if there are fewer: the best and worst by AP, and some drawn by seed.
+def choose_queries(
+    precisions: np.ndarray, *, seed: int, number: int = NUM_QUERIES
+) -> list[tuple[str, int, int]]:
+    """Choose `number` queries, or all if there are fewer: the best and worst by AP, and some drawn by seed.
 
     Queries of equal AP stay in their order. A query without AP (NaN) can only be drawn. If there are few queries, a
     best one is chosen first, then a worst one, then a drawn one.
@@ -74,7 +76,7 @@ def choose_queries(precisions: np.ndarray, *, seed: int) -> list[tuple[str, int,
     }
     chosen: dict[str, list[int]] = {kind: [] for kind in KINDS}
     taken: set[int] = set()
-    for turn in range(NUM_QUERIES):
+    for turn in range(number):
         kind = ("best", "worst", "drawn")[turn % 3]
         free = [int(index) for index in orders[kind] if index not in taken]
         if not free and kind != "drawn":

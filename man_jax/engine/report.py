@@ -13,6 +13,7 @@ from man_jax.engine.run_parts import RunParts
 from man_jax.frame import TrainState
 from man_jax.reporting.curves import curves_figure
 from man_jax.runs.metrics import read_history, write_summary
+from man_jax.runs.starting_weights import given_weights
 
 METRICS = ("mAP", "R1", "R5", "R10", "mINP")
 
@@ -30,8 +31,7 @@ def report(parts: RunParts, state: TrainState) -> dict[str, Any]:
     history = read_history(parts.workdir)
     config = parts.config
     # A path or name, as configured; the log has the file's digest.
-    given = (config.adapt.init_from, config.pretrain.init_from, config.model.pretrained)
-    initial = next(filter(None, given), "scratch")
+    initial = given_weights(config) or "scratch"
     summary = {"experiment": config.experiment, "seed": config.seed, "initial_weights": initial}
     summary |= summarize(history)
     # Counted in this process only: a run that only reports has compiled no step.

@@ -87,10 +87,7 @@ def prepare_test(
     found = read(name, root)
     require_scores(found)
     check_queries(found)  # its warnings come when the set is prepared
-    present = wanted or tuple(each for each in of_run if each in found.modalities)
-    if not present:
-        raise ConfigError(f"{name} in {root} has none of the modalities {', '.join(of_run)} of the run")
-    # The settings include the filter of train, so that the set which training prepared is found.
+    present = wanted or modalities_present(config, found)
     return prepare_read(
         found, config.data.prepared, settings, modalities=present, deep_range_option=deep_range_option
     )
@@ -105,7 +102,7 @@ def prepare_side(config: Config, side: str, dataset: Dataset | None = None) -> P
     return prepare_read(
         dataset or read(domain.name, domain.root),
         config.data.prepared,
-        ImageSettings(tuple(config.data.image_size), tuple(domain.deep_range), config.data.train_filter),
+        image_settings(config, tuple(domain.deep_range)),
         modalities=config.model.modalities,
         deep_range_option=f"--config.data.{side}.deep_range",
     )
@@ -122,8 +119,20 @@ def chosen_modalities(asked: Modalities, of_run: Sequence[str]) -> tuple[str, ..
     return tuple(each for each in of_run if each in asked)
 
 
+def modalities_present(config: Config, dataset: Dataset) -> tuple[str, ...]:
+    """Find the modalities that both the run and the data set have."""
+    present = tuple(each for each in config.model.modalities if each in dataset.modalities)
+    if not present:
+        raise ConfigError(
+            f"{dataset.name} in {dataset.root} has none of the modalities "
+            f"{', '.join(config.model.modalities)} of the run"
+        )
+    return present
+
+
 def image_settings(config: Config, deep_range: tuple[int, int] | None) -> ImageSettings:
     """Give the settings by which a run's images are resized; raw values are scaled from the target's range if None."""
     low, high = config.data.target.deep_range if deep_range is None else deep_range
     check_deep_range((low, high))
+    # They include the filter of train, so that the set which training prepared is found.
     return ImageSettings(tuple(config.data.image_size), (low, high), config.data.train_filter)

@@ -20,7 +20,7 @@ from man_jax.engine.run_data import prepare_side
 from man_jax.engine.trained_network import TrainedNetwork, open_tested
 from man_jax.reporting.curves import LABELS, draw_curves
 from man_jax.reporting.embedding import draw_planes
-from man_jax.reporting.loss_shares import TERMS, weighted_terms
+from man_jax.reporting.loss_shares import last_terms
 from man_jax.reporting.pages.render import figure_url, render
 from man_jax.reporting.series import named_series
 from man_jax.runs.epoch_times import usual_times
@@ -119,15 +119,16 @@ def _losses(history: Sequence[Mapping[str, Any]], config: Config) -> list[list[s
     phase = history[-1]["phase"]
     rows = [row for row in history if row["phase"] == phase]
     weights = methods.find(config.method).weights(config) if phase == "adapt" else {}
-    last = {name: series.values[-1] for name, series in weighted_terms(rows, weights).items()}
-    whole = sum(map(abs, last.values())) or 1.0
-    table = []
-    for name, value in last.items():
-        weight = weights.get(name, 1.0)
-        plain = f"{value / weight:.3g}" if weight else "–"
-        label = TERMS.get(name, (name.replace("_", " "), ""))[0]
-        table.append([label, f"{weight:g}", plain, f"{value:.3g}", f"{100 * abs(value) / whole:.0f} %"])
-    return table
+    return [
+        [
+            term.label,
+            f"{term.weight:g}",
+            f"{term.weighted / term.weight:.3g}" if term.weight else "–",
+            f"{term.weighted:.3g}",
+            f"{100 * term.share:.0f} %",
+        ]
+        for term in last_terms(rows, weights)
+    ]
 
 
 def _changed_keys(config: Config) -> list[tuple[str, str, str]]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from matplotlib.axes import Axes
 
@@ -23,6 +24,17 @@ TERMS = {
 """The label (with the equation's number) and the colour of each term of methods/man.py, by the term's name."""
 OTHERS = ("#7f7f7f", "#b0b0b0", "#505050", "#cfcfcf")
 EDGE, MOST_PARTED = "white", 30
+
+
+class LastTerm(NamedTuple):
+    """A term of the loss in the last epoch."""
+
+    label: str
+    weight: float
+    weighted: float
+    """Its value times the weight."""
+    share: float
+    """What it is of the whole, from 0 to 1."""
 
 
 def has_losses(rows: Sequence[Row]) -> bool:
@@ -80,6 +92,21 @@ def weighted_terms(rows: Sequence[Row], weights: Mapping[str, float]) -> dict[st
     ordered = [*(name for name in TERMS if name in names), *(name for name in names if name not in TERMS)]
     found = {name: series_of(rows, f"loss/{name}") for name in ordered if name != "total"}
     return {name: series.scaled(weights.get(name, 1.0)) for name, series in found.items() if series.finite}
+
+
+def last_terms(rows: Sequence[Row], weights: Mapping[str, float]) -> list[LastTerm]:
+    """Give the terms of the last epoch, each times its weight, and what each is of the sum of their sizes."""
+    last = {name: series.values[-1] for name, series in weighted_terms(rows, weights).items()}
+    whole = sum(map(abs, last.values())) or 1.0
+    return [
+        LastTerm(
+            TERMS.get(name, (name.replace("_", " "), ""))[0],
+            weights.get(name, 1.0),
+            value,
+            abs(value) / whole,
+        )
+        for name, value in last.items()
+    ]
 
 
 def _at(series: Series, epoch: int) -> float:

@@ -89,6 +89,12 @@ def _find_adapted(workdir: Path) -> Path:
     return workdir / CHECKPOINTS / str(step)
 
 
+def given_weights(config: Config) -> str:
+    """Name the weights that a run begins with, as they are configured; "" if these are random."""
+    given = (config.adapt.init_from, config.pretrain.init_from, config.model.pretrained)
+    return next(filter(None, given), "")
+
+
 def locate_weights(name: str) -> Path:
     """Find the file of weights `name`: a path, a file of the hub, or configs/FILE, which the package brings.
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from man_jax import methods
 from man_jax.config import ConfigError
-from man_jax.reporting.loss_shares import TERMS, weighted_terms
+from man_jax.reporting.loss_shares import last_terms
 from man_jax.reporting.pages.render import figure_url, render
 from man_jax.reporting.series import Series, series_of
 from man_jax.reporting.study_figures import draw_ends, draw_ways
@@ -111,13 +111,7 @@ def _line(run: StudyRun) -> tuple[str, ...]:
 
 def _losses(run: StudyRun) -> list[tuple[str, ...]]:
     """List what each weighted term of the last epoch of adaptation is of the whole."""
-    terms = {name: each.values[-1] for name, each in weighted_terms(_adapt(run), run.weights).items()}
-    whole = sum(map(abs, terms.values())) or 1.0
     return [
-        (
-            TERMS.get(name, (name.replace("_", " "), ""))[0],
-            f"{value:.3g}",
-            f"{100 * abs(value) / whole:.0f} %",
-        )
-        for name, value in terms.items()
+        (term.label, f"{term.weighted:.3g}", f"{100 * term.share:.0f} %")
+        for term in last_terms(_adapt(run), run.weights)
     ]

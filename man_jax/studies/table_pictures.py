@@ -44,11 +44,14 @@ def write_pictures(
 
 def draw_lines(lines: Sequence[Line], published_of: str):
     """Draw the mAP of each line, and the published one."""
-    shown = [line for line in lines if line.figures.get("mAP")]
-    names = {id(line): f"{line.row}; {line.subset}" if line.subset else line.row for line in shown}
+    shown = {
+        f"{line.row}; {line.subset}" if line.subset else line.row: line
+        for line in lines
+        if line.figures.get("mAP")
+    }
     return draw_ends(
-        {names[id(line)]: line.figures["mAP"] for line in shown},
-        published={names[id(line)]: line.published["mAP"] for line in shown if "mAP" in line.published},
+        {name: line.figures["mAP"] for name, line in shown.items()},
+        published={name: line.published["mAP"] for name, line in shown.items() if "mAP" in line.published},
         of=published_of,
     )
 

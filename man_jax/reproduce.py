@@ -13,11 +13,13 @@ runs the rows of a table, a sweep or a figure of the paper (configs/tables.py: t
 sigma) on the data of an experiment, configs/TRANSFER.py, and writes them beside the published figures, as Markdown, CSV
 and pictures.
 
-Started again, either command goes on where it stopped.
+Started again, either command goes on where it stopped. `--workers 2` runs two rows at a time, each on half of the
+cores. Started a second time beside the first, on another GPU or another host with the same folder, the command takes
+the runs that nobody has.
 """
 
 import json
-import time
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,12 +28,11 @@ from absl import flags, logging
 from ml_collections import config_flags
 
 from data_pipelines.session.command_line import define_path
-from data_pipelines.session.progress import speaking_of
 from man_jax.commands import run_command
 from man_jax.config import ConfigError
 from man_jax.studies.planned_runs import PlannedRun, check_planned_runs, parse_seeds, planned_runs
-from man_jax.studies.progress import StudyProgress, title
 from man_jax.studies.table_plan import find_table, plan_table, published_of
+from man_jax.studies.workers import check_platform, helped_by, take_share
 
 CONFIG = config_flags.DEFINE_config_file(
     "config", None, "The experiment: its NAME or file, also with :VARIANT."
@@ -43,15 +44,21 @@ flags.DEFINE_string(
     "transfer", None, "The experiment by its name: demo is short for --config configs/demo.py."
 )
 OUT = define_path("out", None, "Where the runs and the table are kept; runs/seeds, or runs/WHAT_EXPERIMENT.")
+WORKERS = flags.DEFINE_integer(
+    "workers", 1, "Runs at a time, each in a process with its share of the cores.", lower_bound=1
+)
+Shares = Sequence[Sequence[int]]
+"""The cores of each further worker."""
 
 
 def main() -> None:
     """Read the flags, run all runs, and print the tables."""
     seeds = parse_seeds(SEEDS.value)
-    print(compare_paper(seeds) if WHAT.value else compare_seeds(seeds))
+    others = take_share(WORKERS.value)
+    print(compare_paper(seeds, others) if WHAT.value else compare_seeds(seeds, others))
 
 
-def compare_seeds(seeds: Sequence[int]) -> str:
+def compare_seeds(seeds: Sequence[int], others: Shares) -> str:
     """Run adapted, oracle and the rows of --rows for each seed; write and return the tables."""
     from man_jax.reporting.result_tables import rows_table, seeds_table
     from man_jax.sharding import make_mesh
@@ -63,14 +70,14 @@ def compare_seeds(seeds: Sequence[int]) -> str:
         for seed in seeds
         for name, each in planned_runs(config, seed, out, rows=rows).items()
     }
-    summaries = run_all(planned)
+    summaries = run_all(planned, out, others)
     results = [seed_figures(summaries, seed, rows=rows) for seed in seeds]
     tables = "\n\n".join([seeds_table(results), *([rows_table(results)] if rows else [])])
     write({out / "table.md": tables + "\n", out / "results.json": json.dumps(results, indent=2) + "\n"})
     return tables
 
 
-def compare_paper(seeds: Sequence[int]) -> str:
+def compare_paper(seeds: Sequence[int], others: Shares) -> str:
     """Run the rows of the table --what for each seed; write and return it beside the published figures."""
     import jax
 
@@ -91,7 +98,7 @@ def compare_paper(seeds: Sequence[int]) -> str:
     lines = table_lines(
         table,
         plan.runs,
-        run_all(plan.runs),
+        run_all(plan.runs, out, others),
         published=published,
         refused=plan.refused,
         sizes=plan.sizes,
@@ -117,21 +124,15 @@ def write(files: Mapping[Path, str]) -> None:
             replace_file(path, text)
 
 
-def run_all(planned: Mapping[tuple[int, str], PlannedRun]) -> dict[tuple[int, str], dict[str, Any]]:
-    """Run all planned runs and return their summaries by seed and name; the log says how far it is."""
-    from man_jax.engine.training_run import has_begun, is_finished, train_or_resume
+def run_all(
+    planned: Mapping[tuple[int, str], PlannedRun], out: Path, others: Shares
+) -> dict[tuple[int, str], dict[str, Any]]:
+    """Run all planned runs, with the other workers if there are some; return their summaries by seed and name."""
+    from man_jax.studies.run_rows import run_rows
 
-    progress = StudyProgress(
-        [*planned], finished={each for each, there in planned.items() if is_finished(there.workdir)}
-    )
-    summaries = {}
-    for each, there in planned.items():
-        logging.info("%s", progress.announcement(each))
-        begun, start = has_begun(there.workdir), time.monotonic()
-        with speaking_of(title(each)):
-            summaries[each] = train_or_resume(there.config, there.workdir)
-        progress.end(each, None if begun else time.monotonic() - start)
-    return summaries
+    check_platform(1 + len(others))
+    with helped_by(others, out, sys.argv[1:]):
+        return run_rows(planned, workers=1 + len(others))
 
 
 def seed_figures(

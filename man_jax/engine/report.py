@@ -43,7 +43,6 @@ def report(parts: RunParts, state: TrainState) -> dict[str, Any]:
     distances = distances_on_target(parts, state, parts.method.networks(config)[0])
     summary["compilations"] = {name: function._cache_size() for name, function in steps.items()}
     if jax.process_index() == 0:
-        write_summary(parts.workdir, summary)
         weights = parts.method.weights(config)
         with writing(parts.workdir / "curves.png"):
             curves_figure(history, parts.workdir / "curves.png", title=describe(config), weights=weights)
@@ -54,6 +53,8 @@ def report(parts: RunParts, state: TrainState) -> dict[str, Any]:
             seed=config.seed,
             title=f"{describe(config)}, last epoch",
         )
+        # Last, because a run with a summary counts as finished.
+        write_summary(parts.workdir, summary)
     return summary
 
 

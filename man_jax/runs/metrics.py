@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from data_pipelines.session import disk
 from man_jax.runs.events import EventFile
+from man_jax.runs.past_config import read_json
 
 METRICS_FILE = "metrics.jsonl"
 SUMMARY_FILE = "summary.json"
@@ -165,6 +166,17 @@ def write_summary(
     if process_index == 0:
         text = json.dumps(_jsonable(summary), indent=2, allow_nan=False) + "\n"
         replace_file(Path(workdir) / SUMMARY_FILE, text)
+
+
+def read_summary(workdir: Path) -> dict[str, Any]:
+    """Read `summary.json`, with NaN for a figure that is null; WorkdirError if there is none or it is torn."""
+    return _with_nan(read_json(workdir / SUMMARY_FILE, "let the run finish"))
+
+
+def _with_nan(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _with_nan(item) for name, item in value.items()}
+    return math.nan if value is None else value
 
 
 def _write_rows(workdir: Path, rows: list[dict[str, Any]]) -> None:

@@ -25,11 +25,24 @@ from man_jax.runs.past_config import (
 )
 from man_jax.runs.versions import versions
 
-__all__ = ["CONFIG", "LOCK", "WorkdirError", "check_workdir", "claim_workdir", "weights_elsewhere"]
+__all__ = [
+    "CONFIG",
+    "LOCK",
+    "WorkdirError",
+    "WorkdirInUseError",
+    "check_workdir",
+    "claim_workdir",
+    "in_use",
+    "weights_elsewhere",
+]
 
 INIT_FROM = "adapt.init_from"
 HISTORY = "config_history.jsonl"
 """Earlier values of the keys that changed when the run was started again, one line for each such start."""
+
+
+class WorkdirInUseError(WorkdirError):
+    """Another process is at work in a work directory."""
 
 
 def check_workdir(workdir: Path, config: Config, *, same_weights: Iterable[str] = ()) -> None:
@@ -68,7 +81,8 @@ def claim_workdir(
     If keys that may differ do so, the log names them, and `config_history.jsonl` keeps the earlier values.
 
     Raises:
-        WorkdirError: another process is at work there, or as `check_workdir` does.
+        WorkdirInUseError: another process is at work there.
+        WorkdirError: as `check_workdir` does.
         DiskError: the disk refuses.
     """
     with ExitStack() as claim, writing(workdir):
@@ -79,6 +93,17 @@ def claim_workdir(
         _keep_history(workdir, config)
         replace_file(workdir / CONFIG, json.dumps(_plain(config), indent=2) + "\n")
         return claim.pop_all()
+
+
+def in_use(workdir: Path) -> bool:
+    """Tell whether another process is at work in a work directory, which need not exist."""
+    if not (workdir / LOCK).exists():
+        return False
+    try:
+        with _locked(workdir):
+            return False
+    except WorkdirInUseError:
+        return True
 
 
 def weights_elsewhere(workdir: Path, config: Config) -> dict[str, str]:
@@ -152,7 +177,7 @@ def _locked(workdir: Path) -> AbstractContextManager[Any]:
     try:
         return locked(workdir, wait=False, advice="do not start the same run twice at once")
     except Timeout:
-        raise WorkdirError(
+        raise WorkdirInUseError(
             f"{workdir} is in use by another process; wait until that has ended, or choose another --workdir"
         ) from None
 

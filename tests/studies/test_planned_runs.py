@@ -25,15 +25,8 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory) -> dict[str, str]:
-    """Keys of two data sets of two training identities and three triples each, and what fits them."""
-    base = tmp_path_factory.mktemp("data")
-    return {
-        "data.source.root": str(write_rgbnt100(base / "RGBNT100")),
-        "data.target.root": str(write_wmveid863(base / "WMVeID863")),
-        "batch.identities": 2,
-        "adapt.num_clusters": 2,
-    }
+def data(small_data) -> dict[str, str]:
+    return small_data
 
 
 def config_of(data, **changes) -> Config:
@@ -240,6 +233,7 @@ def test_a_folder_that_holds_another_run_is_refused_at_once(data, tmp_path):
 
 PROGRAM = """
 import importlib
+import json
 import sys
 from absl import logging
 from man_jax import reproduce
@@ -252,7 +246,9 @@ def run(config, workdir):
     assert "--seeds=0,1" in sys.argv, "begun"
     mAP = 0.5 + 0.01 * config.seed + GAIN[config.adapt.labels, config.man.labels]
     rows = {"source_only": mAP - 0.25, "adapted": mAP, "best_on_test": mAP + 0.05}
-    return {"seed": config.seed} | {row: {"mAP": value, "R1": value + 0.1} for row, value in rows.items()}
+    found = {"seed": config.seed} | {row: {"mAP": value, "R1": value + 0.1} for row, value in rows.items()}
+    workdir.mkdir(parents=True, exist_ok=True)
+    (workdir / "summary.json").write_text(json.dumps(found))
 
 importlib.import_module("man_jax.engine.training_run").train_or_resume = run
 run_command(reproduce.main)
@@ -270,7 +266,8 @@ def reproduce(data, out: Path, *words: str) -> subprocess.CompletedProcess:
 def test_the_tables_are_written_whole(data, tmp_path):
     result = reproduce(data, tmp_path / "new", "--seeds=0,1", "--rows=no_cpa")
     assert result.returncode == 0, result.stderr[-3000:]
-    assert {path.name for path in (tmp_path / "new").iterdir()} == {"table.md", "results.json"}
+    files = {path.name for path in (tmp_path / "new").iterdir() if path.is_file()}
+    assert files == {"table.md", "results.json"}
     found = json.loads((tmp_path / "new" / "results.json").read_text())
     assert [each["seed"] for each in found] == [0, 1]
     for seed, each in enumerate(found):
@@ -301,19 +298,23 @@ def log(result: subprocess.CompletedProcess) -> list[str]:
     return [line.partition("] ")[2] for line in result.stderr.splitlines() if "] " in line]
 
 
-def test_runs_that_are_finished_are_named_so(data, tmp_path):
-    planned = planned_runs(config_of(data), 0, tmp_path, rows=[])
+def test_runs_that_are_finished_are_not_run_again(data, tmp_path):
+    first = reproduce(data, tmp_path, "--seeds=0,1")
+    assert first.returncode == 0, first.stderr[-3000:]
+    table = (tmp_path / "table.md").read_text()
+    planned = planned_runs(config_of(data), 1, tmp_path, rows=[])
     for name in ("adapted", "oracle"):
-        with claim_workdir(planned[name].workdir, planned[name].config):
-            (planned[name].workdir / "summary.json").write_text("{}")
+        shutil.rmtree(planned[name].workdir)
     result = reproduce(data, tmp_path, "--seeds=0,1")
     assert result.returncode == 0, result.stderr[-3000:]
-    assert [line for line in log(result) if line.startswith("run ")] == [
-        "run 1 of 4, seed 0, adapted, finished before",
-        "run 2 of 4, seed 0, oracle, finished before",
+    assert log(result) == [
+        "2 of 4 runs were finished before",
         "run 3 of 4, seed 1, adapted",
+        "seed 1, adapted: at work",
         "run 4 of 4, seed 1, oracle, less than a minute left",
+        "seed 1, oracle: at work",
     ]
+    assert (tmp_path / "table.md").read_text() == table
 
 
 @pytest.mark.parametrize("words", [["--seeds=0,x"], ["--rows=clip"]])

@@ -27,7 +27,7 @@ from man_jax.runs.epoch_times import usual_times
 from man_jax.runs.metrics import read_history
 from man_jax.runs.past_config import run_config
 from man_jax.runs.used_data import UsedData, read_data
-from man_jax.runs.versions import versions
+from man_jax.runs.versions import UNKNOWN, commit, versions
 
 NAMES = {
     "source_only": "source only",
@@ -158,7 +158,9 @@ def _setting(workdir: Path, config: Config, used: UsedData) -> list[tuple[str, s
     rows = [
         ("source", f"{config.data.source.name} in {config.data.source.root}"),
         ("target", f"{config.data.target.name} in {config.data.target.root}"),
-        ("run begun with", ", ".join(f"{name} {version}" for name, version in there.items()) or "unknown"),
+        ("run begun with", ", ".join(f"{name} {version}" for name, version in there.items()) or UNKNOWN),
+        ("run begun at commit", used.get("commit", UNKNOWN)),
+        ("page made at commit", commit()),
         ("page made with", ", ".join(f"{name} {version}" for name, version in now.items())),
         ("Python and machine of the page", f"{platform.python_version()}, {platform.platform()}"),
     ]

@@ -15,7 +15,7 @@ from data_pipelines.storing.prepared import PreparedDataset, PreparedSplit
 from man_jax.config import Config, WorkdirError
 from man_jax.runs.metrics import replace_file
 from man_jax.runs.past_config import DATA, read_json
-from man_jax.runs.versions import versions
+from man_jax.runs.versions import commit, versions
 
 UsedData = dict[str, Any]
 """{source: {name, train}, target: {name, train, query, gallery}}; a split has triples, identities and fingerprints."""
@@ -34,8 +34,8 @@ def describe_data(source: PreparedDataset, target: PreparedDataset) -> UsedData:
 
 
 def write_data(workdir: Path, used: UsedData, *, weights: str = "") -> None:
-    """Write the description of the data, the versions, and the digest of the weights that the run starts from."""
-    kept = {"versions": versions(), "weights": weights} | used
+    """Write the description of the data, the versions, the commit, and the digest of the weights at the beginning."""
+    kept = {"versions": versions(), "commit": commit(), "weights": weights} | used
     replace_file(workdir / DATA, json.dumps(kept, indent=2) + "\n")
 
 

@@ -1,11 +1,16 @@
 """Find the versions that are at work, and tell which of two is older."""
 
 import re
+import subprocess
+from functools import lru_cache
 from importlib import metadata
+from pathlib import Path
 
 import jax
 
 UNKNOWN = "unknown"
+ROOT = Path(__file__).parents[2]
+CHANGED = " with changes"
 
 
 def versions() -> dict[str, str]:
@@ -15,6 +20,20 @@ def versions() -> dict[str, str]:
     except metadata.PackageNotFoundError:
         ours = UNKNOWN
     return {"man_jax": ours, "jax": jax.__version__}
+
+
+@lru_cache
+def commit(root: Path = ROOT) -> str:
+    """Give the commit of the code, with " with changes" if a file differs from it; "unknown" if it is no checkout."""
+    # An installed package may lie in a folder of somebody else's repository.
+    if not (root / ".git").exists():
+        return UNKNOWN
+    command = ["git", "-C", str(root), "describe", "--always", "--exclude=*", "--abbrev=40", f"--dirty={CHANGED}"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return UNKNOWN
+    return found.stdout.strip()
 
 
 def numbers(version: str) -> tuple[int, ...]:

@@ -21,11 +21,12 @@ EFFORT = (
     "data.storage",
     "evaluation.batch_size",
     "evaluation.every",
+    "evaluation.checkpoints",
     "model.application",
     "model.convolution",
     "model.remat",
 )
-"""Keys that trade memory for time, or say how often to evaluate. The result is the same, but for rounding."""
+"""Keys that trade memory for time, or say how often to evaluate and what to keep. The result is the same, but for rounding."""
 
 WEIGHTS = ("model.pretrained", "pretrain.init_from", "adapt.init_from")
 """Keys that name the weights from which a run began. They may name another place only if it has the same weights."""
@@ -148,6 +149,7 @@ def _evaluation() -> ConfigDict:
         {
             "batch_size": 64,  # triples at a time
             "every": 1,  # epochs of adaptation from one evaluation to the next
+            "checkpoints": 2,  # the last ones that are kept, for evaluate --every_checkpoint; one ends each epoch
             "modalities": (),  # which images are there at test; (): all that were trained on; Table 9
         }
     )

@@ -81,6 +81,7 @@ POSITIVE = (
     "adapt.num_clusters",
     "evaluation.batch_size",
     "evaluation.every",
+    "evaluation.checkpoints",
     "model.width",
     "model.vit.depth",
     "model.vit.heads",

@@ -146,7 +146,7 @@ def open_run(config: Config, workdir: Path) -> RunParts:
         adapt_optimizer=adapt_optimizer,
         pretrain_step=make_step(pretraining, frame, pretrain_optimizer, mesh),
         adapt_step=make_step(method, frame, adapt_optimizer, mesh),
-        checkpoints=open_checkpoints(workdir),
+        checkpoints=open_checkpoints(workdir, keep=config.evaluation.checkpoints),
         writer=_writer(config, workdir),
         clock=_clock(config, pretrain_iterations, source, target, networks=len(method.networks(config))),
         backbone=backbone,

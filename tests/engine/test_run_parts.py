@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import jax
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 from jax.experimental import multihost_utils
 from man_jax.configs.variants import turn
@@ -184,3 +185,11 @@ def test_a_run_that_an_older_version_began_is_refused_and_left_as_it_was(tmp_pat
     with pytest.raises(WorkdirError, match="go on with the version that began it"):
         run_parts.open_run(small(), tmp_path)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+@pytest.mark.usefixtures("data")
+def test_a_run_keeps_as_many_checkpoints_as_its_configuration_says(opened):
+    made = opened(small(evaluation__checkpoints=3))
+    for step in range(5):
+        made.checkpoints.save(step, args=ocp.args.StandardSave({"step": np.array(step)}))
+    assert made.checkpoints.all_steps() == [2, 3, 4]

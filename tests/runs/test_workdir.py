@@ -171,6 +171,7 @@ OTHER_VALUES = {
     "data.storage": "shards",
     "evaluation.batch_size": 8,
     "evaluation.every": 5,
+    "evaluation.checkpoints": 5,
     "model.application": "scan",
     "model.convolution": "lax",
     "model.remat": "block",

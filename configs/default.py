@@ -26,7 +26,8 @@ EFFORT = (
     "model.convolution",
     "model.remat",
 )
-"""Keys that trade memory for time, or say how often to evaluate and what to keep. The result is the same, but for rounding."""
+"""Keys that trade memory for time, or say how often to evaluate and what to keep. The result is the same, but for
+rounding."""
 
 WEIGHTS = ("model.pretrained", "pretrain.init_from", "adapt.init_from")
 """Keys that name the weights from which a run began. They may name another place only if it has the same weights."""

@@ -5,7 +5,8 @@
 `--data` is a folder with R/, N/ and T/ and files of one name for each triple, a folder in the layout of any data set,
 or a table (CSV or Parquet) with columns of paths R, N, T. Neither labels nor the training data are needed. The file,
 `.npz` or `.parquet`, is read by `python -m man_jax.search`, by `man_jax.retrieval.feature_file.read_features`, and by
-numpy or pandas alone.
+numpy or pandas alone. `--projector FOLDER` also writes the features for TensorBoard's embedding projector, with small
+images (`tensorboard --logdir FOLDER`).
 """
 
 import shutil
@@ -43,6 +44,7 @@ DEEP = flags.DEFINE_string(
 BATCH_SIZE = flags.DEFINE_integer(
     "batch_size", None, "Triples computed at once; that of the run's evaluation if not given.", lower_bound=1
 )
+PROJECTOR = define_path("projector", None, "A new folder for TensorBoard's embedding projector.")
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace a file that is there already.")
 
 
@@ -53,6 +55,8 @@ def main() -> None:
     out = OUT.value.absolute()
     check_feature_path(out)
     check_out(out)
+    if PROJECTOR.value:
+        check_new_folder(PROJECTOR.value)
     deep_range = None
     if DEEP.value is not None:
         deep_range = number_pair("deep_range", DEEP.value, "0,16383", least=0)
@@ -80,6 +84,11 @@ def main() -> None:
         file = run.features(triples, batch_size=BATCH_SIZE.value)
         with disk.writing(out, then="nothing of the file is left; start the same command again"):
             write_features(out, file)
+    if PROJECTOR.value:
+        from man_jax.engine.projector_folder import write_projector
+
+        with disk.writing(PROJECTOR.value):
+            write_projector(PROJECTOR.value, file, triples.read)
     print(f"{run.path}, {run.description}, on {DATA.value}")
     number, length = file.features.shape
     print(
@@ -94,6 +103,13 @@ def check_out(out: Path) -> None:
     if out.exists() and not OVERWRITE.value:
         raise ConfigError(f"--out {out} exists; name another file, or add --overwrite to replace it")
     check_place(out.parent)
+
+
+def check_new_folder(folder: Path) -> None:
+    """Check that a folder can be made, before any work: ConfigError or DataError if not."""
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        raise ConfigError(f"--projector {folder} exists; name a new folder")
+    check_place(folder)
 
 
 def check_room(out: Path, num_bytes: int) -> None:

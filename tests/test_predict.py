@@ -71,12 +71,16 @@ def test_the_features_of_a_folder_are_written_with_their_paths(predict, base):
 
 def test_flags_choose_modalities_weights_and_a_split_and_a_file_is_replaced_if_that_is_said(predict, base):
     (base / "old.parquet").write_bytes(b"old")
-    words = ("--modalities=TR", "--pretrained", "--split=gallery", "--overwrite")
+    words = (
+        *("--modalities=TR", "--pretrained", "--split=gallery", "--overwrite"),
+        f"--projector={base / 'shown'}",
+    )
     end = predict(*words, data="mine", out="old.parquet")
     assert end.status == 0, end.output
     found = read_features(base / "old.parquet")
     assert (found.modalities, found.about["weights"], len(found.paths)) == (("R", "T"), "pre-trained", 5)
     assert found.pids.tolist() == [7, 7, 8, 8, 9]
+    assert len(list((base / "shown").rglob("sprite.png"))) == 1
 
 
 REFUSED = {
@@ -84,6 +88,7 @@ REFUSED = {
     "there already": ([], {"out": "there.npz"}, "there.npz exists; name another file, or add --overwrite"),
     "a folder": ([], {"out": "folder.npz"}, "is a folder; name a file in it"),
     "below a file": ([], {"out": "there.npz/features.npz"}, "cannot be written"),
+    "shown there already": (["--projector=tests"], {}, "tests exists; name a new folder"),
     "no run": (["--run=empty"], {}, "config.json does not exist; name the work directory"),
     "no partner": ([], {"data": "partnerless"}, "2 images lack a partner"),
     "range": (["--deep_range=9,3"], {}, "deep_range is 9, 3"),

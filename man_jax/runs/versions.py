@@ -28,7 +28,16 @@ def commit(root: Path = ROOT) -> str:
     # An installed package may lie in a folder of somebody else's repository.
     if not (root / ".git").exists():
         return UNKNOWN
-    command = ["git", "-C", str(root), "describe", "--always", "--exclude=*", "--abbrev=40", f"--dirty={CHANGED}"]
+    command = [
+        "git",
+        "-C",
+        str(root),
+        "describe",
+        "--always",
+        "--exclude=*",
+        "--abbrev=40",
+        f"--dirty={CHANGED}",
+    ]
     try:
         found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):

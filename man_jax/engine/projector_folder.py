@@ -83,5 +83,5 @@ def rows_of(file: FeatureFile) -> list[tuple[str, str, str]]:
 
 
 def small_image(image: UInt8[np.ndarray, "H W 3"]) -> Image.Image:
-    """Reduce an image to a square, with white beside it."""
+    """Make a small square of an image, with white beside it."""
     return ImageOps.pad(Image.fromarray(image), (SIDE, SIDE), color="white")

@@ -185,3 +185,12 @@ run_command(main)
 """
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
     assert (result.returncode, result.stderr) == (1, "error: this\nerror: and that\n")
+
+
+def test_a_run_imports_no_other_framework():
+    """They are installed where tests run, and some libraries import them where they find them."""
+    found = (
+        "import sys, man_jax.engine.training_run; print(*sorted({*sys.modules} & {'torch', 'tensorflow'}))"
+    )
+    result = subprocess.run([sys.executable, "-c", found], capture_output=True, text=True, timeout=120)
+    assert (result.returncode, result.stdout.strip()) == (0, ""), result.stderr[-2000:]

@@ -16,7 +16,8 @@ CODE = ["".join(cell["source"]) for cell in NOTEBOOK["cells"] if cell["cell_type
 SMALL = """
 SIZES = {"identities": 6, "test_identities": 3, "triples": 4}
 SOURCE_ONLY, ADAPTED = "demo:source_only+smoke", "demo:smoke"
-CHANGES, ADAPTATION = {"model.stage_sizes": (1,)}, {"adapt.epochs": 1}
+CHANGES = {"model.stage_sizes": (1,), "model.convolution": "lax"}
+ADAPTATION = {"adapt.epochs": 1}
 """
 CELL = "# --- next cell"
 

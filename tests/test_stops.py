@@ -64,11 +64,8 @@ def arguments(trees: Path, workdir: Path) -> list[str]:
 @pytest.fixture(scope="module")
 def starts(tmp_path_factory):
     """Starts of commands that share a cache of compiled programs."""
-    cached = {
-        "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("cache")),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    }
-    with Starts(**QUICK, **cached) as starts:
+    cache = str(tmp_path_factory.mktemp("cache"))
+    with Starts(**QUICK, JAX_COMPILATION_CACHE_DIR=cache) as starts:
         yield starts
 
 

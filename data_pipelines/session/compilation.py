@@ -15,10 +15,14 @@ VARIABLE = "JAX_COMPILATION_CACHE_DIR"
 """The environment variable that names the folder of compiled programs; "" keeps none. JAX reads it when it is first
 imported."""
 
+LEAST = "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"
+"""The environment variable that says how many seconds a program must have compiled to be kept."""
+
 
 def keep_compiled_programs() -> None:
     """Set a folder for compiled programs, unless the environment names one; go on without if it cannot be written to.
 
+    Short programs are kept too: a run has about a hundred of them, and compiling them anew takes seconds of each start.
     Call it before anything imports JAX. JAX itself keeps apart programs of other versions and other processors.
     """
     named = os.environ.get(VARIABLE)
@@ -30,6 +34,7 @@ def keep_compiled_programs() -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
         os.environ[VARIABLE] = str(folder)
+        os.environ.setdefault(LEAST, "0")
     except (OSError, RuntimeError) as error:  # RuntimeError: there is no home folder
         os.environ[VARIABLE] = ""
         print(

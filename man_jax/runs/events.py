@@ -7,15 +7,33 @@ its end it waits for ever.
 import os
 import socket
 import struct
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tensorboardX.proto import event_pb2
-from tensorboardX.record_writer import masked_crc32c
-from tensorboardX.summary import scalar
-
 from data_pipelines.session.disk import WholeAppends
+
+
+@contextmanager
+def _hiding_torch() -> Iterator[None]:
+    """Let an import of torch fail: tensorboardX imports it where it is installed, for seconds and without our need."""
+    hidden = "torch" not in sys.modules
+    if hidden:
+        sys.modules["torch"] = None  # pyright: ignore[reportArgumentType]
+    try:
+        yield
+    finally:
+        if hidden:
+            del sys.modules["torch"]
+
+
+with _hiding_torch():
+    from tensorboardX.proto import event_pb2
+    from tensorboardX.record_writer import masked_crc32c
+    from tensorboardX.summary import scalar
 
 _proto: Any = event_pb2  # its names are made when it is imported
 

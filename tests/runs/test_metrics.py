@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from data_pipelines.session.disk import DiskError
-from man_jax.runs.metrics import MetricsWriter, read_history, write_summary
+from man_jax.runs.metrics import MetricsWriter, read_history, read_summary, write_summary
 
 
 def write_steps(workdir, steps):
@@ -164,6 +164,9 @@ def test_a_summary_holds_nested_figures_with_null_for_nan(tmp_path):
         "adapted": {"mAP": 0.5, "R1": None},
         "seed": 0,
     }
+    found = read_summary(tmp_path)
+    assert found["adapted"]["mAP"] == 0.5
+    assert np.isnan(found["adapted"]["R1"])
 
 
 # --- a disk that refuses

@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 
 from data_pipelines.session import compilation
-from data_pipelines.session.compilation import VARIABLE, compiling, default_folder, keep_compiled_programs
+from data_pipelines.session.compilation import (
+    LEAST,
+    VARIABLE,
+    compiling,
+    default_folder,
+    keep_compiled_programs,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -14,8 +20,9 @@ def user(monkeypatch, tmp_path) -> Path:
     """A user without a cache of programs yet."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setenv(VARIABLE, "")  # given back after the test
-    monkeypatch.delenv(VARIABLE)
+    for variable in (VARIABLE, LEAST):
+        monkeypatch.setenv(variable, "")  # given back after the test
+        monkeypatch.delenv(variable)
     return tmp_path
 
 
@@ -23,7 +30,15 @@ def test_programs_are_kept_below_the_user_s_cache(user, capsys):
     keep_compiled_programs()
     assert os.environ[VARIABLE] == str(user / ".cache" / "man_jax" / "jax")
     assert Path(os.environ[VARIABLE]).is_dir()
+    assert os.environ[LEAST] == "0"
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("user")
+def test_the_least_time_that_the_environment_names_is_left(monkeypatch):
+    monkeypatch.setenv(LEAST, "2.5")
+    keep_compiled_programs()
+    assert os.environ[LEAST] == "2.5"
 
 
 @pytest.mark.parametrize(("base", "ignored"), [("xdg", False), ("relative/xdg", True), ("", True)])

@@ -38,6 +38,7 @@ COMMANDS = {
     "evaluate": Subcommand("man_jax.evaluate", "measure retrieval with a trained model"),
     "predict": Subcommand("man_jax.predict", "write the features of your own pictures"),
     "search": Subcommand("man_jax.search", "find the gallery's best matches of a query"),
+    "plan": Subcommand("man_jax.plan", "tell what a step needs on TPUs or GPUs that are not there"),
     "reproduce": Subcommand("man_jax.reproduce", "run the paper's tables, or several seeds"),
     "report": Subcommand("man_jax.report", "write a page about a run or a study"),
     "export": Subcommand("man_jax.export", "write a model for other libraries"),

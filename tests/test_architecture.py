@@ -15,6 +15,7 @@ STAND_IN = ROOT / "man_jax/configs/__init__.py"
 """In the repository it leads to the folder configs/."""
 LEAVES = (
     "clustering",
+    "costs",
     "losses",
     "memories",
     "neighbours",

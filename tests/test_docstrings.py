@@ -24,7 +24,7 @@ VERBS = """
     Move Multiply Name Normalise Note Number Open Paint Pair Parse Pass Place Plan Pool Pre-train Prepare
     Print Project Push Put Raise Rank Read Receive Refuse Remove Rename Render Replace Report Resample Restore
     Return Run Sample Save Say Scale Search Select Send Serve Set Shorten Show Shuffle Sort Split Stack Strip
-    Sum Take Tell Time Train Transform Turn Unpack Update Verify Wait Warn Watch Weigh Write Yield
+    Sum Take Tell Time Trace Train Transform Turn Unpack Update Verify Wait Warn Watch Weigh Write Yield
 """
 IMPERATIVES = frozenset(VERBS.split())
 """Verbs that a docstring may begin with; add one where it says more than those there are."""

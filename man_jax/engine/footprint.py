@@ -3,21 +3,23 @@
 import time
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh
 
 from data_pipelines.reading.datasets import FACTS
+from data_pipelines.session import compilation
 from man_jax import methods
 from man_jax.config import Config, ConfigError, check_config
 from man_jax.engine.build import build_frame, build_optimizer
 from man_jax.engine.state import begin_phase, create_state
 from man_jax.engine.step import make_step
 from man_jax.frame import Batch, ByDomain, Frame, LabelSpace, TrainState
-from man_jax.runs.compilation_notice import compiling
+from man_jax.runs.compilation_notice import say
 from man_jax.sharding import batch_sharding, make_mesh, replicated
 
 GIB = 2**30
@@ -27,13 +29,19 @@ CAMERAS = 8
 """How many cameras a published data set is taken to have; most have 8."""
 
 
-def step_footprint(config: Config, sizes: Mapping[str, Size] | None = None) -> dict[str, Any]:
-    """Measure memory (GiB a device) and compile time (s) of an adaptation step.
+class TracedStep(NamedTuple):
+    """An adaptation step as it was traced, for a mesh whose devices need not be there."""
+
+    traced: jax.stages.Traced
+    num_parameters: int
+
+
+def trace_step(config: Config, sizes: Mapping[str, Size] | None = None, *, mesh: Mesh) -> TracedStep:
+    """Trace the adaptation step of a configuration; nothing is compiled.
 
     `sizes`: those of the training sets of source and target; None: the published ones. Raises ConfigError for a data
     set whose size is then known only from its files.
     """
-    mesh = make_mesh()
     check_config(config, num_devices=mesh.size)
     source, target = (
         sizes[side] if sizes else _published_size(config, side) for side in ("source", "target")
@@ -50,10 +58,16 @@ def step_footprint(config: Config, sizes: Mapping[str, Size] | None = None) -> d
     batch = jax.eval_shape(partial(_blank_batch, shape))
     state, batch = _placed(state, replicated(mesh)), _placed(batch, batch_sharding(mesh))
     batches = (None if config.adapt.protocol == "us" else batch, batch)
+    traced = make_step(method, frame, optimizer, mesh).trace(state, *batches)
+    return TracedStep(traced, sum(leaf.size for leaf in jax.tree.leaves(state.params)))
+
+
+def step_footprint(config: Config, sizes: Mapping[str, Size] | None = None) -> dict[str, Any]:
+    """Measure memory (GiB a device) and compile time (s) of an adaptation step; arguments and errors: `trace_step`."""
     start = time.monotonic()
-    step = make_step(method, frame, optimizer, mesh)
-    with compiling(step, "the adaptation step"):
-        compiled = step.lower(state, *batches).compile()
+    with compilation.compiling("the adaptation step", say=say):
+        step = trace_step(config, sizes, mesh=make_mesh())
+        compiled = step.traced.lower().compile()
     memory: Any = compiled.memory_analysis()
     held, new, scratch = (
         memory.argument_size_in_bytes,
@@ -61,7 +75,7 @@ def step_footprint(config: Config, sizes: Mapping[str, Size] | None = None) -> d
         memory.temp_size_in_bytes,
     )
     return {
-        "parameters": sum(leaf.size for leaf in jax.tree.leaves(state.params)),
+        "parameters": step.num_parameters,
         "state and batches, GiB": held / GIB,
         "results besides, GiB": new / GIB,
         "activations and scratch, GiB": scratch / GIB,
@@ -77,7 +91,7 @@ def _published_size(config: Config, side: str) -> Size:
         sized = ", ".join(known for known, facts in FACTS.items() if facts.published)
         raise ConfigError(
             f"config.data.{side}.name is {name!r}, whose size is not known without its data; for --compile_only "
-            f"set it to the nearest of {sized}"
+            f"and man_jax.plan set it to the nearest of {sized}"
         )
     return FACTS[name].published["train"]
 

@@ -23,11 +23,11 @@ def lowered(monkeypatch) -> list:
     )
     compiled = SimpleNamespace(memory_analysis=lambda: sizes)
 
-    def lower(*arguments):
+    def trace(*arguments):
         heard.append(arguments)
-        return SimpleNamespace(compile=lambda: compiled)
+        return SimpleNamespace(lower=lambda: SimpleNamespace(compile=lambda: compiled))
 
-    monkeypatch.setattr(footprint, "make_step", lambda *_: SimpleNamespace(lower=lower))
+    monkeypatch.setattr(footprint, "make_step", lambda *_: SimpleNamespace(trace=trace))
     return heard
 
 

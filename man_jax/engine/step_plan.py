@@ -1,0 +1,229 @@
+"""Plan an adaptation step for chips that are not there: does it fit, what does it move, and how long would it take?"""
+
+import os
+import warnings
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+from absl import logging
+
+from man_jax.config import Config, ConfigError
+from man_jax.costs.arithmetic import count_flops
+from man_jax.costs.chips import CHIPS, GIB, TPUS, Chip
+from man_jax.costs.programs import Collective, ProgramCosts, program_costs
+from man_jax.engine.footprint import Size, TracedStep, trace_step
+from man_jax.sharding import make_mesh
+
+TPU_ENVIRONMENT = {"TPU_SKIP_MDS_QUERY": "1", "TPU_WORKER_HOSTNAMES": "localhost"}
+"""Without them the TPU's library asks the network for the machine that it runs on."""
+
+
+class Topology(NamedTuple):
+    """A kind of chip and how many there are: "v5e:2x4", "h100:8"."""
+
+    name: str
+    chip: Chip
+    num_chips: int
+    is_tpu: bool
+
+
+class StepPlan(NamedTuple):
+    """What one step needs on each chip; what only a compiler knows is None where there is none."""
+
+    topology: Topology
+    batch: int
+    """Triples of each domain, on all chips together."""
+    domains: int
+    flops: float
+    held: float
+    """Bytes of the state and of the chip's part of the batches."""
+    scratch: float | None
+    """Bytes of activations and all else that the step needs while it runs."""
+    costs: ProgramCosts | None
+
+    @property
+    def fits(self) -> bool | None:
+        """Whether it fits the chip's memory."""
+        return None if self.scratch is None else self.held + self.scratch <= self.topology.chip.memory
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """The least seconds for arithmetic, memory and links at the chip's peaks; without a compiler, for the first."""
+        chip = self.topology.chip
+        found = {"arithmetic": self.flops / chip.flops}
+        if self.costs is not None:
+            found["memory"] = self.costs.bytes / chip.bandwidth
+            found["links"] = links_seconds(self.costs.collectives, self.topology)
+        return found
+
+    @property
+    def step_seconds(self) -> float:
+        """The least seconds of a step, if arithmetic and memory work at the same time and links do not."""
+        found = self.seconds
+        return max(found["arithmetic"], found.get("memory", 0.0)) + found.get("links", 0.0)
+
+
+def parse_topology(name: str) -> Topology:
+    """Read a topology such as v5e:2x4 (chips in rows and columns) or h100:8; ConfigError if there is no such chip."""
+    kind, _, shape = name.lower().partition(":")
+    sizes = shape.split("x")
+    if kind not in CHIPS or not all(each.isdecimal() and int(each) for each in sizes):
+        raise ConfigError(
+            f"--topology {name}: write a chip and its number as in v5e:2x4 or h100:8; the chips are {', '.join(CHIPS)}"
+        )
+    number = 1
+    for each in sizes:
+        number *= int(each)
+    return Topology(f"{kind}:{shape}", CHIPS[kind], number, kind in TPUS)
+
+
+def plan_step(config: Config, topology: Topology, sizes: Mapping[str, Size] | None = None) -> StepPlan:
+    """Plan the step of a configuration for a topology; its batch is that of the configuration.
+
+    For a TPU the step is compiled as if the chips were there, which takes minutes at full size. For a GPU it is traced
+    only. `sizes`: as in `trace_step`.
+
+    Raises:
+        ConfigError: the batch cannot be divided among the chips, libtpu is missing, or it refuses the topology.
+    """
+    _check_batch(config, topology)
+    if topology.is_tpu:
+        step, compiled = compile_step(config, topology, sizes)
+        memory: Any = compiled.memory_analysis()
+        held, scratch = memory.argument_size_in_bytes, memory.temp_size_in_bytes
+        scratch += memory.output_size_in_bytes - memory.alias_size_in_bytes
+        costs = program_costs(compiled.as_text() or "")
+    else:
+        step = trace_step(config, sizes, mesh=make_mesh(jax.devices()[:1]))
+        held, scratch, costs = _held(step.traced, topology.num_chips), None, None
+    return StepPlan(
+        topology=topology,
+        batch=config.batch.identities * config.batch.instances,
+        domains=1 if config.adapt.protocol == "us" else 2,
+        flops=count_flops(step.traced.jaxpr) / topology.num_chips,
+        held=held,
+        scratch=scratch,
+        costs=costs,
+    )
+
+
+def compile_step(
+    config: Config, topology: Topology, sizes: Mapping[str, Size] | None = None
+) -> tuple[TracedStep, jax.stages.Compiled]:
+    """Trace the step for the chips of a TPU topology, and compile it as if they were there."""
+    step = trace_step(config, sizes, mesh=make_mesh(tpu_devices(topology)))
+    with warnings.catch_warnings():
+        # Without the chips JAX can write this program to its cache, and not read it again.
+        warnings.filterwarnings("ignore", message="Error reading persistent compilation cache entry")
+        return step, step.traced.lower().compile()
+
+
+def tpu_devices(topology: Topology) -> Any:
+    """Give the devices of a TPU topology, which can be compiled for and not run on."""
+    from jax.experimental import topologies
+
+    os.environ.update({name: os.environ.get(name, value) for name, value in TPU_ENVIRONMENT.items()})
+    try:
+        return topologies.get_topology_desc(platform="tpu", topology_name=topology.name).devices
+    except Exception as error:  # JAX and libtpu raise several kinds
+        told = str(error).splitlines()[0]
+        raise ConfigError(
+            f"--topology {topology.name}: {told}; it needs libtpu (pip install 'man_jax[tpu-plan]'), and a topology "
+            f"that libtpu knows, e.g. v5e:2x4, v4:2x2x2"
+        ) from None
+
+
+def links_seconds(collectives: Mapping[str, Collective], topology: Topology) -> float:
+    """Estimate the seconds that all collectives take over all links at their peak, one after the other.
+
+    A reduction sends each array twice, once to add up and once to give back the sum; all else sends it once. A chip has
+    its own part already.
+    """
+    sent = sum(
+        (2 if kind == "all-reduce" else 1) * found.bytes * (1 - 1 / topology.num_chips)
+        for kind, found in collectives.items()
+    )
+    return sent / topology.chip.links
+
+
+def largest_batch(one: StepPlan, other: StepPlan) -> int | None:
+    """Estimate the largest batch that fits, by a line through the memory of two batches; None if it does not grow."""
+    if one.scratch is None or other.scratch is None:
+        return None
+    need = (one.held + one.scratch, other.held + other.scratch)
+    slope = (need[1] - need[0]) / (other.batch - one.batch)
+    if slope <= 0:
+        logging.warning("the memory of %s does not grow with the batch", one.topology.name)
+        return None
+    return int(one.batch + (one.topology.chip.memory - need[0]) / slope)
+
+
+def plan_lines(plans: list[StepPlan]) -> list[str]:
+    """Write plans as a table in Markdown, and below it the largest batches, where two of a topology are there."""
+    heads = (
+        *(
+            "chips",
+            "triples a domain",
+            "held, GiB",
+            "scratch, GiB",
+            "fits",
+            "GFLOP",
+            "moved, GB",
+            "collectives",
+        ),
+        *("arithmetic, ms", "memory, ms", "links, ms", "least step, ms", "triples/s at most"),
+    )
+    rows = [heads, ("---",) + ("---:",) * (len(heads) - 1), *map(_row, plans)]
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    by_topology: dict[str, list[StepPlan]] = {}
+    for plan in plans:
+        by_topology.setdefault(plan.topology.name, []).append(plan)
+    for name, found in by_topology.items():
+        if len({plan.batch for plan in found}) > 1 and (fits := largest_batch(found[0], found[-1])):
+            lines += ["", f"{name}: about {fits:,} triples of each domain fit."]
+    return lines
+
+
+def _row(plan: StepPlan) -> tuple[str, ...]:
+    seconds = plan.seconds
+    collectives, moved = "–", "–"
+    if plan.costs is not None:
+        moved = f"{plan.costs.bytes / 1e9:.4g}"
+        told = [
+            f"{found.number} {kind} {found.bytes / 1e6:.3g} MB"
+            for kind, found in plan.costs.collectives.items()
+        ]
+        collectives = ", ".join(told) or "none"
+    return (
+        plan.topology.name,
+        f"{plan.batch:,}",
+        f"{plan.held / GIB:.3g}",
+        "–" if plan.scratch is None else f"{plan.scratch / GIB:.3g}",
+        {None: "–", True: "yes", False: "no"}[plan.fits],
+        f"{plan.flops / 1e9:.4g}",
+        moved,
+        collectives,
+        *(
+            f"{1000 * seconds[name]:.3g}" if name in seconds else "–"
+            for name in ("arithmetic", "memory", "links")
+        ),
+        f"{1000 * plan.step_seconds:.3g}",
+        f"{plan.domains * plan.batch / plan.step_seconds:,.0f}",
+    )
+
+
+def _held(traced: jax.stages.Traced, num_chips: int) -> float:
+    """Count the bytes of the state, which every chip has whole, and of its part of the batches."""
+    (state, *batches), _ = traced.in_avals
+    size = lambda tree: sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))  # noqa: E731
+    return size(state) + size(batches) / num_chips
+
+
+def _check_batch(config: Config, topology: Topology) -> None:
+    batch = config.batch.identities * config.batch.instances
+    if batch % topology.num_chips:
+        raise ConfigError(
+            f"--topology {topology.name}: a batch of {batch} triples cannot be divided among {topology.num_chips} "
+            f"chips; set config.batch.identities or --batches"
+        )

@@ -48,10 +48,12 @@ $(VENV)/complete: requirements.txt pyproject.toml
 	@touch $@
 
 # Tests compare with PyTorch, which a run does not need. They use jax2onnx without what it requires, because it would
-# bring an older orbax than a run has.
+# bring an older orbax than a run has. The TPU's compiler is in a folder of its own: where it is installed, every command
+# looks for TPUs.
 $(VENV)/complete-dev: $(VENV)/complete
 	$(BIN)/python -m pip install $(PIP) -e ".[dev]"
 	$(BIN)/python -m pip install $(PIP) --no-deps "jax2onnx>=0.17,<0.18"
+	$(BIN)/python -m pip install $(PIP) --no-deps --target $(VENV)/tpu-plan "libtpu>=0.0.42,<0.1"
 	@touch $@
 
 demo: $(VENV)/complete

@@ -32,6 +32,7 @@ def main() -> None:
     import os
 
     os.environ.setdefault("JAX_PLATFORMS", "cpu")  # the chips that are planned for are not opened
+    os.environ.pop("XLA_FLAGS", None)  # libtpu ends the process at a flag of another platform
     os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # it cannot be read again without the chips
     from man_jax.engine.step_plan import parse_topology, plan_lines, plan_step
     from man_jax.runs.metrics import replace_file

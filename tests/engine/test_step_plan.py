@@ -1,8 +1,11 @@
 """A step that is planned for chips that are not there."""
 
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 from jax.experimental import topologies
@@ -13,7 +16,6 @@ from man_jax.costs.chips import CHIPS
 from man_jax.costs.programs import Collective, ProgramCosts, parse
 from man_jax.engine.step_plan import (
     StepPlan,
-    compile_step,
     largest_batch,
     links_seconds,
     parse_topology,
@@ -21,6 +23,7 @@ from man_jax.engine.step_plan import (
     plan_step,
 )
 
+ROOT = Path(__file__).parents[2]
 SIZES = {"source": (100, 10), "target": (120, 12)}
 M, B = 2, 8
 
@@ -120,13 +123,46 @@ def test_the_table_has_a_row_for_each_plan_and_says_what_is_not_known():
 # --- a program for four chips, which the compiler of a TPU makes on a machine without one
 
 
+COMPILE = """
+import sys
+import jax
+from man_jax.engine.step_plan import compile_step, parse_topology
+from tests.engine.test_step_plan import SIZES, tpu_config
+
+step, compiled = compile_step(tpu_config(), parse_topology("v5e:2x2"), SIZES)
+(state, *_), _ = step.traced.in_avals
+open(sys.argv[1], "w").write(compiled.as_text())
+print(len(jax.tree.leaves(state.params)))
+"""
+
+
+def tpu_config() -> Config:
+    return small(model__dtype="bfloat16", model__convolution="lax", model__application="scan")
+
+
 @pytest.fixture(scope="module")
-def program() -> tuple[str, Config, int]:
-    """The text of the step, its configuration, and how many arrays learn."""
-    config = small(model__dtype="bfloat16", model__convolution="lax", model__application="scan")
-    step, compiled = compile_step(config, parse_topology("v5e:2x2"), SIZES)
-    (state, *_), _ = step.traced.in_avals
-    return compiled.as_text(), config, len(jax.tree.leaves(state.params))
+def program(tmp_path_factory) -> tuple[str, Config, int]:
+    """The text of the step, its configuration, and how many arrays learn.
+
+    It is compiled in a process of its own, as the command does it: the compiler ends a process whose XLA_FLAGS it does
+    not know, and where it can be imported every command looks for TPUs.
+    """
+    compiler = Path(sys.prefix) / "tpu-plan"
+    if not (compiler / "libtpu").is_dir():
+        pytest.skip(f"{compiler} has no libtpu; make test puts it there")
+    path = tmp_path_factory.mktemp("tpu") / "program.txt"
+    alone = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    here = {"JAX_PLATFORMS": "cpu", "JAX_ENABLE_COMPILATION_CACHE": "false", "PYTHONPATH": str(compiler)}
+    result = subprocess.run(
+        [sys.executable, "-c", COMPILE, str(path)],
+        cwd=ROOT,
+        env=alone | here,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    return path.read_text(), tpu_config(), int(result.stdout.split()[-1])
 
 
 def test_a_tpu_s_program_has_nothing_that_a_tpu_does_badly(program):

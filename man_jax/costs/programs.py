@@ -10,17 +10,21 @@ from typing import NamedTuple
 
 COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
 FREE = {
-    *(
-        "parameter",
-        "constant",
-        "tuple",
-        "get-tuple-element",
-        "bitcast",
-        "after-all",
-        "partition-id",
-        "replica-id",
-    ),
-    *("while", "call", "conditional", "opt-barrier", "copy-done", "async-done", "async-update"),
+    "parameter",
+    "constant",
+    "tuple",
+    "get-tuple-element",
+    "bitcast",
+    "after-all",
+    "partition-id",
+    "replica-id",
+    "while",
+    "call",
+    "conditional",
+    "opt-barrier",
+    "copy-done",
+    "async-done",
+    "async-update",
     *(f"{kind}-done" for kind in COLLECTIVES),
 }
 """Instructions that move nothing themselves."""
@@ -179,9 +183,7 @@ def _traffic(
     parameters = {int(each.rest.split(",")[0]): each for each in inner.values() if each.opcode == "parameter"}
     result = [*inner.values()][-1]
     in_place = result.operands[0] if result.opcode == "dynamic-update-slice" else ""
-    total = written
-    if in_place:
-        total = bytes_of(inner[result.operands[1]].type)
+    total = bytes_of(inner[result.operands[1]].type) if in_place else written
     for place, operand in enumerate(instruction.operands):
         name = parameters[place].name
         users = [each for each in inner.values() if name in each.operands]

@@ -68,12 +68,7 @@ def step_footprint(config: Config, sizes: Mapping[str, Size] | None = None) -> d
     with compilation.compiling("the adaptation step", say=say):
         step = trace_step(config, sizes, mesh=make_mesh())
         compiled = step.traced.lower().compile()
-    memory: Any = compiled.memory_analysis()
-    held, new, scratch = (
-        memory.argument_size_in_bytes,
-        memory.output_size_in_bytes - memory.alias_size_in_bytes,
-        memory.temp_size_in_bytes,
-    )
+    held, new, scratch = memory_of(compiled)
     return {
         "parameters": step.num_parameters,
         "state and batches, GiB": held / GIB,
@@ -82,6 +77,24 @@ def step_footprint(config: Config, sizes: Mapping[str, Size] | None = None) -> d
         "in all, GiB": (held + new + scratch) / GIB,
         "trace and compile, s": time.monotonic() - start,
     }
+
+
+class Memory(NamedTuple):
+    """Bytes that a compiled step needs on each device."""
+
+    held: int
+    """State and batches."""
+    results: int
+    """What is not written in the place of the state."""
+    scratch: int
+    """Activations and all else that is needed while it runs."""
+
+
+def memory_of(compiled: jax.stages.Compiled) -> Memory:
+    """Read from a compiled step how much memory it needs."""
+    found: Any = compiled.memory_analysis()
+    results = found.output_size_in_bytes - found.alias_size_in_bytes
+    return Memory(found.argument_size_in_bytes, results, found.temp_size_in_bytes)
 
 
 def _published_size(config: Config, side: str) -> Size:

@@ -1,7 +1,7 @@
 """Plan an adaptation step for chips that are not there: does it fit, what does it move, and how long would it take?"""
 
+import math
 import os
-import warnings
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ from man_jax.config import Config, ConfigError
 from man_jax.costs.arithmetic import count_flops
 from man_jax.costs.chips import CHIPS, GIB, TPUS, Chip
 from man_jax.costs.programs import Collective, ProgramCosts, program_costs
-from man_jax.engine.footprint import Size, TracedStep, trace_step
+from man_jax.engine.footprint import Size, TracedStep, memory_of, trace_step
 from man_jax.sharding import make_mesh
 
 TPU_ENVIRONMENT = {"TPU_SKIP_MDS_QUERY": "1", "TPU_WORKER_HOSTNAMES": "localhost"}
@@ -72,10 +72,7 @@ def parse_topology(name: str) -> Topology:
         raise ConfigError(
             f"--topology {name}: write a chip and its number as in v5e:2x4 or h100:8; the chips are {', '.join(CHIPS)}"
         )
-    number = 1
-    for each in sizes:
-        number *= int(each)
-    return Topology(f"{kind}:{shape}", CHIPS[kind], number, kind in TPUS)
+    return Topology(f"{kind}:{shape}", CHIPS[kind], math.prod(map(int, sizes)), kind in TPUS)
 
 
 def plan_step(config: Config, topology: Topology, sizes: Mapping[str, Size] | None = None) -> StepPlan:
@@ -90,9 +87,8 @@ def plan_step(config: Config, topology: Topology, sizes: Mapping[str, Size] | No
     _check_batch(config, topology)
     if topology.is_tpu:
         step, compiled = compile_step(config, topology, sizes)
-        memory: Any = compiled.memory_analysis()
-        held, scratch = memory.argument_size_in_bytes, memory.temp_size_in_bytes
-        scratch += memory.output_size_in_bytes - memory.alias_size_in_bytes
+        memory = memory_of(compiled)
+        held, scratch = memory.held, memory.results + memory.scratch
         costs = program_costs(compiled.as_text() or "")
     else:
         step = trace_step(config, sizes, mesh=make_mesh(jax.devices()[:1]))
@@ -113,17 +109,15 @@ def compile_step(
 ) -> tuple[TracedStep, jax.stages.Compiled]:
     """Trace the step for the chips of a TPU topology, and compile it as if they were there."""
     step = trace_step(config, sizes, mesh=make_mesh(tpu_devices(topology)))
-    with warnings.catch_warnings():
-        # Without the chips JAX can write this program to its cache, and not read it again.
-        warnings.filterwarnings("ignore", message="Error reading persistent compilation cache entry")
-        return step, step.traced.lower().compile()
+    return step, step.traced.lower().compile()
 
 
 def tpu_devices(topology: Topology) -> Any:
     """Give the devices of a TPU topology, which can be compiled for and not run on."""
     from jax.experimental import topologies
 
-    os.environ.update({name: os.environ.get(name, value) for name, value in TPU_ENVIRONMENT.items()})
+    for name, value in TPU_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     try:
         return topologies.get_topology_desc(platform="tpu", topology_name=topology.name).devices
     except Exception as error:  # JAX and libtpu raise several kinds
@@ -159,22 +153,26 @@ def largest_batch(one: StepPlan, other: StepPlan) -> int | None:
     return int(one.batch + (one.topology.chip.memory - need[0]) / slope)
 
 
+HEADS = (
+    "chips",
+    "triples a domain",
+    "held, GiB",
+    "scratch, GiB",
+    "fits",
+    "GFLOP",
+    "moved, GB",
+    "collectives",
+    "arithmetic, ms",
+    "memory, ms",
+    "links, ms",
+    "least step, ms",
+    "triples/s at most",
+)
+
+
 def plan_lines(plans: list[StepPlan]) -> list[str]:
     """Write plans as a table in Markdown, and below it the largest batches, where two of a topology are there."""
-    heads = (
-        *(
-            "chips",
-            "triples a domain",
-            "held, GiB",
-            "scratch, GiB",
-            "fits",
-            "GFLOP",
-            "moved, GB",
-            "collectives",
-        ),
-        *("arithmetic, ms", "memory, ms", "links, ms", "least step, ms", "triples/s at most"),
-    )
-    rows = [heads, ("---",) + ("---:",) * (len(heads) - 1), *map(_row, plans)]
+    rows = [HEADS, ("---",) + ("---:",) * (len(HEADS) - 1), *map(_row, plans)]
     lines = [f"| {' | '.join(row)} |" for row in rows]
     by_topology: dict[str, list[StepPlan]] = {}
     for plan in plans:

@@ -3,12 +3,11 @@
 from types import SimpleNamespace
 
 import pytest
-from man_jax.configs.variants import turn
 
 from data_pipelines.reading.datasets import FACTS
-from man_jax.config import Config, ConfigError
-from man_jax.configs import demo
+from man_jax.config import ConfigError
 from man_jax.engine import footprint
+from tests.engine.tiny import small_config
 
 
 @pytest.fixture
@@ -31,28 +30,22 @@ def lowered(monkeypatch) -> list:
     return heard
 
 
-def small(row: str = "paper") -> Config:
-    config = turn(demo.get_config("smoke"), row)
-    config.model.update(stage_sizes=(1,), width=4)
-    return config
-
-
 def test_the_figures_add_up(lowered):
-    found = footprint.step_footprint(small())
+    found = footprint.step_footprint(small_config())
     assert (found["state and batches, GiB"], found["results besides, GiB"]) == (4.0, 1.0)
     assert found["in all, GiB"] == 10.0
     assert len(lowered) == 1
 
 
 def test_the_step_is_given_a_batch_of_each_domain(lowered):
-    footprint.step_footprint(small())
+    footprint.step_footprint(small_config())
     _, source, target = lowered[0]
     assert source == target
     assert source.images.shape == (8, 3, 32, 32, 3)
 
 
 def test_the_us_protocol_s_step_is_given_no_source(lowered):
-    footprint.step_footprint(small("us"))
+    footprint.step_footprint(small_config("us"))
     _, source, target = lowered[0]
     assert source is None
     assert target.images.shape == (8, 3, 32, 32, 3)
@@ -62,7 +55,7 @@ def test_the_us_protocol_s_step_is_given_no_source(lowered):
     ("row", "classes"), [("paper", 6), ("oracle", FACTS["wmveid863"].published["train"][1])]
 )
 def test_target_classes_are_clusters_or_the_oracle_s_identities(lowered, row, classes):
-    footprint.step_footprint(small(row))
+    footprint.step_footprint(small_config(row))
     state, _, _ = lowered[0]
     num_source = FACTS["rgbnt100"].published["train"][1]
     assert state.slots.banks.target.valid.shape == (classes,)
@@ -70,7 +63,7 @@ def test_target_classes_are_clusters_or_the_oracle_s_identities(lowered, row, cl
 
 
 def test_a_set_of_unknown_size_is_refused_with_the_known_ones(lowered):
-    config = small()
+    config = small_config()
     config.data.target.name = "folder"
     with pytest.raises(
         ConfigError, match=r"config\.data\.target\.name is 'folder'.*--compile_only.*rgbnt100"

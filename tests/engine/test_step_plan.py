@@ -11,7 +11,6 @@ import pytest
 from jax.experimental import topologies
 
 from man_jax.config import Config, ConfigError
-from man_jax.configs import demo
 from man_jax.costs.chips import CHIPS
 from man_jax.costs.programs import Collective, ProgramCosts, parse
 from man_jax.engine.step_plan import (
@@ -22,6 +21,7 @@ from man_jax.engine.step_plan import (
     plan_lines,
     plan_step,
 )
+from tests.engine.tiny import small_config
 
 ROOT = Path(__file__).parents[2]
 SIZES = {"source": (100, 10), "target": (120, 12)}
@@ -29,10 +29,7 @@ M, B = 2, 8
 
 
 def small(**changes) -> Config:
-    config = demo.get_config("smoke")
-    config.model.update(stage_sizes=(1,), width=4, modalities=("R", "N"))
-    config.update_from_flattened_dict({key.replace("__", "."): value for key, value in changes.items()})
-    return config
+    return small_config(model__modalities=("R", "N"), **changes)
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from man_jax.configs.variants import turn
 
-from man_jax.configs import default
+from man_jax.config import Config
+from man_jax.configs import default, demo
 from man_jax.engine.build import build_frame
 from man_jax.engine.state import create_state
 from man_jax.frame import Batch, ByDomain, Frame, LabelSpace, TrainState
@@ -41,6 +43,14 @@ SIZES = {
     "adapt.num_clusters": NUM_TARGET,
     "man.memory_size": MEMORY,
 }
+
+
+def small_config(row: str = "paper", **changes: Any) -> Config:
+    """The smallest run of the demonstration as a row has it; `changes` by full key, e.g. `batch__identities=4`."""
+    config = turn(demo.get_config("smoke"), row)
+    config.model.update(stage_sizes=(1,), width=4)
+    config.update_from_flattened_dict({key.replace("__", "."): value for key, value in changes.items()})
+    return config
 
 
 def new_frame(**changes: Any) -> Frame:

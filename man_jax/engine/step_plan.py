@@ -85,6 +85,8 @@ def plan_step(config: Config, topology: Topology, sizes: Mapping[str, Size] | No
         ConfigError: the batch cannot be divided among the chips, libtpu is missing, or it refuses the topology.
     """
     _check_batch(config, topology)
+    config = config.copy_and_resolve_references()
+    config.evaluation.batch_size = topology.num_chips  # no evaluation is planned, and its batch need not fit
     if topology.is_tpu:
         step, compiled = compile_step(config, topology, sizes)
         memory = memory_of(compiled)

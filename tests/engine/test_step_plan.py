@@ -6,13 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from jax.experimental import topologies
 
-from man_jax.config import Config, ConfigError
+from man_jax.config import Config, ConfigError, check_config
 from man_jax.costs.chips import CHIPS
 from man_jax.costs.programs import Collective, ProgramCosts, parse
+from man_jax.engine import step_plan
 from man_jax.engine.step_plan import (
     StepPlan,
     largest_batch,
@@ -68,6 +70,20 @@ def test_a_batch_that_cannot_be_divided_is_refused():
         ConfigError, match=r"h100:3: a batch of 8 triples cannot be divided among 3 chips; set"
     ):
         plan_step(small(), parse_topology("h100:3"), SIZES)
+
+
+def test_the_batch_of_an_evaluation_limits_no_plan(monkeypatch):
+    heard = []
+    monkeypatch.setattr(step_plan, "tpu_devices", lambda _: jax.devices()[:8])
+    monkeypatch.setattr(
+        step_plan, "trace_step", lambda config, *_, mesh: heard.append((config, mesh.size)) or 1 / 0
+    )
+    config = small(evaluation__batch_size=12)
+    with pytest.raises(ZeroDivisionError):
+        plan_step(config, parse_topology("v5e:2x4"), SIZES)
+    [(planned_for, number)] = heard
+    check_config(planned_for, num_devices=number)
+    assert config.evaluation.batch_size == 12
 
 
 def test_without_the_compiler_of_a_tpu_the_remedy_is_told(monkeypatch):

@@ -6,6 +6,7 @@ given, because a quicker clustering that is worse is no gain.
 """
 
 import argparse
+import importlib.util
 
 import jax
 import jax.numpy as jnp
@@ -58,9 +59,11 @@ def main(flags: argparse.Namespace) -> None:
         each.train(features)
         found["faiss"] = each.index.search(features, 1)[1][:, 0]
 
-    ways = {"ours": ours, "scikit-learn": theirs, "faiss, 100 rounds": of_faiss}
-    if flags.alone:
-        ways = {"ours": ours}
+    ways = {"ours": ours}
+    if not flags.alone:
+        ways["scikit-learn"] = theirs
+        if importlib.util.find_spec("faiss"):
+            ways["faiss, 100 rounds"] = of_faiss
     seconds = take_turns(ways, rounds=flags.rounds)
     subject = f"K-means, {flags.samples} x {flags.dim}, k {flags.clusters}"
     inertias = {name: round(inertia(features, labels), 2) for name, labels in found.items()}

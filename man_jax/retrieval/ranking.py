@@ -7,14 +7,18 @@ is shared by nobody: where groups are unknown, or the rule compares none, nothin
 blocks, so that memory follows the block and not Q x G.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 BLOCK_ENTRIES = 2_000_000
-"""Distances ranked at once; a block costs about 25 bytes for each of them, and 60 for lists of best matches."""
+"""Distances ranked at once; a block costs about 5 bytes for each of them, and 60 for lists of best matches."""
+
+THREADS = 2
+"""Blocks that are judged at a time."""
 
 
 @dataclass(frozen=True)
@@ -147,29 +151,35 @@ def judge_queries(
 ) -> QueryFigures:
     """Judge the list of each query as `evaluate_ranking` does; it may be that no query is valid."""
     labels = _Labels.checked(distances, query_pids, gallery_pids, query_groups, gallery_groups)
-    num_queries = len(labels.query_pids)
+    distances, num_queries = np.asarray(distances), len(labels.query_pids)
     precision, last_precision = np.full((2, num_queries), np.nan)
     first_rank = np.zeros(num_queries, np.int32)
-    for block in _blocks(labels, block_size):
-        rows = np.asarray(distances)[block]
+    entries_of = _entries_by_pid(labels.gallery_pids)
+
+    def judge(block: slice) -> None:
+        rows = distances[block]
         _check_finite(rows)
-        same_pid, kept = _same_pid_and_kept(labels, block)
         ascending = np.sort(rows, axis=1)
-        precision_at = np.zeros(rows.shape)
+        precision_at = np.zeros(rows.shape[1])
         for i, query in enumerate(range(num_queries)[block]):
-            entries = np.flatnonzero(same_pid[i])
+            entries = entries_of(labels.query_pids[query])
+            kept = _is_kept(labels.query_groups[query], labels.gallery_groups[entries])
+            if not kept.any():
+                continue
             place = _places(rows[i], ascending[i], entries)
             order = np.argsort(place)
-            is_match = kept[i, entries[order]]
-            if not is_match.any():
-                continue
-            place = place[order]
+            place, is_match = place[order], kept[order]
             rank = (place + 1 - np.cumsum(~is_match))[is_match]
-            # Summed below as part of the whole list, so that the sum is rounded as it always was.
-            precision_at[i, place[is_match]] = np.arange(1, len(rank) + 1) / rank
-            precision[query] = len(rank)
+            # Summed as a part of the whole list, so that the sum is rounded as it always was.
+            precision_at[place[is_match]] = np.arange(1, len(rank) + 1) / rank
+            precision[query] = precision_at.sum() / len(rank)
+            precision_at[place] = 0
             first_rank[query], last_precision[query] = rank[0], len(rank) / rank[-1]
-        precision[block] = precision_at.sum(axis=1) / precision[block]
+
+    # NumPy sorts without holding Python's lock, so that one block is sorted while another is judged.
+    with ThreadPoolExecutor(THREADS) as threads:
+        for _ in threads.map(judge, _blocks(labels, block_size)):
+            pass
     return QueryFigures(precision, first_rank, last_precision)
 
 
@@ -260,9 +270,27 @@ def _same_pid_and_kept(labels: _Labels, block: slice) -> tuple[NDArray[np.bool_]
     """Mark the gallery entries [b, G] of the queries' pids, and those that the removal rule leaves in place."""
     known = labels.query_pids[block, None] >= 0
     same_pid = known & (labels.gallery_pids == labels.query_pids[block, None])
-    has_group = labels.query_groups[block, None] >= 0
-    same_group = has_group & (labels.gallery_groups == labels.query_groups[block, None])
-    return same_pid, ~(same_pid & same_group)
+    return same_pid, ~same_pid | _is_kept(labels.query_groups[block, None], labels.gallery_groups)
+
+
+def _is_kept(query_group: NDArray, gallery_groups: NDArray) -> NDArray[np.bool_]:
+    """Tell which entries of a query's own pid the removal rule leaves in place."""
+    has_group = query_group >= 0
+    same_group = has_group & (gallery_groups == query_group)
+    return ~same_group
+
+
+def _entries_by_pid(gallery_pids: NDArray) -> Callable[[int], NDArray[np.intp]]:
+    """Make a function that gives the gallery entries of a pid, in their order; a negative pid has none."""
+    order = np.argsort(gallery_pids, kind="stable")
+    ascending = gallery_pids[order]
+
+    def entries_of(pid: int) -> NDArray[np.intp]:
+        start = np.searchsorted(ascending, pid, side="left")
+        end = np.searchsorted(ascending, pid, side="right") if pid >= 0 else start
+        return order[start:end]
+
+    return entries_of
 
 
 def _places(distances: NDArray, ascending: NDArray, entries: NDArray[np.intp]) -> NDArray[np.intp]:

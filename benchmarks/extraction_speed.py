@@ -9,7 +9,7 @@ import argparse
 import jax
 import numpy as np
 
-from benchmarks.step_speed import SPACE, configured, drawn_batch
+from benchmarks.step_speed import configured, drawn_batch, size_of
 from benchmarks.turns import report, take_turns
 from man_jax.engine.build import build_model, build_normalization
 from man_jax.engine.extract import make_extract
@@ -19,11 +19,12 @@ from man_jax.sharding import make_mesh, put_batch, put_replicated
 def main(flags: argparse.Namespace) -> None:
     """Time ours beside PyTorch's, and report it."""
     config, mesh = configured(flags), make_mesh()
-    model = build_model(config.model, num_classes=SPACE.num_classes)
+    num_classes = size_of(config)[1]
+    model = build_model(config.model, num_classes=num_classes)
     start = jax.jit(lambda: model.init(jax.random.key(0), tuple(config.data.image_size)))
     variables = put_replicated(start(), mesh)
     extract = make_extract(model, build_normalization(config), mesh)
-    images = drawn_batch(config, SPACE.num_source, 0).images
+    images = drawn_batch(config, num_classes, 0).images
 
     def ours():
         return jax.device_get(extract(variables, put_batch(images, mesh)))
@@ -33,7 +34,7 @@ def main(flags: argparse.Namespace) -> None:
         from benchmarks import torch_step
 
         numbers = (images / np.float32(255) - np.float32(0.45)) / np.float32(0.225)
-        ways["PyTorch"] = torch_step.make_extraction(config, numbers, num_classes=SPACE.num_classes)
+        ways["PyTorch"] = torch_step.make_extraction(config, numbers, num_classes=num_classes)
     seconds = take_turns(ways, rounds=flags.rounds, warm=2)
     size = "x".join(map(str, config.data.image_size))
     subject = f"extraction, {flags.config} {flags.modalities}, {size}, {flags.triples} triples, {flags.dtype}"

@@ -29,9 +29,9 @@ from man_jax.engine.step import make_step
 from man_jax.frame import Batch, ByDomain, LabelSpace
 from man_jax.sharding import make_mesh, put_batch, put_replicated
 
-SPACE = LabelSpace(50, 300)
-NUM_TRIPLES = ByDomain(8675, 3314)
-INSTANCES = 4
+SIZES = {"full": (8675, 50), "demo": (1024, 128)}
+"""Training triples and identities of each domain: as many as RGBNT100 has, and as the demonstration draws."""
+INSTANCES, CAMERAS = 4, 8
 GIB, TERA = 2**30, 1e12
 
 
@@ -46,17 +46,23 @@ def configured(flags: argparse.Namespace) -> Any:
     return config
 
 
+def size_of(config: Any) -> tuple[int, int]:
+    """Give the number of training triples, and of identities, that each domain is taken to have."""
+    return SIZES["demo" if config.experiment.startswith("demo") else "full"]
+
+
 def drawn_batch(config: Any, num_classes: int, seed: int) -> Batch:
     """Draw a batch of random images, as many of each class as the configuration says."""
     rng = np.random.default_rng(seed)
     size = config.batch.identities * config.batch.instances
     images = rng.integers(0, 256, (size, len(config.model.modalities), *config.data.image_size, 3), np.uint8)
     chosen = rng.choice(num_classes, config.batch.identities, replace=False)
+    labels = np.repeat(chosen, config.batch.instances).astype(np.int32)
     return Batch(
         images=images,
         index=np.arange(size, dtype=np.int32),
-        camera=np.zeros(size, np.int32),
-        labels=np.repeat(chosen, config.batch.instances).astype(np.int32)[:, None],
+        camera=np.arange(size, dtype=np.int32) % CAMERAS,
+        labels=np.tile(labels[:, None], 2),  # some methods read a second column
         weight=np.ones(size, np.float32),
         present=np.ones(images.shape[:2], bool),
     )
@@ -70,15 +76,22 @@ class OurStep:
         method = methods.find(config.method) if adaptation else pretraining
         phase = config.adapt if adaptation else config.pretrain
         optimizer = build_optimizer(phase, iterations=400)
-        frame = build_frame(config, SPACE, NUM_TRIPLES)
+        num_triples, num_identities = size_of(config)
+        space = LabelSpace(
+            num_identities, method.capacity(config, num_triples) if adaptation else num_identities
+        )
+        cameras = np.arange(num_triples, dtype=np.int32) % CAMERAS
+        numbers = ByDomain(num_triples, num_triples)
+        frame = build_frame(config, space, numbers, ByDomain(cameras, cameras))
 
         def start():
             state = create_state(frame, optimizer)
             return begin_phase(method.start(frame, state), optimizer) if adaptation else state
 
         self.state = put_replicated(jax.jit(start)(), mesh)
-        source = put_batch(drawn_batch(config, SPACE.num_source, 0), mesh)
-        target = put_batch(drawn_batch(config, SPACE.capacity, 1), mesh) if adaptation else None
+        alone = adaptation and config.adapt.protocol == "us"
+        source = None if alone else put_batch(drawn_batch(config, num_identities, 0), mesh)
+        target = put_batch(drawn_batch(config, num_identities, 1), mesh) if adaptation else None
         self.batches = (source, target)
         begun = time.perf_counter()
         traced = make_step(method, frame, optimizer, mesh).trace(self.state, *self.batches)
@@ -110,13 +123,14 @@ def main(flags: argparse.Namespace) -> None:
     if not (flags.adaptation or flags.alone):
         from benchmarks import torch_step
 
-        batch = drawn_batch(config, SPACE.num_source, 0)
+        num_identities = size_of(config)[1]
+        batch = drawn_batch(config, num_identities, 0)
         images = (batch.images / np.float32(255) - np.float32(0.45)) / np.float32(0.225)
         call = (config, images, batch.labels[:, 0])
-        ways["PyTorch"] = torch_step.make_step(*call, num_classes=SPACE.num_classes)
+        ways["PyTorch"] = torch_step.make_step(*call, num_classes=2 * num_identities)
         if flags.torch_compile:
             ways["PyTorch, torch.compile"] = torch_step.make_step(
-                *call, num_classes=SPACE.num_classes, compiled=True
+                *call, num_classes=2 * num_identities, compiled=True
             )
     seconds = take_turns(ways, rounds=flags.rounds, warm=flags.warm)
     rate = product_rate(flags.dtype)

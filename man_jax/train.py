@@ -28,6 +28,11 @@ COMPILE_ONLY = flags.DEFINE_bool(
 DISTRIBUTED = flags.DEFINE_bool(
     "distributed", False, "Train together with other processes, which the environment or the cluster names."
 )
+PROFILE = flags.DEFINE_string(
+    "profile",
+    "",
+    "Steps to trace by JAX's profiler for TensorBoard and Perfetto, FIRST:END, counted from 0 through the run: 20:25.",
+)
 WORKDIR = define_path("workdir", None, "Where the run is kept; runs/<config.experiment> if not given.")
 
 
@@ -39,15 +44,16 @@ def main() -> None:
     from man_jax.engine.training_run import train_or_resume
     from man_jax.reporting.result_tables import results_table
     from man_jax.runs.multi_process import join_processes
+    from man_jax.runs.step_trace import parse_steps
 
-    config = CONFIG.value
+    config, traced = CONFIG.value, parse_steps(PROFILE.value)
     if DISTRIBUTED.value:
         join_processes()
     if COMPILE_ONLY.value:
         print("\n".join(f"{name:>32} {value:.6g}" for name, value in step_footprint(config).items()))
         return
     workdir = WORKDIR.value or Path("runs") / config.experiment
-    summary = train_or_resume(config, workdir)
+    summary = train_or_resume(config, workdir, traced=traced)
     if jax.process_index() == 0:
         rows = ("source_only", "start", "adapted", "best_on_test")
         print(results_table({name: summary[name] for name in rows if name in summary}))

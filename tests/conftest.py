@@ -1,5 +1,6 @@
 """Eight CPU devices for every test, no silent rank promotion, few and fixed property examples."""
 
+import gc
 import os
 
 from tests.quick_programs import DEVICES, XLA_FLAGS
@@ -17,6 +18,9 @@ keep_compiled_programs()
 jax.config.update("jax_compilation_cache_dir", os.environ[VARIABLE])
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_disable_most_optimizations", True)
+
+# Tracing makes so many small objects that looking for garbage among them takes an eighth of its time.
+gc.set_threshold(100_000, 20, 100)
 
 # No deadline: the first example of a shape pays for its compilation.
 hypothesis.settings.register_profile("quick", max_examples=25, deadline=None, derandomize=True, database=None)

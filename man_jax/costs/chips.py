@@ -33,5 +33,21 @@ CHIPS = {
     "h100": Chip("H100 80 GB", 989 * TERA, 80 * GIB, 3350 * GIGA, 900 * GIGA, _NVIDIA),
     "h200": Chip("H200", 989 * TERA, 141 * GIB, 4800 * GIGA, 900 * GIGA, _NVIDIA),
 }
+KINDS = {
+    "TPU v4": "v4",
+    "TPU v5 lite": "v5e",
+    "TPU v5": "v5p",
+    "TPU v5p": "v5p",
+    "TPU v6 lite": "v6e",
+    "NVIDIA A100-SXM4-80GB": "a100",
+    "NVIDIA H100 80GB HBM3": "h100",
+    "NVIDIA H200": "h200",
+}
+"""The chips by the names that JAX has for them (`device_kind`)."""
 TPUS = ("v4", "v5e", "v5p", "v6e")
 """The chips that the TPU's compiler serves on a machine without them."""
+
+
+def chip_of(device_kind: str) -> Chip | None:
+    """Find the published figures of a device by JAX's name for it; None if they are not here."""
+    return CHIPS.get(KINDS.get(device_kind, ""))

@@ -1,6 +1,7 @@
 """Train for one epoch: batches with their labels, and the steps over them."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from itertools import repeat
 from typing import Any
 
@@ -14,8 +15,10 @@ from data_pipelines.loading.loader import training_batches
 from data_pipelines.session.progress import track
 from data_pipelines.storing.prepared import PreparedSplit
 from man_jax.engine.step import Step
+from man_jax.engine.step_meter import StepMeter
 from man_jax.frame import Batch, Labels, Terms, TrainState
 from man_jax.runs.compilation_notice import compiling, say
+from man_jax.runs.step_trace import StepTrace
 from man_jax.runs.time_left import Phase, RunClock
 from man_jax.sharding import local_rows, put_batch
 
@@ -59,11 +62,14 @@ def train_epoch(
     description: str,
     phase: Phase = "pretrain",
     clock: RunClock | None = None,
+    meter: StepMeter | None = None,
+    trace: StepTrace | None = None,
 ) -> tuple[TrainState, dict[str, float]]:
     """Run the step over the batches of an epoch; return the state after it and the mean of each loss term.
 
     A domain that is None takes no part, and the step gets None in its place. The clock measures the steps of the
-    phase and says once how long the run will take.
+    phase and says once how long the run will take, the meter adds their rate to the progress, and a step that `trace`
+    asks for is traced.
 
     Raises FloatingPointError if a loss term or the state is not finite, because no later step could repair that.
     """
@@ -78,9 +84,15 @@ def train_epoch(
         process_index=jax.process_index(),
     )
     history: list[Terms] = []
+    first = int(state.step) if trace is not None else 0
     for batches in progress:
-        with compiling(step, STEP_NAMES[phase]) as seconds:
+        if meter is not None:
+            meter.count(phase, step, state, batches)
+        around = nullcontext() if trace is None else trace.step(first + len(history))
+        with around, compiling(step, STEP_NAMES[phase]) as seconds:
             state, terms = step(state, *batches)
+            if trace is not None and trace.is_on:
+                jax.block_until_ready(state)
         if clock is not None:
             clock.compiled(phase, seconds())
         history.append(terms)
@@ -89,7 +101,10 @@ def train_epoch(
             loss = float(past["total"])
             if not np.isfinite(loss):
                 _refuse_broken(_broken(_means([past])), description)
-            progress.set_postfix(loss=loss)
+            rate: dict[str, Any] = {}
+            if clock is not None and meter is not None:
+                rate = meter.figures(phase, clock.step_seconds(phase))
+            progress.set_postfix(loss=loss, **rate)
             if clock is not None and clock.step(phase, len(history) - RUN_AHEAD):
                 say(f"{clock.words(int(state.step))}, as the first steps went")
     means = _means(history)

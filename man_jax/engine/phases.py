@@ -68,6 +68,8 @@ def pretrain(parts: RunParts, state: TrainState) -> TrainState:
             description=f"pre-training, epoch {epoch + 1}/{parts.pretrain_epochs}",
             phase="pretrain",
             clock=parts.clock,
+            meter=parts.meter,
+            trace=parts.trace,
         )
         if epoch + 1 == parts.pretrain_epochs:
             row |= evaluate(parts, state, pretraining.NETWORK)
@@ -104,14 +106,17 @@ def adapt(parts: RunParts, state: TrainState) -> TrainState:
             description=f"adaptation, epoch {epoch + 1}/{config.epochs}",
             phase="adapt",
             clock=parts.clock,
+            meter=parts.meter,
+            trace=parts.trace,
         )
         row |= losses
         times.append(time.monotonic())
         if (epoch + 1) % parts.config.evaluation.every == 0 or epoch + 1 == config.epochs:
             row |= evaluate(parts, state, parts.method.networks(parts.config)[0])
             times.append(time.monotonic())
-        seconds: Row = dict(zip(PARTS, np.diff(times).tolist(), strict=False))
-        keep_times(parts.workdir, epoch=epoch + 1, compiled=compiled, seconds=seconds)
+        figures: Row = dict(zip(PARTS, np.diff(times).tolist(), strict=False))
+        figures |= parts.meter.figures("adapt", parts.clock.step_seconds("adapt"))
+        keep_times(parts.workdir, epoch=epoch + 1, compiled=compiled, figures=figures)
         _finish_epoch(parts, state, row, epoch=epoch + 1, phase="adapt")
     return state
 

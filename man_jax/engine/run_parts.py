@@ -23,6 +23,7 @@ from man_jax.engine.extract import Extract, make_extract
 from man_jax.engine.initial_weights import InitialBackbone, place_backbone, read_backbone
 from man_jax.engine.state import begin_phase, create_state
 from man_jax.engine.step import Step, make_step
+from man_jax.engine.step_meter import StepMeter, meter_of
 from man_jax.engine.trained_network import tested_network
 from man_jax.frame import ByDomain, Frame, LabelSpace, TrainState
 from man_jax.runs.checkpoint import (
@@ -41,6 +42,7 @@ from man_jax.runs.past_config import run_config
 from man_jax.runs.recovery import check_rows, move_aside, read_newest, warn_of
 from man_jax.runs.starting_weights import find_beginning, find_moved_weights, keep_data
 from man_jax.runs.state_layout import check_layout
+from man_jax.runs.step_trace import TRACE_FOLDER, StepTrace
 from man_jax.runs.time_left import Plan, RunClock
 from man_jax.runs.trackers import check_trackers, open_trackers
 from man_jax.runs.used_data import check_data, describe_data
@@ -77,6 +79,9 @@ class RunParts:
     checkpoints: ocp.CheckpointManager
     writer: MetricsWriter
     clock: RunClock
+    meter: StepMeter
+    trace: StepTrace | None
+    """Which steps are traced by JAX's profiler; None: none."""
     backbone: InitialBackbone | None
     """The weights that every branch starts from; None if they are drawn or come from another run."""
     about: Mapping[str, Any]
@@ -93,8 +98,11 @@ class RunParts:
         return self.pretrain_epochs * self.pretrain_iterations
 
 
-def open_run(config: Config, workdir: Path) -> RunParts:
-    """Check everything that can be checked before the first step, then build the parts of the run."""
+def open_run(config: Config, workdir: Path, *, traced: range | None = None) -> RunParts:
+    """Check everything that can be checked before the first step, then build the parts of the run.
+
+    `traced`: the steps that JAX's profiler traces, counted through the whole run.
+    """
     mesh = _checked_mesh(config)
     moved = find_moved_weights(workdir, config)
     check_workdir(workdir, config, same_weights=moved)
@@ -111,16 +119,7 @@ def open_run(config: Config, workdir: Path) -> RunParts:
     if not fresh:
         check_data(workdir, used, config.data)
     method = methods.find(config.method)
-    num_triples = ByDomain(len(source.data.train), len(target.data.train))
-    capacity = check_counts(
-        config,
-        num_identities=source.num_identities,
-        num_samples=num_triples.target,
-        num_target_identities=target.num_identities,
-        capacity=method.capacity(config, num_triples.target),
-    )
-    cameras = ByDomain(source.cameras, target.cameras)
-    frame = build_frame(config, LabelSpace(source.num_identities, capacity), num_triples, cameras)
+    frame = _frame(config, method, source, target)
     check_parts(method.networks(config), frame)
     pretrain_iterations = _iterations_of_pretraining(config, source)
     pretrain_optimizer = build_optimizer(config.pretrain, iterations=pretrain_iterations)
@@ -149,9 +148,25 @@ def open_run(config: Config, workdir: Path) -> RunParts:
         checkpoints=open_checkpoints(workdir, keep=config.evaluation.checkpoints),
         writer=_writer(config, workdir),
         clock=_clock(config, pretrain_iterations, source, target, networks=len(method.networks(config))),
+        meter=meter_of(list(mesh.devices.flat)),
+        trace=StepTrace(traced, workdir / TRACE_FOLDER) if traced else None,
         backbone=backbone,
         about=describe_weights(config, used),
     )
+
+
+def _frame(config: Config, method: Any, source: Domain, target: Domain) -> Frame:
+    """Build what the method sees of the run, if there are triples and identities enough for it."""
+    num_triples = ByDomain(len(source.data.train), len(target.data.train))
+    capacity = check_counts(
+        config,
+        num_identities=source.num_identities,
+        num_samples=num_triples.target,
+        num_target_identities=target.num_identities,
+        capacity=method.capacity(config, num_triples.target),
+    )
+    cameras = ByDomain(source.cameras, target.cameras)
+    return build_frame(config, LabelSpace(source.num_identities, capacity), num_triples, cameras)
 
 
 def _checked_mesh(config: Config) -> Mesh:

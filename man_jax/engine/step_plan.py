@@ -15,8 +15,16 @@ from man_jax.costs.programs import Collective, ProgramCosts, program_costs
 from man_jax.engine.footprint import Size, TracedStep, memory_of, trace_step
 from man_jax.sharding import make_mesh
 
-TPU_ENVIRONMENT = {"TPU_SKIP_MDS_QUERY": "1", "TPU_WORKER_HOSTNAMES": "localhost"}
-"""Without them the TPU's library asks the network for the machine that it runs on."""
+TPU_ENVIRONMENT = {
+    "TPU_SKIP_MDS_QUERY": "1",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+}
+"""Without the first two, the TPU's library asks the network for the machine that it runs on. Without the last one, a
+second process that plans is refused, as if it wanted the same chips."""
+
+ONE_DEVICE_A_CHIP = {"v4": {"chip_config_name": "megacore"}}
+"""What the TPU's library needs to be told so that both cores of a chip are one device."""
 
 
 class Topology(NamedTuple):
@@ -120,8 +128,9 @@ def tpu_devices(topology: Topology) -> Any:
 
     for name, value in TPU_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    options: Any = ONE_DEVICE_A_CHIP.get(topology.name.partition(":")[0], {})
     try:
-        return topologies.get_topology_desc(platform="tpu", topology_name=topology.name).devices
+        return topologies.get_topology_desc(platform="tpu", topology_name=topology.name, **options).devices
     except Exception as error:  # JAX and libtpu raise several kinds
         told = str(error).splitlines()[0]
         raise ConfigError(

@@ -24,8 +24,10 @@ def is_finished(workdir: Path) -> bool:
     return (workdir / SUMMARY_FILE).is_file()
 
 
-def train_or_resume(config: Config, workdir: Path) -> dict[str, Any]:
+def train_or_resume(config: Config, workdir: Path, *, traced: range | None = None) -> dict[str, Any]:
     """Pre-train, adapt and report; return what `summary.json` holds. A call goes on where an earlier one stopped.
+
+    JAX's profiler traces the steps `traced`, counted through the whole run.
 
     Raises:
         ConfigError, DataError, WorkdirError: before any training, if something does not fit.
@@ -34,7 +36,7 @@ def train_or_resume(config: Config, workdir: Path) -> dict[str, Any]:
     """
     workdir = workdir.absolute()  # what is said of it names the whole path
     with kept(partial(describe_kept, workdir)):
-        return _train(open_run(config, workdir))
+        return _train(open_run(config, workdir, traced=traced))
 
 
 def describe_kept(workdir: Path) -> str:
@@ -53,6 +55,8 @@ def _train(parts: RunParts) -> dict[str, Any]:
         parts = replace(parts, backbone=None)  # what a file gave is in the state now
         state = pretrain(parts, state)
         state = adapt(parts, state)
+        if parts.trace is not None:
+            parts.trace.close()
         parts.writer.close()
         parts.checkpoints.close()
         return report(parts, state)

@@ -1,4 +1,4 @@
-"""Keep how long the epochs of adaptation took, in `times.jsonl`.
+"""Keep how long the epochs of adaptation took, and how fast their steps were, in `times.jsonl`.
 
 The times are no part of `metrics.jsonl`, which is the same to the byte for the same run.
 """
@@ -17,11 +17,11 @@ PARTS = ("label_seconds", "train_seconds", "test_seconds")
 """Of an epoch: features, clustering and memories; the steps; extraction and ranking of the test."""
 
 
-def keep_times(workdir: Path, *, epoch: int, compiled: bool, seconds: Mapping[str, float]) -> None:
-    """Append the times of an epoch; `compiled` marks one in which the step was compiled. Only process 0 writes."""
+def keep_times(workdir: Path, *, epoch: int, compiled: bool, figures: Mapping[str, float]) -> None:
+    """Append the times and rates of an epoch; `compiled` marks one that compiled the step. Only process 0 writes."""
     if jax.process_index() != 0:
         return
-    row = {"epoch": epoch, "compiled": compiled, **{name: round(value, 3) for name, value in seconds.items()}}
+    row = {"epoch": epoch, "compiled": compiled, **{name: round(value, 3) for name, value in figures.items()}}
     with disk.writing(workdir / TIMES_FILE):
         file = disk.WholeAppends(workdir / TIMES_FILE)
         file.append((json.dumps(row) + "\n").encode())

@@ -82,6 +82,10 @@ class RunClock:
         self._announced |= first
         return first
 
+    def step_seconds(self, phase: Phase) -> float | None:
+        """Give the mean time of the phase's steps that were measured so far, in seconds; None before the first."""
+        return self._steps[phase].value()
+
     def words(self, step: int) -> str:
         """Say how much time is left after `step`, e.g. "about 4 min left"; "" if that is unknown or 0."""
         seconds = self.seconds_left(step)

@@ -8,6 +8,7 @@ import pytest
 
 from man_jax.engine import phases
 from man_jax.engine.optimizer import make_optimizer
+from man_jax.engine.step_meter import StepMeter
 from man_jax.frame import ByDomain, FeatureTable
 from man_jax.methods import man
 from man_jax.runs.time_left import Plan, RunClock
@@ -49,6 +50,8 @@ def parts(monkeypatch) -> SimpleNamespace:
         mesh=make_mesh(jax.devices()[:1]),
         extract=None,
         clock=RunClock(Plan(0, 1, 3, batches=2, features=1.0)),
+        meter=StepMeter(),
+        trace=None,
         tables=tables,
         extracted=extracted,
     )

@@ -139,13 +139,14 @@ def test_the_table_has_a_row_for_each_plan_and_says_what_is_not_known():
 COMPILE = """
 import sys
 import jax
-from man_jax.engine.step_plan import compile_step, parse_topology
+from man_jax.engine.step_plan import compile_step, parse_topology, tpu_devices
 from tests.engine.test_step_plan import SIZES, tpu_config
 
 step, compiled = compile_step(tpu_config(), parse_topology("v5e:2x2"), SIZES)
 (state, *_), _ = step.traced.in_avals
 open(sys.argv[1], "w").write(compiled.as_text())
-print(len(jax.tree.leaves(state.params)))
+devices = [len(tpu_devices(parse_topology(name))) for name in ("v4:2x2x2", "v5p:2x2x2", "v6e:2x4")]
+print(len(jax.tree.leaves(state.params)), *devices)
 """
 
 
@@ -154,8 +155,8 @@ def tpu_config() -> Config:
 
 
 @pytest.fixture(scope="module")
-def program(tmp_path_factory) -> tuple[str, Config, int]:
-    """The text of the step, its configuration, and how many arrays learn.
+def program(tmp_path_factory) -> tuple[str, Config, list[int]]:
+    """The text of the step, its configuration, and how many arrays learn; then the devices of other topologies.
 
     It is compiled in a process of its own, as the command does it: the compiler ends a process whose XLA_FLAGS it does
     not know, and where it can be imported every command looks for TPUs.
@@ -175,7 +176,7 @@ def program(tmp_path_factory) -> tuple[str, Config, int]:
         timeout=300,
     )
     assert result.returncode == 0, result.stderr[-3000:]
-    return path.read_text(), tpu_config(), int(result.stdout.split()[-1])
+    return path.read_text(), tpu_config(), [int(word) for word in result.stdout.splitlines()[-1].split()]
 
 
 def test_a_tpu_s_program_has_nothing_that_a_tpu_does_badly(program):
@@ -204,8 +205,12 @@ def test_a_tpu_s_program_gathers_features_and_no_maps(program):
 
 
 def test_a_tpu_s_program_reduces_many_gradients_at_once(program):
-    text, _, num_arrays = program
+    text, _, (num_arrays, *_) = program
     computations, entry = parse(text)
     # Those of normalisation are in the loops over the modalities. The others are of gradients, labels and distances.
     outside = [each for each in computations[entry].values() if each.opcode == "all-reduce"]
     assert 0 < len(outside) < num_arrays
+
+
+def test_a_chip_is_one_device_though_it_may_have_two_cores(program):
+    assert program[2][1:] == [8, 8, 8]

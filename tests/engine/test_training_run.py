@@ -23,7 +23,7 @@ def held_folder(base: Path) -> Path:
 def test_a_relative_work_directory_is_refused_by_its_whole_path(tmp_path, monkeypatch):
     held_folder(tmp_path / "runs/mine")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(training_run, "open_run", lambda config, workdir: check_workdir(workdir, config))
+    monkeypatch.setattr(training_run, "open_run", lambda config, workdir, **_: check_workdir(workdir, config))
     with pytest.raises(WorkdirError, match=f"^{tmp_path}/runs/mine holds a run of another configuration"):
         training_run.train_or_resume(demo.get_config("smoke"), Path("runs/mine"))
 

@@ -5,7 +5,7 @@ from man_jax.runs.epoch_times import keep_times, usual_times
 
 def keep(workdir, epoch: int, label: float, train: float, *, compiled: bool = False, **test: float) -> None:
     seconds = {"label_seconds": label, "train_seconds": train, **test}
-    keep_times(workdir, epoch=epoch, compiled=compiled, seconds=seconds)
+    keep_times(workdir, epoch=epoch, compiled=compiled, figures=seconds)
 
 
 def test_the_epoch_that_compiled_does_not_count(tmp_path):

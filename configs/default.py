@@ -190,6 +190,7 @@ def _model() -> ConfigDict:
             "convolution": "auto",  # lax | taps | auto: taps on CPU
             "application": "auto",  # vmap | loop | scan (least memory) | auto: of the branches; vmap on CPU
             "dtype": "float32",  # float32 | bfloat16: of the branches' computation; all that is kept is float32
+            "norm_groups": 1,  # parts of a batch with batch statistics of their own; the number of devices: no exchange
             "remat": "none",  # none | block | stage: what is recomputed in the backward pass; a vit has no stages
         }
     )

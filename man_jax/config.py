@@ -82,6 +82,7 @@ POSITIVE = (
     "evaluation.batch_size",
     "evaluation.every",
     "evaluation.checkpoints",
+    "model.norm_groups",
     "model.width",
     "model.vit.depth",
     "model.vit.heads",
@@ -89,7 +90,6 @@ POSITIVE = (
     "model.vit.stride",
     "model.vit.width",
 )
-
 
 ENDLESS = math.inf
 RANGES = {
@@ -117,7 +117,6 @@ RANGES = {
     "loss.triplet_margin": (0, ENDLESS),
 }
 """The least and the largest value of each key. The limits of a method's keys are in the method's file."""
-
 
 Problem = tuple[str, str]
 """A key, or a part of the configuration, and what is wrong with it."""
@@ -330,6 +329,12 @@ def _batch_problems(config: Config, broken: Mapping[str, str], num_devices: int)
             below, above = size // num_devices * num_devices, math.ceil(size / num_devices) * num_devices
             remedy = f"{below} or {above}" if below else f"{above}"
             yield key, f"{name} = {size} is not divisible by {num_devices} devices; make it {remedy}"
+    size, groups = batch.identities * batch.instances, config.model.norm_groups
+    fits = {"batch", "model.norm_groups"} & broken.keys() or not size % groups and size >= 2 * groups
+    if not fits and groups > 1:
+        told = f"{groups}, but a batch has {size} triples, which must be so many equal parts of at least two"
+        problem = f"config.model.norm_groups is {told}; set it to 1 or to the number of devices"
+        yield "model.norm_groups", problem
 
 
 def _whole(values: tuple[Any, ...]) -> bool:

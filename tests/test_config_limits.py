@@ -77,6 +77,16 @@ def test_what_is_computed_from_a_broken_key_is_not_told_besides(changes, keys):
             8,
             r"config\.evaluation\.batch_size = 20 is not divisible by 8 devices; make it 16 or 24",
         ),
+        (
+            {"model__norm_groups": 3},
+            1,
+            r"norm_groups is 3, but a batch has 32 triples.*equal parts of at least two",
+        ),
+        (
+            {"model__norm_groups": 32},
+            1,
+            r"norm_groups is 32, but a batch has 32 triples.*equal parts of at least two",
+        ),
         ({"evaluation__batch_size": 5}, 8, r"5 is not divisible by 8 devices; make it 8$"),
         ({"data__image_size": (32,)}, 1, r"config\.data\.image_size is \(32,\); give height and width"),
         ({"data__image_size": (0, 64)}, 1, r"config\.data\.image_size is \(0, 64\).*each at least 1"),

@@ -27,6 +27,7 @@ def build_model(model: Config, *, num_classes: int) -> ThreeBranch:
         num_modalities=len(model.modalities),
         application=application,
         fusion_neck=model.fusion_neck,
+        norm_groups=model.norm_groups,
     )
 
 

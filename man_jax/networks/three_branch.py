@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
@@ -108,6 +109,25 @@ class Branch(nn.Module):
         return pooled, _neck(train=train, name="neck")(pooled)
 
 
+def _apply_to_groups(
+    apply: Callable, num_groups: int, variables: Variables, x: Float[Array, "B ..."]
+) -> tuple[Any, Variables]:
+    """Apply a branch to each of equal parts of a batch, and average the running statistics that they leave.
+
+    All but normalisation treats each image by itself, so only the statistics tell this from the whole batch.
+    """
+    parts = x.reshape(num_groups, -1, *x.shape[1:])
+    result, updated = jax.vmap(apply, in_axes=(None, 0))(variables, parts)
+
+    def joined(leaf):
+        # Maps are [G, b, h, w, C], features [G, b, D], and those of stripes [G, P, b, D].
+        rows = leaf if leaf.ndim == 5 else jnp.moveaxis(leaf, -2, 1)
+        rows = rows.reshape(-1, *rows.shape[2:])
+        return rows if leaf.ndim == 5 else jnp.moveaxis(rows, 0, -2)
+
+    return jax.tree.map(joined, result), jax.tree.map(lambda leaf: leaf.mean(axis=0), updated)
+
+
 def with_backbone(variables: Variables, backbone: Variables, *, part: str = "backbone") -> Variables:
     """Put {params, batch_stats} `backbone` into every branch of a network's variables.
 
@@ -167,6 +187,8 @@ class ThreeBranch:
     application: Application = "loop"
     fusion_neck: FusionNeck = "shared"
     """`shared`: f_F = Cat(f_R, f_N, f_T) | `own`: a BNNeck of its own on g_F."""
+    norm_groups: int = 1
+    """Parts of a batch, next to one another, whose branches are normalised by statistics of their own in training."""
 
     @property
     def dim(self) -> int:
@@ -247,9 +269,11 @@ class ThreeBranch:
         """Apply a method of every branch to its part of `x`; give the results and the batch statistics afterwards."""
         stacked = {name: variables[name]["branches"] for name in ("params", "batch_stats")}
 
-        def apply(variables, x):
+        def alone(variables, x):
             return self.branch.apply(variables, x, **keywords, method=method, mutable=["batch_stats"])
 
+        grouped = keywords["train"] and self.norm_groups > 1
+        apply = partial(_apply_to_groups, alone, self.norm_groups) if grouped else alone
         if self.application == "vmap":
             result, updated = jax.vmap(apply)(stacked, x)
         elif self.application == "scan":

@@ -12,6 +12,7 @@ from man_jax.networks.three_branch import (
     backbone_of,
     with_backbone,
 )
+from man_jax.sharding import batch_sharding, make_mesh, replicated
 from tests.oracles.geometry import unit, unit_rows
 from tests.oracles.precision import SINGLE, assert_close, evaluate
 
@@ -250,3 +251,69 @@ def test_unit_features_point_where_the_normed_ones_do(features):
     assert_close(features.modal_unit, expected, SINGLE)
     for b in range(B):
         assert_close(features.fused_unit[b], unit(np.concatenate(expected[:, b])), SINGLE)
+
+
+# --- parts of a batch with statistics of their own
+
+
+CALLS = {
+    "features": lambda network, variables, images: network.features(variables, images, train=True),
+    "maps": lambda network, variables, images: network.maps(variables, images, train=True),
+    "stripes": lambda network, variables, images: _in_one(
+        network.features_and_stripes(variables, images, train=True, num_parts=2)
+    ),
+    "from a stage": lambda network, variables, images: network.features_from(
+        variables, network.maps(variables, images, train=False)[0][0], stage=0, train=True
+    ),
+}
+BATCH_AXIS = {"features": (1, 1), "maps": (1, 1), "stripes": (1, 1, 2), "from a stage": (1, 1)}
+"""The axis of the triples in each result."""
+
+
+def _in_one(found):
+    features, stripes, statistics = found
+    return (*features, stripes), statistics
+
+
+def _grouped(variables, images, *, call, application):
+    network = ThreeBranch(Branch(BACKBONE), num_classes=CLASSES, application=application, norm_groups=2)
+    return CALLS[call](network, variables, images)
+
+
+def _alone(variables, images, *, call):
+    return CALLS[call](model("loop"), variables, images)
+
+
+@pytest.mark.parametrize("application", ["vmap", "loop", "scan"])
+@pytest.mark.parametrize("call", CALLS)
+def test_parts_of_a_batch_are_normalised_as_if_each_were_alone(drawn, call, application):
+    variables, images = drawn
+    results, statistics = evaluate(_grouped, variables, images, call=call, application=application)
+    halves = [evaluate(_alone, variables, part, call=call) for part in (images[: B // 2], images[B // 2 :])]
+    for result, axis, *parts in zip(results, BATCH_AXIS[call], *(found for found, _ in halves), strict=True):
+        assert_close(result, np.concatenate(parts, axis=axis))
+    jax.tree.map(
+        lambda mean, *of: assert_close(mean, np.mean(of, axis=0)), statistics, *(of for _, of in halves)
+    )
+
+
+def test_parts_are_no_parts_when_the_network_is_tested(drawn):
+    variables, images = drawn
+    grouped = ThreeBranch(Branch(BACKBONE), num_classes=CLASSES, norm_groups=2)
+    one, other = grouped(variables, images, train=False), model("loop")(variables, images, train=False)
+    jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+@pytest.mark.parametrize(("num_groups", "exchanges"), [(8, False), (1, True)])
+def test_parts_on_devices_of_their_own_exchange_nothing_forward(num_groups, exchanges):
+    mesh = make_mesh()
+    network = ThreeBranch(Branch(BACKBONE), num_classes=CLASSES, norm_groups=num_groups)
+    images = jax.ShapeDtypeStruct((16, M, HEIGHT, WIDTH, 3), np.float32, sharding=batch_sharding(mesh))
+    shapes = jax.eval_shape(lambda key: network.init(key, (HEIGHT, WIDTH)), jax.random.key(0))
+    variables = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated(mesh)), shapes
+    )
+    pooled = jax.jit(lambda variables, images: network.features(variables, images, train=True)[0].pooled)
+    program = pooled.lower(variables, images).compile().as_text()
+    assert len(jax.devices()) == 8
+    assert ("all-reduce" in program) == exchanges

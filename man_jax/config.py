@@ -330,7 +330,7 @@ def _batch_problems(config: Config, broken: Mapping[str, str], num_devices: int)
             remedy = f"{below} or {above}" if below else f"{above}"
             yield key, f"{name} = {size} is not divisible by {num_devices} devices; make it {remedy}"
     size, groups = batch.identities * batch.instances, config.model.norm_groups
-    fits = {"batch", "model.norm_groups"} & broken.keys() or not size % groups and size >= 2 * groups
+    fits = {"batch", "model.norm_groups"} & broken.keys() or (not size % groups and size >= 2 * groups)
     if not fits and groups > 1:
         told = f"{groups}, but a batch has {size} triples, which must be so many equal parts of at least two"
         problem = f"config.model.norm_groups is {told}; set it to 1 or to the number of devices"

@@ -56,7 +56,7 @@ def test_costs_are_an_epoch_a_test_and_the_memory_of_the_step(tmp_path, monkeypa
         table_figures, "step_footprint", lambda _, sizes: (asked.append(sizes), {"in all, GiB": 2.0})[1]
     )
     times = {"label_seconds": 2.0, "train_seconds": 5.0, "test_seconds": 1.5}
-    keep_times(tmp_path, epoch=1, compiled=False, seconds=times)
+    keep_times(tmp_path, epoch=1, compiled=False, figures=times)
     table = Table("", (), ("mAP", "R1"), ROWS[:1], costs=True)
     (line,) = lines(table, {(0, "one"): run_of(tmp_path)})
     assert line.figures == {"mAP": [0.0], "R1": [0.5], "epoch": [7.0], "test": [1.5], "memory": [2048.0]}

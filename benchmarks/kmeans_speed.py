@@ -13,19 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 from sklearn.cluster import KMeans
 
+from benchmarks.reranking_cost import drawn
 from benchmarks.turns import report, take_turns
 from man_jax.clustering.kmeans import kmeans
 
 ROUNDS = 100
-
-
-def drawn(num_samples: int, dim: int, num_clusters: int, seed: int = 0) -> np.ndarray:
-    """Draw unit features [N, D] around the directions of identities."""
-    rng = np.random.default_rng(seed)
-    centres = rng.standard_normal((num_clusters, dim), np.float32)
-    rows = centres[rng.integers(0, num_clusters, num_samples)]
-    rows += 2 * rng.standard_normal(rows.shape, np.float32)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
 def inertia(features: np.ndarray, labels: np.ndarray) -> float:

@@ -29,15 +29,7 @@ def main(flags: argparse.Namespace) -> None:
     chosen = [name for name in ROWS if name == "baseline" or not flags.only or name in flags.only.split(",")]
     steps, bytes_of = {}, {}
     for name in chosen:
-        shape = argparse.Namespace(
-            config="demo",
-            variant=ROWS[name],
-            triples=32,
-            modalities="RNT",
-            dtype="float32",
-            application="auto",
-        )
-        steps[name] = OurStep(configured(shape), adaptation=True)
+        steps[name] = OurStep(configured("demo", ROWS[name], triples=32), adaptation=True)
         bytes_of[name] = steps[name].memory.scratch
         print(f"compiled {name} in {steps[name].seconds_to_compile:.0f} s", flush=True)
     seconds = take_turns(steps, rounds=flags.rounds)

@@ -21,6 +21,7 @@ import numpy as np
 from benchmarks.turns import report, take_turns
 from man_jax import methods
 from man_jax.costs.arithmetic import count_flops
+from man_jax.costs.chips import GIB, TERA
 from man_jax.engine import pretraining
 from man_jax.engine.build import build_frame, build_optimizer
 from man_jax.engine.footprint import memory_of
@@ -32,18 +33,47 @@ from man_jax.sharding import make_mesh, put_batch, put_replicated
 SIZES = {"full": (8675, 50), "demo": (1024, 128)}
 """Training triples and identities of each domain: as many as RGBNT100 has, and as the demonstration draws."""
 INSTANCES, CAMERAS = 4, 8
-GIB, TERA = 2**30, 1e12
 
 
-def configured(flags: argparse.Namespace) -> Any:
-    """Give the experiment the batch, the modalities and the precision that are asked for."""
-    config = importlib.import_module(f"man_jax.configs.{flags.config}").get_config(flags.variant)
-    instances = min(INSTANCES, flags.triples // 2)
-    config.batch.update(identities=flags.triples // instances, instances=instances)
-    config.model.modalities = tuple(flags.modalities)
-    config.model.dtype = flags.dtype
-    config.model.application = flags.application
-    return config
+def configured(
+    config: str,
+    variant: str,
+    *,
+    triples: int,
+    modalities: str = "RNT",
+    dtype: str = "float32",
+    application: str = "auto",
+) -> Any:
+    """Give an experiment the batch, the modalities and the precision that are asked for."""
+    experiment = importlib.import_module(f"man_jax.configs.{config}").get_config(variant)
+    instances = min(INSTANCES, triples // 2)
+    experiment.batch.update(identities=triples // instances, instances=instances)
+    experiment.model.update(modalities=tuple(modalities), dtype=dtype, application=application)
+    return experiment
+
+
+def parser_of(description: str | None, *, triples: int) -> argparse.ArgumentParser:
+    """Make the flags of `configured`, and those that all comparisons with PyTorch share."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", default="rgbnt100_to_wmveid863", help="a file of configs/, without .py")
+    parser.add_argument("--variant", default="", help="as after the colon in CONFIG:VARIANT")
+    parser.add_argument(
+        "--triples", type=int, default=triples, help="of the batch, or of that of each domain"
+    )
+    parser.add_argument("--modalities", default="RNT", help="R is one branch, RNT three")
+    parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
+    parser.add_argument("--application", default="auto", help="as config.model.application")
+    parser.add_argument("--alone", action="store_true", help="without PyTorch's")
+    parser.add_argument("--rounds", type=int, default=5)
+    return parser
+
+
+def experiment_of(flags: argparse.Namespace) -> Any:
+    """Give the experiment that the flags of `parser_of` ask for."""
+    shape = {name: getattr(flags, name) for name in ("triples", "modalities", "dtype", "application")}
+    return configured(flags.config, flags.variant, **shape)
 
 
 def size_of(config: Any) -> tuple[int, int]:
@@ -117,7 +147,7 @@ def product_rate(dtype: str) -> float:
 
 def main(flags: argparse.Namespace) -> None:
     """Time ours alone or beside PyTorch's, and report it."""
-    config = configured(flags)
+    config = experiment_of(flags)
     ours = OurStep(config, adaptation=flags.adaptation)
     ways: dict[str, Callable[[], None]] = {"ours": ours}
     if not (flags.adaptation or flags.alone):
@@ -125,8 +155,7 @@ def main(flags: argparse.Namespace) -> None:
 
         num_identities = size_of(config)[1]
         batch = drawn_batch(config, num_identities, 0)
-        images = (batch.images / np.float32(255) - np.float32(0.45)) / np.float32(0.225)
-        call = (config, images, batch.labels[:, 0])
+        call = (config, batch.images, batch.labels[:, 0])
         ways["PyTorch"] = torch_step.make_step(*call, num_classes=2 * num_identities)
         if flags.torch_compile:
             ways["PyTorch, torch.compile"] = torch_step.make_step(
@@ -154,20 +183,8 @@ def main(flags: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--config", default="rgbnt100_to_wmveid863", help="a file of configs/, without .py")
-    parser.add_argument("--variant", default="", help="as after the colon in CONFIG:VARIANT")
-    parser.add_argument(
-        "--triples", type=int, default=8, help="of the batch; with --adaptation of each domain"
-    )
-    parser.add_argument("--modalities", default="RNT", help="R is one branch, RNT three")
-    parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
-    parser.add_argument("--application", default="auto", help="as config.model.application")
+    parser = parser_of(__doc__, triples=8)
     parser.add_argument("--adaptation", action="store_true", help="the method's step, without PyTorch's")
-    parser.add_argument("--alone", action="store_true", help="without PyTorch's")
     parser.add_argument("--torch_compile", action="store_true", help="PyTorch's with torch.compile too")
-    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--warm", type=int, default=2, help="rounds before the ones that count")
     main(parser.parse_args())

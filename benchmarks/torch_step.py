@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -53,7 +54,7 @@ def batch_hard_triplet(features: Tensor, labels: Tensor, margin: float) -> Tenso
 def make_step(
     config: Any, images: Any, labels: Any, *, num_classes: int, compiled: bool = False
 ) -> Callable[[], None]:
-    """Make a function that does one step of Adam on one batch (NumPy: float images [B, M, H, W, 3], labels [B])."""
+    """Make a function that does one step of Adam on one batch (NumPy: images of bytes [B, M, H, W, 3], labels [B])."""
     network, inputs, precision = _prepared(config, images, num_classes)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-4, weight_decay=config.pretrain.weight_decay)
     truth = torch.from_numpy(labels).long().to(inputs.device)
@@ -97,7 +98,8 @@ def _prepared(config: Any, images: Any, num_classes: int) -> tuple[Network, Tens
     torch.backends.mkldnn.set_flags(True)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network = Network(config.model, num_classes).to(device, memory_format=torch.channels_last).train()
-    inputs = torch.from_numpy(images).to(device).permute(0, 1, 4, 2, 3)  # the memory stays: channels last
+    numbers = (images / np.float32(255) - np.float32(0.45)) / np.float32(0.225)
+    inputs = torch.from_numpy(numbers).to(device).permute(0, 1, 4, 2, 3)  # the memory stays: channels last
     if config.model.dtype == "bfloat16":
         return network, inputs, lambda: torch.autocast(device, torch.bfloat16)
     return network, inputs, nullcontext

@@ -15,6 +15,7 @@ from data_pipelines.reading.datasets import FACTS
 from data_pipelines.session import compilation
 from man_jax import methods
 from man_jax.config import Config, ConfigError, check_config
+from man_jax.costs.chips import GIB
 from man_jax.engine.build import build_frame, build_optimizer
 from man_jax.engine.state import begin_phase, create_state
 from man_jax.engine.step import make_step
@@ -22,7 +23,6 @@ from man_jax.frame import Batch, ByDomain, Frame, LabelSpace, TrainState
 from man_jax.runs.compilation_notice import say
 from man_jax.sharding import batch_sharding, make_mesh, replicated
 
-GIB = 2**30
 Size = tuple[int, int]
 """The number of training triples, and of their identities."""
 CAMERAS = 8

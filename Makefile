@@ -6,6 +6,9 @@ EXTRA ?= hub,parquet,sheet
 # Python compiles a module when it is first imported: to compile all of them takes half of the installation's time.
 PIP := --quiet --no-compile
 
+# glibc asks for huge pages, as our commands do by themselves (man_jax/huge_pages.py). This gives them to the tests, too.
+export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
+
 # What `make check` runs: formulas against their oracles, parsers of data, configuration and flags, and the rules of the
 # house. What compiles whole steps, draws data or starts other processes is left to `make test`.
 FORMULAS := tests/clustering tests/losses tests/memories tests/retrieval tests/test_array_math.py tests/test_frame.py

@@ -12,6 +12,8 @@ from importlib import metadata
 from importlib.util import find_spec
 from typing import NamedTuple
 
+from man_jax.huge_pages import start_with_huge_pages
+
 PROGRAM = "man-jax"
 
 
@@ -48,6 +50,7 @@ COMMANDS = {
 
 def main() -> None:
     """Run the subcommand that the command line names; an unknown one ends with the nearest, and status 1."""
+    start_with_huge_pages()
     run(sys.argv[1:])
 
 

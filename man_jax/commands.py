@@ -16,6 +16,7 @@ from data_pipelines.session.progress import prefixed
 from man_jax.config import PATHS, Config, ConfigError, WorkdirError, check_config
 from man_jax.experiment_flags import check_experiment, with_transfer
 from man_jax.experiment_names import with_paths
+from man_jax.huge_pages import start_with_huge_pages
 from man_jax.retrieval.errors import FeatureFileError
 
 PACKAGES = Path(__file__).parents[1]
@@ -28,6 +29,7 @@ def run_command(main: Callable[[], None], *, needs_experiment: bool = True) -> N
     `main` itself imports JAX and other slow libraries, so that help and a mistake in the flags are answered at once. A
     command that has the flag --config must be given it, unless `needs_experiment` is false.
     """
+    start_with_huge_pages()
 
     def guarded(argv: list[str]) -> None:
         del argv

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from data_pipelines.session.compilation import VARIABLE
 from man_jax.commands import run_command
+from man_jax.huge_pages import kernel_choice
 
 NAMED = os.environ.get(VARIABLE)
 """The user's folder of compiled programs; the command itself changes the variable when it begins."""
@@ -29,6 +30,7 @@ def main() -> None:
         machine_checks.check_devices(),
         machine_checks.check_processor(machine_checks.processor_flags(), machine_checks.usable_cores()),
         machine_checks.check_memory(available_memory()),
+        machine_checks.check_pages(kernel_choice()),
         machine_checks.check_disk(Path.cwd()),
         machine_checks.check_cache(NAMED, os.environ.get(VARIABLE, "")),
         machine_checks.check_open_files(machine_checks.open_file_limit()),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data_pipelines.session.compilation import VARIABLE
+from man_jax.huge_pages import KERNEL
 
 GIB = 2**30
 LEAST_PYTHON = (3, 11)
@@ -105,6 +106,14 @@ def check_memory(available: int) -> Finding:
         remedy = f"{LEAST_MEMORY / GIB:.0f} GiB are needed for the demonstration; close programs"
         return Finding("memory", False, found, remedy)
     return Finding("memory", True, found)
+
+
+def check_pages(kernel_choice: str) -> Finding:
+    """Check that the kernel gives huge pages of memory to a command that asks for them, as ours do."""
+    if kernel_choice == "never":
+        remedy = "a step on the CPU takes half as long again; as root: echo madvise > " + str(KERNEL)
+        return Finding("pages", False, "the kernel gives no huge pages", remedy)
+    return Finding("pages", True, f"huge pages: {kernel_choice or 'the system does not tell'}")
 
 
 def check_disk(folder: Path) -> Finding:

@@ -7,6 +7,8 @@ from tests.quick_programs import DEVICES, XLA_FLAGS
 
 os.environ.setdefault("XLA_FLAGS", f"{XLA_FLAGS} {DEVICES}8")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# No command that a test starts starts itself again; `make test` gives all of them huge pages.
+os.environ.setdefault("GLIBC_TUNABLES", "")
 
 import hypothesis
 import jax

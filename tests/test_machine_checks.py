@@ -19,6 +19,7 @@ from man_jax.machine_checks import (
     check_disk,
     check_memory,
     check_open_files,
+    check_pages,
     check_processor,
     check_python,
     line,
@@ -34,6 +35,7 @@ from tests.quick_programs import QUICK
     [
         (check_python((3, 11, 0)), check_python((3, 10, 9)), "3.11 or newer"),
         (check_memory(8 * GIB), check_memory(GIB), "close programs"),
+        (check_pages("madvise"), check_pages("never"), "echo madvise"),
         (check_open_files(1024), check_open_files(256), "ulimit -n 4096"),
         (check_open_files(None), check_open_files(1023), "ulimit -n"),
         (
@@ -194,4 +196,4 @@ def test_the_command_prints_a_line_each_and_ends_with_1_if_one_asks_for_a_look(t
     assert result.returncode == 1, result.stderr
     assert lines[-1].startswith("look at it  open files  256 at most; raise the limit")
     assert all(each.startswith(("OK  ", "look at it  ")) for each in lines)
-    assert len(lines) == 10
+    assert len(lines) == 11

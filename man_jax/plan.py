@@ -79,18 +79,17 @@ def draw_plans() -> None:
     from collections import Counter
 
     from data_pipelines.session import disk
-    from man_jax.engine.plan_records import points, read_plans, series_by
+    from man_jax.engine.plan_records import points, read_plans, scaling_of
     from man_jax.reporting.save_figure import save_figure
     from man_jax.reporting.scaling import draw_scaling
 
     kept = read_plans(RESULTS.value)
     about = Counter(each.about for each in kept).most_common(1)[0][0] if kept else ""
     plans = [each.plan for each in kept if each.about == about]
-    weak, strong = (points(series_by(plans, weak=each)) for each in (True, False))
-    if not weak and not strong:
+    weak, strong = map(points, scaling_of(plans))
+    if not plans:
         raise ConfigError(
-            f"--results {RESULTS.value} has no two numbers of one chip with the same triples a chip or in all; plan "
-            f"e.g. --topology h100:1,h100:8 --batches 64"
+            f"--results {RESULTS.value} has no plan; make one, e.g. with --topology h100:1,h100:8"
         )
     figure = draw_scaling(weak, strong, title=f"{about}; times at the peaks that the makers publish")
     with disk.writing(PICTURE.value):

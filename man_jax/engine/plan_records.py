@@ -59,10 +59,13 @@ def append_plan(path: Path, config: Config, plan: StepPlan) -> None:
 
 
 def read_plans(path: Path) -> list[KeptPlan]:
-    """Read the plans of a file; of equal questions the last answer counts. ConfigError if a line is none."""
+    """Read the plans of a file; of equal questions the last compiled and the last traced answer count.
+
+    Raises ConfigError if a line is no plan.
+    """
     if not path.is_file():
         raise ConfigError(f"--results {path} does not exist; plan something with --config, which makes it")
-    found: dict[tuple[str, str, int], KeptPlan] = {}
+    found: dict[tuple[str, str, int, bool], KeptPlan] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         try:
             kept = _plan_of(json.loads(line))
@@ -70,7 +73,8 @@ def read_plans(path: Path) -> list[KeptPlan]:
             raise ConfigError(
                 f"--results {path}, line {number} is no plan ({error!r}); remove the line"
             ) from None
-        found[kept.about, kept.plan.topology.name, kept.plan.batch] = kept
+        plan = kept.plan
+        found[kept.about, plan.topology.name, plan.batch, plan.costs is None] = kept
     return [*found.values()]
 
 
@@ -91,23 +95,38 @@ def _plan_of(row: dict[str, Any]) -> KeptPlan:
     return KeptPlan(row["about"], plan)
 
 
-def series_by(plans: Sequence[StepPlan], *, weak: bool) -> dict[str, list[StepPlan]]:
-    """Group plans of a kind of chip with the same triples a chip (weak scaling) or in all (strong scaling), by chips.
+class Scaling(NamedTuple):
+    """Lines of plans by the name of a chip and a number of triples, each in the order of its chips."""
 
-    A group of one number of chips shows no scaling, and is left out.
-    """
+    weak: dict[str, list[StepPlan]]
+    """The same triples a chip; also plans that are on no line, each alone."""
+    strong: dict[str, list[StepPlan]]
+    """The same triples in all."""
+
+
+def scaling_of(plans: Sequence[StepPlan]) -> Scaling:
+    """Put plans on lines of weak and of strong scaling."""
+    weak, strong = (_lines(plans, a_chip=each) for each in (True, False))
+    on_a_line = [
+        plan for lines in (weak, strong) for found in lines.values() if _is_line(found) for plan in found
+    ]
+    return Scaling(
+        {name: found for name, found in weak.items() if _is_line(found) or found[0] not in on_a_line},
+        {name: found for name, found in strong.items() if _is_line(found)},
+    )
+
+
+def _lines(plans: Sequence[StepPlan], *, a_chip: bool) -> dict[str, list[StepPlan]]:
     groups: dict[tuple[str, int], list[StepPlan]] = {}
     for plan in sorted(plans, key=lambda each: each.topology.num_chips):
-        if weak and plan.batch % plan.topology.num_chips:
-            continue
-        kind = plan.topology.name.partition(":")[0]
-        triples = plan.batch // plan.topology.num_chips if weak else plan.batch
+        triples = plan.batch // plan.topology.num_chips if a_chip else plan.batch
+        kind = plan.topology.name.partition(":")[0] + ("" if plan.costs else ", traced")
         groups.setdefault((kind, triples), []).append(plan)
-    return {
-        f"{kind}, {triples:,}": found
-        for (kind, triples), found in sorted(groups.items())
-        if len({each.topology.num_chips for each in found}) > 1
-    }
+    return {f"{kind}, {triples:,}": found for (kind, triples), found in sorted(groups.items())}
+
+
+def _is_line(plans: Sequence[StepPlan]) -> bool:
+    return len({plan.topology.num_chips for plan in plans}) > 1
 
 
 def points(series: Mapping[str, Sequence[StepPlan]]) -> dict[str, list[Point]]:

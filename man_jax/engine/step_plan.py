@@ -95,11 +95,8 @@ def plan_step(config: Config, topology: Topology, sizes: Mapping[str, Size] | No
         ConfigError: the batch cannot be divided among the chips, libtpu is missing, or it refuses the topology.
     """
     _check_batch(config, topology)
-    config = config.copy_and_resolve_references()
+    config = for_chips(config)
     config.evaluation.batch_size = topology.num_chips  # no evaluation is planned, and its batch need not fit
-    for key, form in ACCELERATOR_FORMS._asdict().items():
-        if config.model[key] == "auto":  # here it would mean the form of this machine's CPU
-            config.model[key] = form
     if topology.is_tpu or gpu_compiler_is_here():
         step, compiled = compile_step(config, topology, sizes)
         memory = memory_of(compiled)
@@ -117,6 +114,15 @@ def plan_step(config: Config, topology: Topology, sizes: Mapping[str, Size] | No
         scratch=scratch,
         costs=costs,
     )
+
+
+def for_chips(config: Config) -> Config:
+    """Copy a configuration, with the forms that `auto` means on TPUs and GPUs; here it would mean those of a CPU."""
+    config = config.copy_and_resolve_references()
+    for key, form in ACCELERATOR_FORMS._asdict().items():
+        if config.model[key] == "auto":
+            config.model[key] = form
+    return config
 
 
 def compile_step(

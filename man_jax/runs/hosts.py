@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
+from jax.experimental import multihost_utils
 
 from data_pipelines.session.disk import writing
 from man_jax.config import Config, ConfigError
@@ -23,6 +25,8 @@ PATIENCE = 30.0
 was there."""
 PAUSE = 0.2
 MOST_TOLD = 3
+NAME = 64
+"""Bytes of the name of a host."""
 
 
 def check_same(facts: Mapping[str, Any]) -> None:
@@ -98,6 +102,14 @@ def check_shared(folder: Path, flag: str) -> None:
     finally:
         if jax.process_index() == 0:
             sign.unlink(missing_ok=True)
+
+
+def hosts_of_processes() -> list[str]:
+    """Name the host of each process, in the order of the processes; all processes call this together."""
+    name = socket.gethostname().encode()[:NAME]
+    line = np.frombuffer(name.ljust(NAME), np.uint8)
+    rows = [line] if jax.process_count() == 1 else multihost_utils.process_allgather(line)
+    return [row.tobytes().decode(errors="replace").strip() for row in rows]
 
 
 def _appears(path: Path) -> bool:

@@ -130,9 +130,10 @@ def _is_line(plans: Sequence[StepPlan]) -> bool:
 
 
 def points(series: Mapping[str, Sequence[StepPlan]]) -> dict[str, list[Point]]:
-    """Give the points of a picture for each line of plans."""
-    return {
-        name: [
+    """Give the points of a picture for each line of plans; chips with the same points share a line."""
+    by_points: dict[tuple[Point, ...], list[str]] = {}
+    for name, plans in series.items():
+        found = tuple(
             Point(
                 plan.topology.num_chips,
                 1000 * plan.step_seconds,
@@ -140,6 +141,9 @@ def points(series: Mapping[str, Sequence[StepPlan]]) -> dict[str, list[Point]]:
                 plan.costs is not None,
             )
             for plan in plans
-        ]
-        for name, plans in series.items()
+        )
+        by_points.setdefault(found, []).append(name)
+    return {
+        " and ".join(name.partition(",")[0] for name in names) + "," + names[0].partition(",")[2]: [*found]
+        for found, names in by_points.items()
     }

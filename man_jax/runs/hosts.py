@@ -64,7 +64,7 @@ def facts_of_run(workdir: Path, config: Config) -> dict[str, Any]:
 
 
 def facts_of_data(used: Mapping[str, Any], place: str = "") -> dict[str, Any]:
-    """Flatten a description of data into names and values: "target train fingerprints R"."""
+    """Turn a description of data into names and values on one level: "target train fingerprints R"."""
     flat: dict[str, Any] = {}
     for name, value in used.items():
         if isinstance(value, Mapping):

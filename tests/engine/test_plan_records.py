@@ -67,3 +67,10 @@ def test_a_point_has_the_least_step_and_the_triples_of_both_domains_a_second():
     [[found]] = points({"v5e, 4": [plan("v5e:2x4", 32)]}).values()
     seconds = plan("v5e:2x4", 32).step_seconds
     assert found == (8, 1000 * seconds, 64 / seconds, True)
+
+
+def test_chips_with_the_same_points_share_a_line():
+    found = points(
+        {f"{kind}, traced, 64": [plan(f"{kind}:8", 64, costs=None)] for kind in ("a100", "h100", "h200")}
+    )
+    assert [*found] == ["a100, traced, 64", "h100 and h200, traced, 64"]

@@ -7,7 +7,10 @@ WEAK = {
     "v5e, 4": [Point(8, 30.0, 2000.0, True), Point(16, 31.0, 4000.0, True)],
     "v4, 4": [Point(8, 44.0, 1400.0, True)],
 }
-STRONG = {"h100, traced, 64": [Point(1, 9.0, 14000.0, False), Point(8, 1.2, 100000.0, False)]}
+STRONG = {
+    "v5e, 64": [Point(8, 90.0, 700.0, True), Point(16, 50.0, 1300.0, True)],
+    "h100, traced, 64": [Point(1, 9.0, 14000.0, False), Point(8, 1.2, 100000.0, False)],
+}
 
 
 def drawn(places, row: int, column: int) -> dict[str, np.ndarray]:
@@ -26,7 +29,7 @@ def test_every_point_is_at_its_chips_and_its_value(row, column, value):
 
 
 @pytest.mark.parametrize(
-    ("row", "column", "expected"), [(0, 0, 30.0), (0, 1, 4000.0), (1, 0, 9 / 8), (1, 1, 14000.0 * 8)]
+    ("row", "column", "expected"), [(0, 0, 30.0), (0, 1, 4000.0), (1, 0, 45.0), (1, 1, 1400.0)]
 )
 def test_the_ideal_keeps_a_step_for_more_triples_and_divides_it_for_the_same(row, column, expected):
     dotted = [

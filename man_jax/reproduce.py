@@ -55,8 +55,6 @@ Shares = Sequence[Sequence[int]]
 
 def main() -> None:
     """Read the flags, run all runs, and print the tables."""
-    from man_jax.runs.multi_process import is_first_process
-
     seeds = parse_seeds(SEEDS.value)
     if is_distributed() and WORKERS.value > 1:
         raise ConfigError(
@@ -65,6 +63,8 @@ def main() -> None:
         )
     others = take_share(WORKERS.value)
     tables = compare_paper(seeds, others) if WHAT.value else compare_seeds(seeds, others)
+    from man_jax.runs.multi_process import is_first_process  # slow: the flags are checked by now
+
     if is_first_process():
         print(tables)
 

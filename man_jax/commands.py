@@ -17,9 +17,13 @@ from man_jax.config import PATHS, Config, ConfigError, WorkdirError, check_confi
 from man_jax.experiment_flags import check_experiment, with_transfer
 from man_jax.experiment_names import with_paths
 from man_jax.huge_pages import start_with_huge_pages
+from man_jax.joint_command import run_joined
+from man_jax.process_flags import is_distributed
 from man_jax.retrieval.errors import FeatureFileError
 
 PACKAGES = Path(__file__).parents[1]
+TOLD = (ConfigError, DataError, FeatureFileError, WorkdirError, FloatingPointError)
+"""Errors that a user can correct: their message is all that is told."""
 HELP = {"help", "helpfull", "helpshort", "helpxml", "h", "?", "only_check_args"}
 
 
@@ -27,16 +31,20 @@ def run_command(main: Callable[[], None], *, needs_experiment: bool = True) -> N
     """Parse the flags and run `main`; an error that a user can correct ends the command with one line.
 
     `main` itself imports JAX and other slow libraries, so that help and a mistake in the flags are answered at once. A
-    command that has the flag --config must be given it, unless `needs_experiment` is false.
+    command that has the flag --config must be given it, unless `needs_experiment` is false. With --distributed the
+    processes are joined before `main`.
     """
     start_with_huge_pages()
 
     def guarded(argv: list[str]) -> None:
         del argv
         keep_compiled_programs()
+        if is_distributed():
+            run_joined(main, TOLD)
+            return
         try:
             main()
-        except (ConfigError, DataError, FeatureFileError, WorkdirError, FloatingPointError) as error:
+        except TOLD as error:
             refuse(str(error).splitlines())
 
     with orderly_end():

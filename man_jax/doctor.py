@@ -13,7 +13,9 @@ from pathlib import Path
 from data_pipelines.session.compilation import VARIABLE
 from man_jax.commands import run_command
 from man_jax.huge_pages import kernel_choice
+from man_jax.process_flags import define_distributed, is_distributed
 
+define_distributed("Find each other and compare the folder")
 NAMED = os.environ.get(VARIABLE)
 """The user's folder of compiled programs; the command itself changes the variable when it begins."""
 
@@ -35,6 +37,14 @@ def main() -> None:
         machine_checks.check_cache(NAMED, os.environ.get(VARIABLE, "")),
         machine_checks.check_open_files(machine_checks.open_file_limit()),
     ]
+    if is_distributed():
+        from man_jax.runs.hosts import check_shared, hosts_of_processes
+        from man_jax.runs.multi_process import is_first_process
+
+        check_shared(Path.cwd(), "folder to start in")
+        findings.append(machine_checks.list_processes(hosts_of_processes(), Path.cwd()))
+        if not is_first_process():
+            return
     print("\n".join(map(machine_checks.line, findings)))
     if not all(finding.ok for finding in findings):
         sys.exit(1)

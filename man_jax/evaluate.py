@@ -10,7 +10,7 @@ a gallery with identities, and no training triples. docs/EVALUATION.md explains 
 """
 
 import json
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
 from absl import flags
 
@@ -23,6 +23,7 @@ from data_pipelines.session.command_line import define_path
 from man_jax.commands import run_command
 from man_jax.config import Config, ConfigError, check_config
 from man_jax.evaluation_flags import define_expansion, define_rerank
+from man_jax.process_flags import define_distributed
 
 OWN_RULE = "dataset"
 
@@ -60,61 +61,58 @@ BREAKDOWN = flags.DEFINE_bool(
     "breakdown", False, "Also each modality alone, each camera's queries, and mAP from camera to camera."
 )
 EVERY = flags.DEFINE_bool("every_checkpoint", False, "Rows for each checkpoint that is kept.")
-DISTRIBUTED = flags.DEFINE_bool(
-    "distributed", False, "Extract together with other processes, as python -m man_jax.train --help explains."
-)
+define_distributed("Take features")
 OUT = define_path("out", None, "Where evaluation.json and ranking.png go; not written if not given.")
 
 
 def main() -> None:
     """Read the flags, extract features, and print the table."""
-    import jax
-
     from data_pipelines.storing.builders import prepare_read
     from man_jax.engine.evaluation_rows import Asked, evaluate_networks, with_single_modalities
     from man_jax.engine.evaluation_tables import rows_record, rows_text
     from man_jax.engine.ranking_picture import draw_rankings
     from man_jax.engine.run_data import image_settings, modalities_present
     from man_jax.engine.trained_network import open_every_checkpoint, open_trained
-    from man_jax.runs.metrics import replace_file
-    from man_jax.runs.multi_process import join_processes
+    from man_jax.runs.hosts import check_same, facts_of_data, facts_of_run
+    from man_jax.runs.multi_process import in_step, is_first_process
     from man_jax.runs.past_config import run_config
+    from man_jax.runs.used_data import describe_test
     from man_jax.sharding import make_mesh
 
     if EVERY.value and PRETRAINED.value:
         raise ConfigError("--pretrained and --every_checkpoint: give one of them")
-    if DISTRIBUTED.value:
-        join_processes()
     workdir, mesh = RUN.value.absolute(), make_mesh()
-    config = run_config(workdir)
-    check_config(config, num_devices=mesh.size)
-    asked = Asked(EXPANSION.value, RERANK.value, DRAWS.value or 0, BREAKDOWN.value, seed=config.seed)
-    settings = image_settings(config, named_range())
-    name, root = named_dataset(config)
-    dataset = read(name, root)
-    require_scores(dataset)
-    judged = named_rule(dataset)
-    asked.check(judged)
-    present = modalities_present(config, dataset)
-    subsets = [chosen(row, present) for row in MODALITIES.value or ["".join(present)]]
-    if asked.breakdown:
-        subsets = with_single_modalities(subsets, present)
+    with in_step():
+        config = run_config(workdir)
+        check_config(config, num_devices=mesh.size)
+        asked = Asked(EXPANSION.value, RERANK.value, DRAWS.value or 0, BREAKDOWN.value, seed=config.seed)
+        settings = image_settings(config, named_range())
+        name, root = named_dataset(config)
+        dataset = read(name, root)
+        require_scores(dataset)
+        judged = named_rule(dataset)
+        asked.check(judged)
+        present = modalities_present(config, dataset)
+        subsets = [chosen(row, present) for row in MODALITIES.value or ["".join(present)]]
+        if asked.breakdown:
+            subsets = with_single_modalities(subsets, present)
+        data = prepare_read(
+            dataset,
+            config.data.prepared,
+            settings,
+            modalities=present,
+            deep_range_option="--deep_range",
+            removal=judged.removal,
+        )
+    check_same(facts_of_run(workdir, config) | facts_of_data(describe_test(data)))
     if EVERY.value:
         networks = open_every_checkpoint(workdir, config, present=present, mesh=mesh)
     else:
         networks = [open_trained(workdir, config, pretrained=PRETRAINED.value, present=present, mesh=mesh)]
-    data = prepare_read(
-        dataset,
-        config.data.prepared,
-        settings,
-        modalities=present,
-        deep_range_option="--deep_range",
-        removal=judged.removal,
-    )
     found = evaluate_networks(
         networks, data, subsets, asked, present=present, batch_size=config.evaluation.batch_size, mesh=mesh
     )
-    if jax.process_index():
+    if not is_first_process():
         return  # the first process has all features too, and it writes
     print(f"{workdir}, {found.weights}, on {name} in {root}, rule: {data.removal}")
     print(rows_text(found.rows, asked))
@@ -122,9 +120,15 @@ def main() -> None:
         title = f"{workdir}, {found.weights}, on {name}, by {next(iter(found.rows))}"
         draw_rankings(found.first, data, OUT.value / "ranking.png", seed=config.seed, title=title)
         about = {"run": str(workdir), "weights": found.weights, "dataset": name, "root": root}
-        record = about | {"protocol": data.removal} | rows_record(found.rows, asked)
-        replace_file(OUT.value / "evaluation.json", json.dumps(record, indent=2) + "\n")
-        print(f"{OUT.value}: evaluation.json, and ranking.png of the first row")
+        write_record(about | {"protocol": data.removal} | rows_record(found.rows, asked))
+
+
+def write_record(record: dict[str, Any]) -> None:
+    """Write evaluation.json beside the picture, and say so."""
+    from man_jax.runs.metrics import replace_file
+
+    replace_file(OUT.value / "evaluation.json", json.dumps(record, indent=2) + "\n")
+    print(f"{OUT.value}: evaluation.json, and ranking.png of the first row")
 
 
 def named_rule(dataset: Dataset) -> Dataset:

@@ -3,6 +3,8 @@
 import os
 import platform
 import shutil
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,6 +45,12 @@ def check_python(version: tuple[int, ...]) -> Finding:
     if version < LEAST_PYTHON:
         return Finding("Python", False, written, f"{least} or newer is needed; make another environment")
     return Finding("Python", True, written)
+
+
+def list_processes(hosts: Sequence[str], folder: Path) -> Finding:
+    """List the processes that have found each other, by their hosts; they also see one folder."""
+    told = ", ".join(f"{host} ({number})" for host, number in Counter(hosts).items())
+    return Finding("processes", True, f"{len(hosts)} on {told}; all see {folder}")
 
 
 def check_devices(driver: Path = DRIVER) -> Finding:

@@ -1,11 +1,14 @@
 """Plan a training step for TPUs or GPUs that are not there: memory, traffic, and the least time of a step.
 
     python -m man_jax.plan --config rgbnt100_to_wmveid863 --topology v5e:2x4,v5e:4x4 --batches 32,64
+    python -m man_jax.plan --results plans.jsonl --picture scaling.png
 
-For a TPU the step is compiled for these chips by `libtpu` (`pip install 'man_jax[tpu-plan]'`), so memory and
-collectives are those of the program that would run; it takes minutes at full size. For a GPU (`--topology h100:8`) the
-step is traced only, so scratch memory and traffic are unknown. Times are estimates from the peaks that the makers
-publish: no step is faster, and most are slower.
+The step is compiled for these chips, for TPUs by `libtpu` (`pip install 'man_jax[tpu-plan]'`), for GPUs (`h100:8`) by
+JAX's plugin (`man_jax[gpu-plan]`), so memory and collectives are those of the program that would run; it takes minutes
+at full size. Without the plugin a GPU's step is traced only, and scratch memory and traffic are unknown. Times are
+estimates from the peaks that the makers publish: no step is faster, and most are slower.
+
+`--results` keeps each plan as a line of a file, and `--picture` draws all plans of that file over the number of chips.
 """
 
 from pathlib import Path
@@ -16,6 +19,7 @@ from ml_collections import config_flags
 from data_pipelines.session.command_line import define_path
 from man_jax.commands import run_command
 from man_jax.config import ConfigError
+from man_jax.experiment_names import all_shown
 
 CONFIG = config_flags.DEFINE_config_file(
     "config", None, "The experiment: its NAME or file, also with :VARIANT."
@@ -25,15 +29,31 @@ BATCHES = flags.DEFINE_list(
     "batches", [], "Triples of each domain on all chips together; that of the configuration if not given."
 )
 OUT = define_path("out", None, "A file in Markdown for the table, besides the screen.")
+RESULTS = define_path("results", None, "A file to which each plan is appended as a line of JSON.")
+PICTURE = define_path("picture", None, "A picture of all plans of --results: weak and strong scaling.")
 
 
 def main() -> None:
-    """Read the flags, plan each topology with each batch, and print the table."""
+    """Read the flags, plan each topology with each batch, and print the table; or only draw earlier plans."""
+    if PICTURE.value and not RESULTS.value:
+        raise ConfigError("--picture is drawn of the plans of a file; name it by --results")
+    if CONFIG.value is None and not PICTURE.value:
+        raise ConfigError(f"--config is missing; name {all_shown()}")
+    if CONFIG.value is not None:
+        plan_all()
+    if PICTURE.value:
+        draw_plans()
+
+
+def plan_all() -> None:
+    """Plan each topology with each batch, keep the plans, and print the table."""
     import os
 
     os.environ.setdefault("JAX_PLATFORMS", "cpu")  # the chips that are planned for are not opened
     os.environ.pop("XLA_FLAGS", None)  # libtpu ends the process at a flag of another platform
     os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # it cannot be read again without the chips
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA would tell that there is no driver
+    from man_jax.engine.plan_records import append_plan
     from man_jax.engine.step_plan import parse_topology, plan_lines, plan_step
     from man_jax.runs.metrics import replace_file
 
@@ -46,10 +66,35 @@ def main() -> None:
             one.batch.identities = identities
             logging.info("planning %s with %d triples", topology.name, identities * one.batch.instances)
             planned.append(plan_step(one, topology))
+            if RESULTS.value:
+                append_plan(RESULTS.value, one, planned[-1])
     text = "\n".join(plan_lines(planned))
     if OUT.value:
         replace_file(Path(OUT.value), text + "\n")
     print(text)
+
+
+def draw_plans() -> None:
+    """Draw the plans of the file that --results names, those of the experiment that most of them are of."""
+    from collections import Counter
+
+    from data_pipelines.session import disk
+    from man_jax.engine.plan_records import points, read_plans, scaling_of
+    from man_jax.reporting.save_figure import save_figure
+    from man_jax.reporting.scaling import draw_scaling
+
+    kept = read_plans(RESULTS.value)
+    about = Counter(each.about for each in kept).most_common(1)[0][0] if kept else ""
+    plans = [each.plan for each in kept if each.about == about]
+    weak, strong = map(points, scaling_of(plans))
+    if not plans:
+        raise ConfigError(
+            f"--results {RESULTS.value} has no plan; make one, e.g. with --topology h100:1,h100:8"
+        )
+    figure = draw_scaling(weak, strong, title=f"{about}; times at the peaks that the makers publish")
+    with disk.writing(PICTURE.value):
+        save_figure(figure, PICTURE.value)
+    print(f"{PICTURE.value}: {len(plans)} plans of {about}")
 
 
 def parse_batch(word: str, instances: int) -> int:
@@ -62,4 +107,4 @@ def parse_batch(word: str, instances: int) -> int:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, needs_experiment=False)

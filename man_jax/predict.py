@@ -24,6 +24,7 @@ from data_pipelines.storing.images import check_deep_range
 from data_pipelines.storing.room import check_place
 from man_jax.commands import run_command
 from man_jax.config import ConfigError
+from man_jax.process_flags import define_distributed, is_distributed
 
 RUN = define_path("run", None, "The work directory of a run, finished or not.", required=True)
 DATA = define_path("data", None, "A folder of images, or a table of their paths.", required=True)
@@ -45,6 +46,7 @@ BATCH_SIZE = flags.DEFINE_integer(
     "batch_size", None, "Triples computed at once; that of the run's evaluation if not given.", lower_bound=1
 )
 PROJECTOR = define_path("projector", None, "A new folder for TensorBoard's embedding projector.")
+define_distributed("Take features")
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace a file that is there already.")
 
 
@@ -54,34 +56,43 @@ def main() -> None:
 
     out = OUT.value.absolute()
     check_feature_path(out)
-    check_out(out)
-    if PROJECTOR.value:
-        check_new_folder(PROJECTOR.value)
+    if not is_distributed():
+        check_places(out)  # at once; of several processes the first one does it below
     deep_range = None
     if DEEP.value is not None:
         deep_range = number_pair("deep_range", DEEP.value, "0,16383", least=0)
         check_deep_range(deep_range)
 
     from man_jax.engine.run_data import open_triples
+    from man_jax.runs.hosts import check_same, facts_of_run
+    from man_jax.runs.multi_process import in_step, is_first_process
     from man_jax.trained_run import open_run
 
     def describe() -> str:
-        partial_of(out).unlink(missing_ok=True)
+        if is_first_process():
+            partial_of(out).unlink(missing_ok=True)
         return f"{out} is not written; start the same command again"
 
     with kept(describe):
-        run = open_run(RUN.value, pretrained=PRETRAINED.value)
-        triples = open_triples(
-            run.config,
-            DATA.value,
-            MODALITIES.value,
-            dataset=DATASET.value,
-            split=SPLIT.value,
-            deep_range=deep_range,
-            deep_range_option="--deep_range",
-        )
-        check_room(out, len(triples) * run.length(triples.modalities) * 4)
+        with in_step():
+            if is_distributed() and is_first_process():
+                check_places(out)
+            run = open_run(RUN.value, pretrained=PRETRAINED.value)
+            triples = open_triples(
+                run.config,
+                DATA.value,
+                MODALITIES.value,
+                dataset=DATASET.value,
+                split=SPLIT.value,
+                deep_range=deep_range,
+                deep_range_option="--deep_range",
+            )
+            if is_first_process():
+                check_room(out, len(triples) * run.length(triples.modalities) * 4)
+        check_same(facts_of_run(run.path, run.config))
         file = run.features(triples, batch_size=BATCH_SIZE.value)
+        if not is_first_process():
+            return  # it had its part in the features
         with disk.writing(out, then="nothing of the file is left; start the same command again"):
             write_features(out, file)
     if PROJECTOR.value:
@@ -94,6 +105,13 @@ def main() -> None:
     print(
         f"{out}: {number:,} triples of {'+'.join(file.modalities)}, {length} numbers each, with their paths"
     )
+
+
+def check_places(out: Path) -> None:
+    """Check that all that is asked for can be written, before any work: ConfigError or DataError if not."""
+    check_out(out)
+    if PROJECTOR.value:
+        check_new_folder(PROJECTOR.value)
 
 
 def check_out(out: Path) -> None:

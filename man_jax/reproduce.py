@@ -30,6 +30,7 @@ from ml_collections import config_flags
 from data_pipelines.session.command_line import define_path
 from man_jax.commands import run_command
 from man_jax.config import ConfigError
+from man_jax.process_flags import define_distributed, is_distributed
 from man_jax.studies.planned_runs import PlannedRun, check_planned_runs, parse_seeds, planned_runs
 from man_jax.studies.table_plan import find_table, plan_table, published_of
 from man_jax.studies.workers import check_platform, helped_by, take_share
@@ -47,6 +48,7 @@ OUT = define_path("out", None, "Where the runs and the table are kept; runs/seed
 WORKERS = flags.DEFINE_integer(
     "workers", 1, "Runs at a time, each in a process with its share of the cores.", lower_bound=1
 )
+define_distributed("Run each run")
 Shares = Sequence[Sequence[int]]
 """The cores of each further worker."""
 
@@ -54,17 +56,30 @@ Shares = Sequence[Sequence[int]]
 def main() -> None:
     """Read the flags, run all runs, and print the tables."""
     seeds = parse_seeds(SEEDS.value)
+    if is_distributed() and WORKERS.value > 1:
+        raise ConfigError(
+            f"--distributed and --workers {WORKERS.value}: the first runs each run on all processes, the second "
+            f"several at a time; give one of them"
+        )
     others = take_share(WORKERS.value)
-    print(compare_paper(seeds, others) if WHAT.value else compare_seeds(seeds, others))
+    tables = compare_paper(seeds, others) if WHAT.value else compare_seeds(seeds, others)
+    from man_jax.runs.multi_process import is_first_process  # slow: the flags are checked by now
+
+    if is_first_process():
+        print(tables)
 
 
 def compare_seeds(seeds: Sequence[int], others: Shares) -> str:
     """Run adapted, oracle and the rows of --rows for each seed; write and return the tables."""
     from man_jax.reporting.result_tables import rows_table, seeds_table
+    from man_jax.runs.hosts import check_same
+    from man_jax.runs.multi_process import in_step
     from man_jax.sharding import make_mesh
 
     config, rows, out = CONFIG.value, ROWS.value, OUT.value or Path("runs/seeds")
-    check_planned_runs(config, seeds, out, rows=rows, num_devices=make_mesh().size)
+    with in_step():
+        check_planned_runs(config, seeds, out, rows=rows, num_devices=make_mesh().size)
+    check_same({"--seeds": list(seeds), "--rows": rows})
     planned = {
         (seed, name): each
         for seed in seeds
@@ -82,6 +97,8 @@ def compare_paper(seeds: Sequence[int], others: Shares) -> str:
     import jax
 
     from man_jax.reporting.paper_table import paper_csv, paper_table
+    from man_jax.runs.hosts import check_same
+    from man_jax.runs.multi_process import in_step
     from man_jax.sharding import make_mesh
     from man_jax.studies.table_lines import table_lines
     from man_jax.studies.table_pictures import write_pictures
@@ -91,7 +108,9 @@ def compare_paper(seeds: Sequence[int], others: Shares) -> str:
         raise ConfigError(f"--what {what} and --rows {','.join(ROWS.value)}: give one of them")
     table = find_table(what)
     out = OUT.value or Path("runs") / f"{what}_{config.experiment}"
-    plan = plan_table(table, config, seeds, out, num_devices=mesh.size)
+    with in_step():
+        plan = plan_table(table, config, seeds, out, num_devices=mesh.size)
+    check_same({"--seeds": list(seeds), "the table": what, "the runs": [name for _, name in plan.runs]})
     for row, reason in plan.refused.items():
         logging.warning("%s is not run: %s", row, reason)
     published, transfer = published_of(table, config.experiment)
@@ -106,8 +125,8 @@ def compare_paper(seeds: Sequence[int], others: Shares) -> str:
     )
     shape: Any = {"columns": table.columns, "published_of": transfer}
     text = paper_table(lines, **shape, title=f"{what}: {table.title}, {config.experiment}")
+    pictures = write_pictures(table, what, plan.runs, lines, out, published_of=transfer, mesh=mesh)
     if jax.process_index() == 0:
-        pictures = write_pictures(table, what, plan.runs, lines, out, published_of=transfer, mesh=mesh)
         logging.info("pictures: %s", ", ".join(map(str, pictures)))
     write({out / f"{what}.md": text + "\n", out / f"{what}.csv": paper_csv(lines, **shape)})
     return text

@@ -20,6 +20,7 @@ from data_pipelines.session.command_line import define_path, expand_home
 from data_pipelines.session.interruption import kept
 from man_jax.commands import run_command
 from man_jax.config import ConfigError
+from man_jax.process_flags import define_distributed, is_distributed
 
 if TYPE_CHECKING:
     from man_jax.retrieval.feature_file import FeatureFile
@@ -46,6 +47,7 @@ APPROXIMATE = flags.DEFINE_bool(
     "approximate", False, "Search a large gallery faster, with faiss; tells the recall."
 )
 OUT = define_path("out", None, "Where matches.csv and matches.png go; not written if not given.")
+define_distributed("Take the features of the queries of --run")
 SERVE = flags.DEFINE_bool("serve", False, "Open a page on this machine, to pick queries and look at matches.")
 PORT = flags.DEFINE_integer(
     "port", 0, "Where the page listens; any free port if 0.", lower_bound=0, upper_bound=65535
@@ -59,10 +61,17 @@ LARGE = 300_000
 def main() -> None:
     """Read the flags and the features, search, and print, write or serve what is found."""
     check_flags()
-    file = read_gallery()
-    run = open_run_of(file) if RUN.value else None
-    gallery = as_gallery(file, run)
+    from man_jax.runs.hosts import check_same
+    from man_jax.runs.multi_process import in_step, is_first_process
+
+    with in_step():
+        file = read_gallery()
+        run = open_run_of(file) if RUN.value else None
+        gallery = as_gallery(file, run)
+    check_same({"the number of --gallery's triples": len(file.features), "what it tells of them": file.about})
     query = read_query(gallery, run)
+    if not is_first_process():
+        return  # it had its part in the features of the queries
     method = describe_search(gallery, query or gallery.file)
     print(f"{GALLERY.value}: {len(gallery.file.features):,} triples; {method}", flush=True)
     if query is not None and (OUT.value or not SERVE.value):
@@ -79,6 +88,11 @@ def check_flags() -> None:
         )
     if not QUERY.value and OUT.value:
         raise ConfigError("--out needs a --query, whose matches are written")
+    if is_distributed() and (SERVE.value or not RUN.value):
+        raise ConfigError(
+            "--distributed takes the features of many queries with --run and --query; a page, and a search in files of "
+            "features, are the work of one process: leave the flag out"
+        )
     if PRETRAINED.value and not RUN.value:
         raise ConfigError("--pretrained is about the weights of a run; add --run, or leave it out")
     if OUT.value and OUT.value.exists() and not OUT.value.is_dir():
@@ -87,7 +101,7 @@ def check_flags() -> None:
         from man_jax.retrieval.sketches import require_faiss
 
         require_faiss()
-    if OUT.value:
+    if OUT.value and not is_distributed():
         with disk.writing(OUT.value, then="nothing was searched"):
             OUT.value.mkdir(parents=True, exist_ok=True)
 

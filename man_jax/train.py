@@ -18,6 +18,7 @@ from ml_collections import config_flags
 
 from data_pipelines.session.command_line import define_path
 from man_jax.commands import run_command
+from man_jax.process_flags import define_distributed
 
 CONFIG = config_flags.DEFINE_config_file(
     "config", None, "The experiment: its NAME or file, also with :VARIANT, several variants joined by +."
@@ -25,9 +26,7 @@ CONFIG = config_flags.DEFINE_config_file(
 COMPILE_ONLY = flags.DEFINE_bool(
     "compile_only", False, "Compile the adaptation step, print the memory it needs, and stop. Reads no data."
 )
-DISTRIBUTED = flags.DEFINE_bool(
-    "distributed", False, "Train together with other processes, which the environment or the cluster names."
-)
+define_distributed("Train")
 PROFILE = flags.DEFINE_string(
     "profile",
     "",
@@ -43,12 +42,9 @@ def main() -> None:
     from man_jax.engine.footprint import step_footprint
     from man_jax.engine.training_run import train_or_resume
     from man_jax.reporting.result_tables import results_table
-    from man_jax.runs.multi_process import join_processes
     from man_jax.runs.step_trace import parse_steps
 
     config, traced = CONFIG.value, parse_steps(PROFILE.value)
-    if DISTRIBUTED.value:
-        join_processes()
     if COMPILE_ONLY.value:
         print("\n".join(f"{name:>32} {value:.6g}" for name, value in step_footprint(config).items()))
         return

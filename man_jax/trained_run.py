@@ -9,13 +9,11 @@
 The training data are not needed. docs/USING.md has more examples.
 """
 
-import hashlib
 import os
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from absl import logging
 from jaxtyping import Float32, Int64
@@ -26,7 +24,7 @@ from man_jax.config import Config, ConfigError, check_config
 from man_jax.engine.build import build_model
 from man_jax.engine.evaluation import distances_by_subset, rank
 from man_jax.engine.run_data import Modalities, open_triples, prepare_test
-from man_jax.engine.trained_network import TrainedNetwork, network_of, read_weights
+from man_jax.engine.trained_network import TrainedNetwork, network_of, read_weights, variables_digest
 from man_jax.engine.unprepared_features import extract_features
 from man_jax.networks.three_branch import Variables, only_branches
 from man_jax.retrieval.feature_file import FeatureFile, holds_features, read_features
@@ -233,13 +231,8 @@ class TrainedRun:
 
     @cached_property
     def _digest(self) -> str:
-        """Compute a digest of the weights, which tells whether features of two files can be compared."""
-        branches = only_branches(self._variables, range(len(self.modalities)))
-        digest = hashlib.blake2b(digest_size=16)
-        for path, leaf in jax.tree_util.tree_leaves_with_path(branches):
-            digest.update(jax.tree_util.keystr(path).encode())
-            digest.update(np.ascontiguousarray(leaf).tobytes())
-        return digest.hexdigest()
+        """Compute the digest of all branches."""
+        return variables_digest(only_branches(self._variables, range(len(self.modalities))))
 
     def length(self, present: tuple[str, ...]) -> int:
         """Compute how many numbers a feature of some modalities has."""

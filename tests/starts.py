@@ -13,7 +13,9 @@ import runpy
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -71,6 +73,16 @@ class Starts:
         self._process.stdin.flush()
         return End(**json.loads(self._process.stdout.readline()))
 
+    def start_together(
+        self, module: str, starts: Sequence[tuple[Sequence[str], dict[str, str]]]
+    ) -> list[End]:
+        """Run `python -m module` with each (arguments, environment), all at once, until no process of it is left."""
+        order = {"module": module, "starts": starts}
+        assert self._process.stdin and self._process.stdout  # noqa: PT018
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        return [End(**each) for each in json.loads(self._process.stdout.readline())]
+
 
 def main() -> None:
     """Serve until the input ends; in a fork, become the command."""
@@ -79,6 +91,11 @@ def main() -> None:
     for line in sys.stdin:
         order = json.loads(line)
         signal.alarm(LONGEST)
+        if "starts" in order:
+            if (ends := become_each(**order)) is None:
+                return None
+            print(json.dumps(ends), flush=True)
+            continue
         read, write = os.pipe()
         if (child := os.fork()) == 0:
             signal.alarm(0)
@@ -90,6 +107,27 @@ def main() -> None:
         await_end(child)
         print(json.dumps({"status": os.waitstatus_to_exitcode(status), "output": output}), flush=True)
     return None
+
+
+def become_each(module: str, starts: list[tuple[list[str], dict[str, str]]]) -> list[dict[str, Any]] | None:
+    """Fork for each start, and give how each process ended and what it wrote; None in a fork that has ended."""
+    children, files = [], []
+    for arguments, environment in starts:
+        file = tempfile.TemporaryFile()  # noqa: SIM115  a pipe might be full before it is read
+        if (child := os.fork()) == 0:
+            signal.alarm(0)
+            os.environ.update(environment)
+            return become(module, arguments, None, os.dup(file.fileno()))
+        children.append(child)
+        files.append(file)
+    ends = []
+    for child, file in zip(children, files, strict=True):
+        _, status = os.waitpid(child, 0)
+        await_end(child)
+        file.seek(0)
+        ends.append({"status": os.waitstatus_to_exitcode(status), "output": file.read().decode()})
+        file.close()
+    return ends
 
 
 def await_end(group: int) -> None:

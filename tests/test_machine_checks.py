@@ -197,3 +197,8 @@ def test_the_command_prints_a_line_each_and_ends_with_1_if_one_asks_for_a_look(t
     assert lines[-1].startswith("look at it  open files  256 at most; raise the limit")
     assert all(each.startswith(("OK  ", "look at it  ")) for each in lines)
     assert len(lines) == 11
+
+
+def test_processes_are_counted_by_host():
+    found = machine_checks.list_processes(["a", "a", "b"], Path("/shared"))
+    assert (found.ok, found.found) == (True, "3 on a (2), b (1); all see /shared")

@@ -14,6 +14,11 @@ REQUIRED = "must have a value other than None"
 RENAMED = {"source": "root"}
 """Flags of former versions, and what they are called now."""
 
+ALONE = (
+    "--distributed is for commands that train or take features (train, evaluate, predict, search, reproduce, report, "
+    "and doctor to try it); this one has nothing to share among processes: start it once, without the flag"
+)
+
 KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
 
 
@@ -73,6 +78,8 @@ def _own_flags() -> str:
 
 
 def _unknown(name: str) -> str:
+    if name in ("distributed", "nodistributed"):
+        return ALONE
     if RENAMED.get(name) in _own_names():
         return f"--{name} is called --{RENAMED[name]} now"
     return f"there is no flag --{name}; {_nearest(name)}"

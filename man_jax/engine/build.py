@@ -1,6 +1,7 @@
 """Build the parts of a run from the configuration, so that formulas take arrays and plain values only."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,13 +15,24 @@ from man_jax.engine.optimizer import epochwise_cosine, make_optimizer, warmup_co
 from man_jax.frame import ByDomain, Frame, LabelSpace, Network
 from man_jax.networks import backbones
 from man_jax.networks.backbone_traits import traits_of
-from man_jax.networks.three_branch import Backbone, Branch, ThreeBranch
+from man_jax.networks.convolution import ConvolutionForm
+from man_jax.networks.three_branch import Application, Backbone, Branch, ThreeBranch
+
+
+class Forms(NamedTuple):
+    """What `auto` means for these keys of `config.model`."""
+
+    application: Application
+    convolution: ConvolutionForm
+
+
+CPU_FORMS = Forms("vmap", "taps")
+ACCELERATOR_FORMS = Forms("loop", "lax")
 
 
 def build_model(model: Config, *, num_classes: int) -> ThreeBranch:
     """Build the network; `auto` forms are those that docs/MEASUREMENTS.md found best for the platform."""
-    on_cpu = jax.default_backend() == "cpu"
-    application = ("vmap" if on_cpu else "loop") if model.application == "auto" else model.application
+    application = _forms().application if model.application == "auto" else model.application
     return ThreeBranch(
         Branch(build_backbone(model)),
         num_classes=num_classes,
@@ -29,6 +41,10 @@ def build_model(model: Config, *, num_classes: int) -> ThreeBranch:
         fusion_neck=model.fusion_neck,
         norm_groups=model.norm_groups,
     )
+
+
+def _forms() -> Forms:
+    return CPU_FORMS if jax.default_backend() == "cpu" else ACCELERATOR_FORMS
 
 
 def build_backbone(model: Config) -> Backbone:
@@ -42,7 +58,7 @@ def build_backbone(model: Config) -> Backbone:
     values = flat({"model": model})
     keywords = {key.split(".")[-1]: values[key] for key in traits_of(model.backbone).keys}
     if keywords.get("convolution") == "auto":
-        keywords["convolution"] = "taps" if jax.default_backend() == "cpu" else "lax"
+        keywords["convolution"] = _forms().convolution
     return backbones.build_backbone(model.backbone, **keywords, remat=model.remat, dtype=dtype)
 
 

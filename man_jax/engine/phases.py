@@ -153,10 +153,12 @@ def _target_labels(
             "labels": labels.labels,
             "weight": labels.weight,
             "continued": np.asarray(labels.continued),
-            "clusterings": dict(labels.clusterings),
+            "clusterings": tuple(labels.clusterings.values()),
             **({} if labels.groups is None else {"groups": labels.groups}),
         }
     )
+    # As a dictionary it would come back in another order, in which the figures would be written.
+    shared["clusterings"] = dict(zip(labels.clusterings, shared["clusterings"], strict=True))
     facts = np.array([labels.num_clusters, labels.estimated, labels.drawn_by], np.int32)
     num_clusters, estimated, drawn_by = of_first_process(facts).tolist()
     return Labels(**shared, num_clusters=num_clusters, estimated=bool(estimated), drawn_by=drawn_by)

@@ -25,6 +25,7 @@ from man_jax.reporting.pages.render import figure_url, render
 from man_jax.reporting.series import named_series
 from man_jax.runs.epoch_times import usual_times
 from man_jax.runs.metrics import read_history
+from man_jax.runs.multi_process import OtherProcessError, in_step
 from man_jax.runs.past_config import run_config
 from man_jax.runs.used_data import UsedData, read_data
 from man_jax.runs.versions import UNKNOWN, commit, versions
@@ -174,17 +175,19 @@ def _retrieval(
     kind = {"batch_size": config.evaluation.batch_size, "mesh": mesh}
     sections = ("lists", "cameras", "activation", "plane")
     try:
-        target = prepare_side(config, "target")
-    except DataError as error:
+        with in_step():
+            target = prepare_side(config, "target")
+    except (DataError, OtherProcessError) as error:
         return {section: _left_out(error) for section in sections}
     features = extract_query_gallery(network.extract, network.variables, target, **kind)
     distances = retrieval_distances(features)
     some = np.linspace(0, len(target.query) - 1, min(page_retrieval.NUM_ACTIVATIONS, len(target.query)))
     try:
-        domains = {"source": prepare_side(config, "source"), "target": target}
+        with in_step():
+            domains = {"source": prepare_side(config, "source"), "target": target}
         planes = page_retrieval.feature_planes(network, domains, seed=seed, **kind)
         plane = {"missing": "", "seed": seed, "picture": figure_url(draw_planes(planes))}
-    except DataError as error:
+    except (DataError, OtherProcessError) as error:
         plane = _left_out(error)
     return {
         "lists": page_retrieval.ranking_lists(distances, target, number=num_queries, seed=seed),
@@ -194,7 +197,7 @@ def _retrieval(
     }
 
 
-def _left_out(error: DataError) -> dict[str, str]:
+def _left_out(error: Exception) -> dict[str, str]:
     return {"missing": f"Left out: {str(error).splitlines()[0]}"}
 
 

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -15,7 +15,7 @@ from absl import logging
 from jax.sharding import Mesh
 
 from man_jax import methods
-from man_jax.config import Config, WorkdirError, check_config, check_counts
+from man_jax.config import Config, check_config, check_counts
 from man_jax.engine import pretraining
 from man_jax.engine.build import build_frame, build_normalization, build_optimizer, check_parts
 from man_jax.engine.domain_data import Domain, open_domains
@@ -30,17 +30,25 @@ from man_jax.runs.checkpoint import (
     CHECKPOINTS,
     check_pretrained,
     has_checkpoint,
+    last_saved,
     open_checkpoints,
     restore_adapted,
     restore_pretrained,
     restore_state,
 )
 from man_jax.runs.compilation_notice import compiling
+from man_jax.runs.hosts import check_same, check_shared, facts_of_config, facts_of_data
 from man_jax.runs.metrics import MetricsWriter
-from man_jax.runs.multi_process import of_first_process
+from man_jax.runs.multi_process import in_step, of_first_process
 from man_jax.runs.past_config import run_config
 from man_jax.runs.recovery import check_rows, move_aside, read_newest, warn_of
-from man_jax.runs.starting_weights import find_beginning, find_moved_weights, keep_data
+from man_jax.runs.starting_weights import (
+    Beginning,
+    digest_of_given,
+    find_beginning,
+    find_moved_weights,
+    keep_data,
+)
 from man_jax.runs.state_layout import check_layout
 from man_jax.runs.step_trace import TRACE_FOLDER, StepTrace
 from man_jax.runs.time_left import Plan, RunClock
@@ -101,35 +109,37 @@ class RunParts:
 def open_run(config: Config, workdir: Path, *, traced: range | None = None) -> RunParts:
     """Check everything that can be checked before the first step, then build the parts of the run.
 
-    `traced`: the steps that JAX's profiler traces, counted through the whole run.
+    Of several processes, all are refused what one of them is refused. `traced`: the steps that JAX's profiler traces,
+    counted through the whole run.
     """
-    mesh = _checked_mesh(config)
-    moved = find_moved_weights(workdir, config)
-    check_workdir(workdir, config, same_weights=moved)
-    # A run that goes on needs neither the file nor the other run any more.
-    fresh = not has_checkpoint(workdir)
-    if not fresh:
-        check_layout(workdir)
-    beginning = find_beginning(config) if fresh else None
-    backbone = read_backbone(config.model, config.data.image_size) if fresh else None
-    source, target = open_domains(config)
-    used = describe_data(source.data, target.data)
-    if beginning:
-        check_source(beginning.key, beginning.workdir, beginning.folder, used)
-    if not fresh:
-        check_data(workdir, used, config.data)
-    method = methods.find(config.method)
-    frame = _frame(config, method, source, target)
-    check_parts(method.networks(config), frame)
-    pretrain_iterations = _iterations_of_pretraining(config, source)
-    pretrain_optimizer = build_optimizer(config.pretrain, iterations=pretrain_iterations)
-    adapt_optimizer = build_optimizer(config.adapt, iterations=config.adapt.iterations)
-    create = partial(create_state, frame, pretrain_optimizer)
-    if beginning and beginning.key == "pretrain.init_from":
-        check_pretrained(beginning.workdir, jax.eval_shape(create), num_source=frame.space.num_source)
+    with in_step():
+        mesh = _checked_mesh(config)
+        found = _look(config, workdir)
+    check_same(
+        facts_of_config(config) | {"the last checkpoint": found.step, "the first weights": found.weights}
+    )
+    check_shared(workdir, "--workdir (of man_jax.reproduce: --out)")
+    with in_step():
+        source, target = open_domains(config)
+        used = describe_data(source.data, target.data)
+        if found.beginning:
+            check_source(found.beginning.key, found.beginning.workdir, found.beginning.folder, used)
+        if not found.fresh:
+            check_data(workdir, used, config.data)
+        method = methods.find(config.method)
+        frame = _frame(config, method, source, target)
+        check_parts(method.networks(config), frame)
+        pretrain_iterations = _iterations_of_pretraining(config, source)
+        pretrain_optimizer = build_optimizer(config.pretrain, iterations=pretrain_iterations)
+        adapt_optimizer = build_optimizer(config.adapt, iterations=config.adapt.iterations)
+        create = partial(create_state, frame, pretrain_optimizer)
+        if found.beginning and found.beginning.key == "pretrain.init_from":
+            num_source = frame.space.num_source
+            check_pretrained(found.beginning.workdir, jax.eval_shape(create), num_source=num_source)
+    check_same(facts_of_data(used))
     # Locked only now, so that a refusal above leaves no work directory that stops the corrected command.
-    claim = _claim(workdir, config, moved)
-    keep_data(workdir, used, config, fresh=fresh)
+    claim = _claim(workdir, config, found.moved)
+    keep_data(workdir, used, config, fresh=found.fresh)
     return RunParts(
         config=config,
         workdir=workdir,
@@ -150,8 +160,42 @@ def open_run(config: Config, workdir: Path, *, traced: range | None = None) -> R
         clock=_clock(config, pretrain_iterations, source, target, networks=len(method.networks(config))),
         meter=meter_of(list(mesh.devices.flat)),
         trace=StepTrace(traced, workdir / TRACE_FOLDER) if traced else None,
-        backbone=backbone,
+        backbone=found.backbone,
         about=describe_weights(config, used),
+    )
+
+
+class _Found(NamedTuple):
+    """What a work directory has, and what a run in it begins with; no data are read for it."""
+
+    moved: Collection[str]
+    step: int | None
+    beginning: Beginning | None
+    backbone: InitialBackbone | None
+    weights: str
+    """A digest of the weights that the configuration names; "" if it names none."""
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the run begins here; one that goes on needs neither the file nor the other run any more."""
+        return self.step is None
+
+
+def _look(config: Config, workdir: Path) -> _Found:
+    """Check the work directory, and read or find the weights of a new run."""
+    moved = find_moved_weights(workdir, config)
+    check_workdir(workdir, config, same_weights=moved)
+    step = last_saved(workdir)
+    if step is not None:
+        check_layout(workdir)
+        return _Found(moved, step, None, None, "")
+    several = jax.process_count() > 1
+    return _Found(
+        moved,
+        step,
+        find_beginning(config),
+        read_backbone(config.model, config.data.image_size),
+        digest_of_given(config) if several else "",  # it is read to be compared
     )
 
 
@@ -212,16 +256,10 @@ def _clock(
 
 def _claim(workdir: Path, config: Config, moved: Collection[str]) -> AbstractContextManager[Any]:
     """Lock the work directory for process 0, which writes; if that is refused, every process ends."""
-    claim, refusal = nullcontext(), WorkdirError(f"process 0 could not claim {workdir}; see its own message")
-    claimed = True
-    if jax.process_index() == 0:
-        try:
-            claim = claim_workdir(workdir, config, same_weights=moved)
-        except WorkdirError as error:
-            claimed, refusal = False, error
-    if not of_first_process(np.array(claimed)):
-        raise refusal
-    return claim
+    with in_step():
+        return (
+            claim_workdir(workdir, config, same_weights=moved) if jax.process_index() == 0 else nullcontext()
+        )
 
 
 def begin_adaptation(parts: RunParts, state: TrainState) -> TrainState:

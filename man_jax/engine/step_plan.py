@@ -12,7 +12,9 @@ from man_jax.config import Config, ConfigError
 from man_jax.costs.arithmetic import count_flops
 from man_jax.costs.chips import CHIPS, GIB, TPUS, Chip
 from man_jax.costs.programs import Collective, ProgramCosts, program_costs
+from man_jax.engine.build import ACCELERATOR_FORMS
 from man_jax.engine.footprint import Size, TracedStep, memory_of, trace_step
+from man_jax.engine.gpu_devices import gpu_compiler_is_here, gpu_devices
 from man_jax.sharding import make_mesh
 
 TPU_ENVIRONMENT = {
@@ -86,16 +88,16 @@ def parse_topology(name: str) -> Topology:
 def plan_step(config: Config, topology: Topology, sizes: Mapping[str, Size] | None = None) -> StepPlan:
     """Plan the step of a configuration for a topology; its batch is that of the configuration.
 
-    For a TPU the step is compiled as if the chips were there, which takes minutes at full size. For a GPU it is traced
-    only. `sizes`: as in `trace_step`.
+    The step is compiled as if the chips were there, which takes minutes at full size; for a GPU it is traced only, if
+    JAX's plugin for CUDA is not installed. `auto` forms are those of such chips. `sizes`: as in `trace_step`.
 
     Raises:
         ConfigError: the batch cannot be divided among the chips, libtpu is missing, or it refuses the topology.
     """
     _check_batch(config, topology)
-    config = config.copy_and_resolve_references()
+    config = for_chips(config)
     config.evaluation.batch_size = topology.num_chips  # no evaluation is planned, and its batch need not fit
-    if topology.is_tpu:
+    if topology.is_tpu or gpu_compiler_is_here():
         step, compiled = compile_step(config, topology, sizes)
         memory = memory_of(compiled)
         held, scratch = memory.held, memory.results + memory.scratch
@@ -114,11 +116,22 @@ def plan_step(config: Config, topology: Topology, sizes: Mapping[str, Size] | No
     )
 
 
+def for_chips(config: Config) -> Config:
+    """Copy a configuration, with the forms that `auto` means on TPUs and GPUs; here it would mean those of a CPU."""
+    config = config.copy_and_resolve_references()
+    for key, form in ACCELERATOR_FORMS._asdict().items():
+        if config.model[key] == "auto":
+            config.model[key] = form
+    return config
+
+
 def compile_step(
     config: Config, topology: Topology, sizes: Mapping[str, Size] | None = None
 ) -> tuple[TracedStep, jax.stages.Compiled]:
-    """Trace the step for the chips of a TPU topology, and compile it as if they were there."""
-    step = trace_step(config, sizes, mesh=make_mesh(tpu_devices(topology)))
+    """Trace the step for the chips of a topology, and compile it as if they were there."""
+    kind = topology.name.partition(":")[0]
+    devices = tpu_devices(topology) if topology.is_tpu else gpu_devices(kind, topology.num_chips)
+    step = trace_step(config, sizes, mesh=make_mesh(devices))
     return step, step.traced.lower().compile()
 
 

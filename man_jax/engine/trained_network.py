@@ -1,10 +1,13 @@
 """Open the trained network of a work directory, without its training data and its optimiser."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import jax
+import numpy as np
 from jax.sharding import Mesh
 
 from man_jax import methods
@@ -23,6 +26,7 @@ from man_jax.runs.checkpoint import (
     read_pretrained,
     whole_checkpoints,
 )
+from man_jax.runs.hosts import check_same
 from man_jax.runs.past_config import run_config
 from man_jax.runs.published import has_published_weights
 from man_jax.runs.weights_meaning import check_weights_of_run
@@ -129,6 +133,19 @@ def open_every_checkpoint(
 
 
 def _branches_of(variables: Variables, config: Config, present: tuple[str, ...], mesh: Mesh) -> Variables:
-    """Keep the branches of the modalities in `present`, on every device."""
-    kept = [place for place, name in enumerate(config.model.modalities) if name in present]
-    return put_replicated(only_branches(variables, kept), mesh)
+    """Keep the branches of the modalities in `present`, on every device; all processes have to have the same."""
+    kept = only_branches(
+        variables, [place for place, name in enumerate(config.model.modalities) if name in present]
+    )
+    if jax.process_count() > 1:
+        check_same({"the digest of the weights": variables_digest(kept)})
+    return put_replicated(kept, mesh)
+
+
+def variables_digest(variables: Variables) -> str:
+    """Compute a digest of a network's variables, which tells whether features of two files can be compared."""
+    digest = hashlib.blake2b(digest_size=16)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(variables):
+        digest.update(jax.tree_util.keystr(path).encode())
+        digest.update(np.ascontiguousarray(leaf).tobytes())
+    return digest.hexdigest()

@@ -3,7 +3,9 @@
 import time
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from pathlib import Path
 from typing import NamedTuple
+from zlib import crc32
 
 import jax
 import numpy as np
@@ -17,7 +19,8 @@ from man_jax.array_math import unit
 from man_jax.engine.trained_network import TrainedNetwork
 from man_jax.networks.three_branch import concatenate_modalities
 from man_jax.runs.compilation_notice import compiling
-from man_jax.sharding import put_batch
+from man_jax.runs.hosts import check_same
+from man_jax.sharding import local_rows, put_batch
 
 
 class Extraction(NamedTuple):
@@ -36,10 +39,15 @@ def extract_features(
     Only the features are kept for all triples: the images are read shortly before they are used. The last batch is
     filled up with copies of its last triple, so that all batches have one shape and one program.
 
+    Several processes read each its part of a batch, and all get all features.
+
     Raises:
+        ConfigError: the processes have other triples.
         DataError: an image cannot be read any more.
         FloatingPointError: a feature is not finite.
     """
+    names = "\n".join(Path(path).name for paths in triples.paths for path in paths)
+    check_same({"the number of triples": len(triples), "the digest of their names": crc32(names.encode())})
     start, compiled = time.monotonic(), 0.0
     features = np.empty((len(triples), 0), np.float32)
     waiting: list[tuple[slice, Array]] = []
@@ -58,20 +66,23 @@ def extract_features(
 def _batches(
     triples: UnpreparedTriples, batch_size: int
 ) -> Iterator[tuple[slice, UInt8[np.ndarray, "B M H W 3"]]]:
-    """Yield batches of images of equal shape, and the rows that they are for."""
+    """Yield batches of images of equal shape, of several processes each its part, and the rows that all are for."""
+    own, last = local_rows(batch_size), len(triples) - 1
+    starts = range(0, len(triples), batch_size)
+    # A process with no triple in the last batch takes the last one.
+    parts = [range(start + own.start, min(start + own.stop, last + 1)) or (last,) for start in starts]
     images: Iterable[np.ndarray] = track(
-        map_in_order(triples.read, range(len(triples))),
-        total=len(triples),
+        map_in_order(triples.read, [place for part in parts for place in part]),
+        total=sum(map(len, parts)),
         description="features",
         unit="triple",
         process_index=jax.process_index(),
     )
     images = iter(images)
-    start = 0
-    while batch := list(islice(images, batch_size)):
-        rows = slice(start, start + len(batch))
-        yield rows, np.stack(batch + [batch[-1]] * (batch_size - len(batch)))
-        start = rows.stop
+    for start, part in zip(starts, parts, strict=True):
+        batch = list(islice(images, len(part)))
+        rows = slice(start, min(start + batch_size, last + 1))
+        yield rows, np.stack(batch + [batch[-1]] * (own.stop - own.start - len(batch)))
 
 
 def _fused(modal: Float[Array, "M B D"]) -> Float[Array, "B F"]:

@@ -68,9 +68,14 @@ def keep_data(workdir: Path, used: UsedData, config: Config, *, fresh: bool) -> 
             "checked, and from now on it is",
             workdir,
         )
+    write_data(workdir, used, weights=digest_of_given(config) if fresh else "")
+
+
+def digest_of_given(config: Config) -> str:
+    """Compute the digest of the weights that a run begins with; "" if these are random."""
     values = plain_values(config)
-    given = [(key, values[key]) for key in default.WEIGHTS if fresh and values.get(key)]
-    write_data(workdir, used, weights=weights_digest(*given[0]) if given else "")
+    given = [(key, values[key]) for key in default.WEIGHTS if values.get(key)]
+    return weights_digest(*given[0]) if given else ""
 
 
 def _find_adapted(workdir: Path) -> Path:

@@ -33,6 +33,11 @@ def describe_data(source: PreparedDataset, target: PreparedDataset) -> UsedData:
     }
 
 
+def describe_test(data: PreparedDataset) -> UsedData:
+    """Describe query and gallery of a data set; only the modalities that are loaded count."""
+    return {split: _describe(getattr(data, split), data.modalities) for split in ("query", "gallery")}
+
+
 def write_data(workdir: Path, used: UsedData, *, weights: str = "") -> None:
     """Write the description of the data, the versions, the commit, and the digest of the weights at the beginning."""
     kept = {"versions": versions(), "commit": commit(), "weights": weights} | used

@@ -7,13 +7,15 @@ command on several GPUs or hosts, with one folder.
 
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
+import jax
 from absl import logging
 
 from data_pipelines.session.progress import speaking_of
 from man_jax.engine.training_run import has_begun, is_finished, train_or_resume
 from man_jax.runs.metrics import read_summary
+from man_jax.runs.multi_process import OtherProcessError, told_by_first_process
 from man_jax.runs.workdir import WorkdirInUseError, in_use
 from man_jax.studies.planned_runs import PlannedRun
 from man_jax.studies.progress import Name, StudyProgress, title
@@ -38,17 +40,39 @@ def run_rows(planned: Mapping[Name, PlannedRun], *, workers: int = 1) -> dict[Na
     if finished := len(planned) - len(progress.unfinished()):
         logging.info("%d of %d runs were finished before", finished, len(planned))
     waiting = False
-    while unfinished := progress.unfinished():
-        free = next((each for each in unfinished if _can_begin(planned[each], planned.values())), None)
-        if free is not None:
-            waiting = not _run(free, planned[free], progress)
+    while (choice := _choose(planned, progress)).unfinished:
+        if choice.free is not None:
+            waiting = not _run(choice.free, planned[choice.free], progress)
         elif not waiting:
-            told = "; ".join(map(title, unfinished))
+            told = "; ".join(map(title, choice.unfinished))
             logging.info("waiting for other processes, which have these runs or their weights: %s", told)
             waiting = True
         if waiting:
             time.sleep(PAUSE)
-    return {each: read_summary(run.workdir) for each, run in planned.items()}
+    summaries = [read_summary(run.workdir) for run in planned.values()] if jax.process_index() == 0 else []
+    return dict(zip(planned, told_by_first_process(summaries), strict=True))
+
+
+class _Choice(NamedTuple):
+    """The runs that have not ended, and the one to run now; None if other processes have them all."""
+
+    unfinished: list[Name]
+    free: Name | None
+
+
+def _choose(planned: Mapping[Name, PlannedRun], progress: StudyProgress) -> _Choice:
+    """Choose the next run; of processes that run each run together, process 0 chooses."""
+    names = [*planned]
+    places: list[int] = []
+    free = None
+    if jax.process_index() == 0:
+        places = [names.index(each) for each in progress.unfinished()]
+        free = next(
+            (each for each in places if _can_begin(planned[names[each]], planned.values())),
+            None,
+        )
+    places, free = told_by_first_process([places, free])
+    return _Choice([names[each] for each in places], None if free is None else names[free])
 
 
 def _can_begin(run: PlannedRun, planned: Iterable[PlannedRun]) -> bool:
@@ -65,6 +89,10 @@ def _run(name: Name, run: PlannedRun, progress: StudyProgress) -> bool:
         with speaking_of(title(name)):
             train_or_resume(run.config, run.workdir)
     except WorkdirInUseError:
+        return False
+    except OtherProcessError as error:
+        if error.kind != WorkdirInUseError.__name__:
+            raise
         return False
     progress.end(name, None if begun else time.monotonic() - start)
     return True

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from jax.sharding import Mesh
 
@@ -16,6 +17,7 @@ from man_jax.reporting.paper_table import Line
 from man_jax.reporting.save_figure import save_figure
 from man_jax.reporting.study_figures import draw_ends
 from man_jax.runs.metrics import read_history
+from man_jax.runs.multi_process import is_first_process
 from man_jax.studies.planned_runs import PlannedRun
 from man_jax.studies.table_plan import plain
 
@@ -30,9 +32,12 @@ def write_pictures(
     published_of: str,
     mesh: Mesh,
 ) -> list[Path]:
-    """Draw mAP by row, and the pictures that the table names, of the first seed's runs; return the files."""
+    """Draw mAP by row, and the pictures that the table names, of the first seed's runs; return the files.
+
+    All processes call this together, because they take the features together; the first one writes.
+    """
     written = [out / f"{name}.png"]
-    save_figure(draw_lines(lines, published_of), written[0])
+    _save(draw_lines(lines, published_of), written[0])
     first = min(seed for seed, _ in runs)
     for row in table.rows:
         if table.pictures and (first, row.name) in runs:
@@ -61,9 +66,10 @@ def draw_row(what: tables.Picture, run: PlannedRun, path: Path, *, mesh: Mesh) -
     if what == "labels":
         if not run.config.adapt.epochs:
             return False
-        save_figure(draw_label_accuracy(read_history(run.workdir)), path)
+        _save(draw_label_accuracy(read_history(run.workdir)), path)
     elif what == "rankings":
-        shutil.copyfile(run.workdir / "ranking.png", path)
+        if is_first_process():
+            shutil.copyfile(run.workdir / "ranking.png", path)
     else:
         config = run.config
         network = open_tested(run.workdir, config, mesh=mesh)
@@ -71,5 +77,10 @@ def draw_row(what: tables.Picture, run: PlannedRun, path: Path, *, mesh: Mesh) -
         planes = feature_planes(
             network, domains, batch_size=config.evaluation.batch_size, mesh=mesh, seed=config.seed
         )
-        save_figure(draw_planes(planes), path)
+        _save(draw_planes(planes), path)
     return True
+
+
+def _save(figure: Any, path: Path) -> None:
+    if is_first_process():
+        save_figure(figure, path)

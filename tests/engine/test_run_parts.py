@@ -3,6 +3,7 @@
 A refusal leaves nothing that a corrected command would trip over.
 """
 
+import re
 from types import SimpleNamespace
 
 import jax
@@ -17,6 +18,7 @@ from man_jax.engine.optimizer import make_optimizer
 from man_jax.runs.checkpoint import CHECKPOINTS, save_pretrained
 from man_jax.runs.metrics import MetricsWriter
 from man_jax.runs.workdir import WorkdirError, claim_workdir
+from man_jax.sharding import make_mesh
 from tests.engine.splits import new_domain
 from tests.engine.tiny import IMAGE_SIZE, NUM_SOURCE, new_state, small_config
 from tests.runs.test_state_layout import save_old_form
@@ -68,17 +70,21 @@ def test_a_run_that_goes_on_does_not_need_the_run_it_started_from(tmp_path):
 
 
 @pytest.mark.usefixtures("data")
-@pytest.mark.parametrize("place", [0, 1])
-def test_what_process_0_is_refused_every_process_is(tmp_path, monkeypatch, place):
-    """Of two, each alone: process 0 tells that it failed, and process 1 hears it."""
+def test_that_process_0_is_refused_the_work_directory_is_told_to_the_others(tmp_path, monkeypatch):
+    told = []
+
+    def gather(line):
+        told.append(line.tobytes().decode().strip())
+        return np.stack([line, np.full_like(line, ord(" "))])
+
     monkeypatch.setattr(jax, "process_count", lambda: 2)
-    monkeypatch.setattr(jax, "process_index", lambda: place)
-    monkeypatch.setattr(multihost_utils, "broadcast_one_to_all", lambda told: told if place == 0 else False)
-    with (
-        claim_workdir(tmp_path, small_config()),
-        pytest.raises(WorkdirError, match=("in use", "process 0 could")[place]),
-    ):
+    monkeypatch.setattr(multihost_utils, "broadcast_one_to_all", lambda values: values)
+    monkeypatch.setattr(multihost_utils, "process_allgather", gather)
+    monkeypatch.setattr(run_parts, "make_mesh", lambda: make_mesh(jax.devices()[:4]))
+    with claim_workdir(tmp_path, small_config()), pytest.raises(WorkdirError, match="in use"):
         run_parts.open_run(small_config(), tmp_path)
+    assert [*filter(None, told)] == [told[-1]]
+    assert re.match(r"WorkdirInUseError .* is in use by another process", told[-1])
 
 
 def test_an_oracle_with_fewer_identities_than_a_batch_is_refused_before_pre_training(data, tmp_path):

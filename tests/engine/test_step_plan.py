@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import jax
@@ -15,14 +16,17 @@ from man_jax.config import Config, ConfigError, check_config
 from man_jax.costs.chips import CHIPS
 from man_jax.costs.programs import Collective, ProgramCosts, parse
 from man_jax.engine import step_plan
+from man_jax.engine.footprint import trace_step
 from man_jax.engine.step_plan import (
     StepPlan,
+    for_chips,
     largest_batch,
     links_seconds,
     parse_topology,
     plan_lines,
     plan_step,
 )
+from man_jax.sharding import make_mesh
 from tests.engine.tiny import small_config
 
 ROOT = Path(__file__).parents[2]
@@ -84,6 +88,51 @@ def test_the_batch_of_an_evaluation_limits_no_plan(monkeypatch):
     [(planned_for, number)] = heard
     check_config(planned_for, num_devices=number)
     assert config.evaluation.batch_size == 12
+
+
+def test_auto_means_the_forms_of_the_chips_and_not_those_of_this_cpu():
+    config = small(model__application="auto", model__convolution="auto")
+    found = for_chips(config).model
+    assert (found.application, found.convolution) == ("loop", "lax")
+    assert config.model.application == "auto"
+    told = for_chips(small(model__application="scan", model__convolution="taps")).model
+    assert (told.application, told.convolution) == ("scan", "taps")
+
+
+def test_with_the_compiler_of_a_gpu_its_step_is_compiled_and_without_it_is_traced(monkeypatch):
+    compiled = []
+    monkeypatch.setattr(step_plan, "compile_step", lambda *words: compiled.append(words) or 1 / 0)
+    for is_here, number in ((False, 0), (True, 1)):
+        monkeypatch.setattr(step_plan, "gpu_compiler_is_here", lambda is_here=is_here: is_here)
+        with suppress(ZeroDivisionError):
+            plan_step(small(), parse_topology("h100:1"), SIZES)
+        assert len(compiled) == number
+
+
+# --- the program of a GPU, as far as it can be read without the compiler of one
+
+
+@pytest.fixture(scope="module")
+def lowered() -> str:
+    """The step for eight GPUs, lowered on a machine without one: what the compiler of a GPU gets."""
+    step = trace_step(for_chips(tpu_config()), SIZES, mesh=make_mesh(jax.devices()[:8]))
+    return step.traced.lower(lowering_platforms=("cuda",)).as_text()
+
+
+def test_the_step_of_a_gpu_has_nothing_that_a_gpu_does_badly(lowered):
+    assert "f64" not in lowered
+    targets = set(re.findall(r"custom_call @([\w.$]+)", lowered))
+    assert not [name for name in targets if "callback" in name or "cpu" in name]
+    assert not re.findall(r"stablehlo\.(?:infeed|outfeed|send|recv)", lowered)
+    groups = [int(number) for number in re.findall(r"(?:feature|batch)_group_count = (\d+)", lowered)]
+    assert groups
+    assert set(groups) == {1}
+
+
+def test_the_step_of_a_gpu_convolves_in_bfloat16_where_that_is_asked_for(lowered):
+    lines = [line for line in lowered.splitlines() if "stablehlo.convolution" in line]
+    assert len(lines) > 5
+    assert {line.rpartition("x")[2].rstrip("> loc()#") for line in lines} == {"bf16"}
 
 
 def test_without_the_compiler_of_a_tpu_the_remedy_is_told(monkeypatch):

@@ -1,7 +1,7 @@
 """Split an epoch of MAN's adaptation into its parts: python -m benchmarks.epoch_parts [--variant plus].
 
-The demonstration's experiment goes through a run's own loop, from weights that were not pre-trained, and the functions
-that it calls are timed until their results are there. The first epoch compiles and does not count. The share of a part
+The demonstration's experiment goes through a run's own loop, after one step of pre-training, and the functions that it
+calls are timed until their results are there. The first epoch compiles and does not count. The share of a part
 is its time over the epoch's. Without `--data`, which names the folder of the demonstration's data, fewer vehicles are
 drawn first.
 """
@@ -64,9 +64,10 @@ class EpochTimes:
 
 
 def measure(parts: Any) -> list[dict[str, float]]:
-    """Adapt for all epochs of the configuration, and give the times of each but the first."""
+    """Run all epochs of adaptation, and give the times of each but the first."""
     with parts.claim, contextlib.ExitStack() as patches:
-        state, times = first_state(parts), EpochTimes()
+        state = phases.pretrain(parts, first_state(parts))
+        times = EpochTimes()
         for part, functions in PARTS.items():
             for module, name in functions:
                 wrapped = times.timed(part, getattr(module, name))
@@ -78,11 +79,12 @@ def measure(parts: Any) -> list[dict[str, float]]:
 
 
 def main(flags: argparse.Namespace) -> None:
-    """Open a run of the demonstration without pre-training, adapt, and report the parts."""
+    """Open a run of the demonstration, go through its epochs, and report the parts."""
     logging.set_verbosity(logging.WARNING)
     with drawn_domains(flags.data) as (data, folder):
         keys = overrides(data, folder, drawn=flags.data is None)
-        keys |= {"adapt.epochs": 1 + flags.rounds, "adapt.iterations": flags.iterations, "pretrain.epochs": 0}
+        keys |= {"pretrain.epochs": 1, "pretrain.iterations": 1}
+        keys |= {"adapt.epochs": 1 + flags.rounds, "adapt.iterations": flags.iterations}
         config = demo_config(flags.variant, keys)
         parts = open_run(config, folder / "run")
         epochs = measure(parts)

@@ -22,7 +22,7 @@ STARTED = re.compile(r"compiled the pre-training step in (\d+) s")
 
 
 def start(words: list[str], runs: Path, programs: Path, *, emptied: bool) -> None:
-    """Start the command, and end it at its first step."""
+    """Run the command, and end it at its first step."""
     shutil.rmtree(runs, ignore_errors=True)
     if emptied:
         shutil.rmtree(programs, ignore_errors=True)

@@ -26,7 +26,7 @@ QUICK := $(FORMULAS) $(PARSERS) $(CONFIGURATION) $(RULES) $(SLOW:%=--ignore=%)
 # A process that crashes is not started again: pytest-xdist would give its tests to nobody, and wait for them for ever.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder --max-worker-restart=0
 
-.PHONY: help install demo start-weights check test lint types clean
+.PHONY: help install demo start-weights check test bench lint types clean
 .DEFAULT_GOAL := help
 
 help:
@@ -37,6 +37,8 @@ help:
 	@echo "make start-weights  learn the weights that the demo starts from once more; under an hour, likewise"
 	@echo "make check    lint, format check, type check, tests of formulas and parsers; under 2 minutes, likewise"
 	@echo "make test     lint, format check, type check, all tests (about twice as long as the demo)"
+	@echo "make bench    the short benchmarks, at most 10 minutes on two cores with nothing else to do; each appends"
+	@echo "              a line to benchmarks/results.jsonl (benchmarks/README.md has the longer ones)"
 	@echo "make clean    remove the environment, the demo's data and its run; compiled programs stay, in"
 	@echo "              ~/.cache/man_jax (JAX_COMPILATION_CACHE_DIR names another folder, or none if it is empty)"
 
@@ -74,6 +76,17 @@ check: lint types
 
 test: lint types
 	$(PYTEST)
+
+# Sizes of the demonstration or smaller; benchmarks/README.md says how the full sizes are asked for.
+bench: $(VENV)/complete-dev
+	$(BIN)/python -m benchmarks.step_speed --config demo --triples 32
+	$(BIN)/python -m benchmarks.extraction_speed --config demo --triples 64
+	$(BIN)/python -m benchmarks.kmeans_speed
+	$(BIN)/python -m benchmarks.clusterings_speed
+	$(BIN)/python -m benchmarks.ranking_speed
+	$(BIN)/python -m benchmarks.loader_speed --rounds 3
+	$(BIN)/python -m benchmarks.epoch_parts
+	$(BIN)/python -m benchmarks.first_step --rounds 1
 
 lint: $(VENV)/complete-dev
 	$(BIN)/ruff check .

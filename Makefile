@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 EXTRA ?= hub,parquet,sheet
-# Python compiles a module when it is first imported: to compile all of them takes half of the installation's time.
-PIP := --quiet --no-compile
+# Python compiles a module when it is first imported: to compile all of them takes half of the installation's time. Who
+# forbids Python to keep what it compiled would wait for it at every start.
+PIP := --quiet $(if $(PYTHONDONTWRITEBYTECODE),,--no-compile)
 
 # What `make check` runs: formulas against their oracles, parsers of data, configuration and flags, and the rules of the
 # house. What compiles whole steps, draws data or starts other processes is left to `make test`.

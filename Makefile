@@ -24,7 +24,7 @@ QUICK := $(FORMULAS) $(PARSERS) $(CONFIGURATION) $(RULES) $(SLOW:%=--ignore=%)
 # A process that crashes is not started again: pytest-xdist would give its tests to nobody, and wait for them for ever.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder --max-worker-restart=0
 
-.PHONY: help install demo start-weights check test lint types clean
+.PHONY: help install demo start-weights check test every-test lint types clean
 .DEFAULT_GOAL := help
 
 help:
@@ -54,6 +54,9 @@ $(VENV)/complete: requirements.txt pyproject.toml
 $(VENV)/complete-dev: $(VENV)/complete
 	$(BIN)/python -m pip install $(PIP) -e ".[dev]"
 	$(BIN)/python -m pip install $(PIP) --no-deps "jax2onnx>=0.17,<0.18"
+	@touch $@
+
+$(VENV)/complete-tpu-plan: $(VENV)/complete
 	$(BIN)/python -m pip install $(PIP) --no-deps --target $(VENV)/tpu-plan "libtpu>=0.0.42,<0.1"
 	@touch $@
 
@@ -70,7 +73,10 @@ start-weights: $(VENV)/complete
 check: lint types
 	$(PYTEST) $(QUICK)
 
-test: lint types
+# By `make -j 2 test` the types are checked beside the first tests, and packages installed beside one another.
+test: lint types every-test
+
+every-test: $(VENV)/complete-dev $(VENV)/complete-tpu-plan
 	$(PYTEST)
 
 lint: $(VENV)/complete-dev

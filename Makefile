@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 EXTRA ?= hub,parquet,sheet
-# Python compiles a module when it is first imported: to compile all of them takes half of the installation's time.
-PIP := --quiet --no-compile
+# Python compiles a module when it is first imported: to compile all of them takes half of the installation's time. Who
+# forbids Python to keep what it compiled would wait for it at every start.
+PIP := --quiet $(if $(PYTHONDONTWRITEBYTECODE),,--no-compile)
 
 # glibc asks for huge pages, as our commands do by themselves (man_jax/huge_pages.py). This gives them to the tests, too.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
@@ -26,7 +27,7 @@ QUICK := $(FORMULAS) $(PARSERS) $(CONFIGURATION) $(RULES) $(SLOW:%=--ignore=%)
 # A process that crashes is not started again: pytest-xdist would give its tests to nobody, and wait for them for ever.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder --max-worker-restart=0
 
-.PHONY: help install demo start-weights check test bench lint types clean
+.PHONY: help install demo start-weights check test every-test bench lint types clean
 .DEFAULT_GOAL := help
 
 help:
@@ -58,6 +59,9 @@ $(VENV)/complete: requirements.txt pyproject.toml
 $(VENV)/complete-dev: $(VENV)/complete
 	$(BIN)/python -m pip install $(PIP) -e ".[dev]"
 	$(BIN)/python -m pip install $(PIP) --no-deps "jax2onnx>=0.17,<0.18"
+	@touch $@
+
+$(VENV)/complete-tpu-plan: $(VENV)/complete
 	$(BIN)/python -m pip install $(PIP) --no-deps --target $(VENV)/tpu-plan "libtpu>=0.0.42,<0.1"
 	@touch $@
 
@@ -74,7 +78,10 @@ start-weights: $(VENV)/complete
 check: lint types
 	$(PYTEST) $(QUICK)
 
-test: lint types
+# By `make -j 2 test` the types are checked beside the first tests, and packages installed beside one another.
+test: lint types every-test
+
+every-test: $(VENV)/complete-dev $(VENV)/complete-tpu-plan
 	$(PYTEST)
 
 # Sizes of the demonstration or smaller; benchmarks/README.md says how the full sizes are asked for.

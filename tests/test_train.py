@@ -19,6 +19,7 @@ from man_jax.runs.epoch_times import usual_times
 from man_jax.runs.past_config import run_config
 from man_jax.sharding import make_mesh
 from tests.quick_programs import QUICK
+from tests.starts import Starts
 
 ROOT = Path(__file__).parents[1]
 CONFIG = "configs/rgbnt100_to_wmveid863.py:smoke"
@@ -67,9 +68,9 @@ def write_wmveid863(
             Image.fromarray(image).save(path)
 
 
-def command(trees: Path, workdir: Path, *overrides: str) -> list[str]:
+def arguments(trees: Path, workdir: Path, *overrides: str) -> list[str]:
     return [
-        *(sys.executable, "-m", "man_jax.train", "--config", CONFIG, "--workdir", str(workdir)),
+        *("--config", CONFIG, "--workdir", str(workdir)),
         f"--config.data.source.root={trees / 'RGBNT100'}",
         f"--config.data.target.root={trees / 'WMVeID863'}",
         f"--config.data.prepared={trees / 'prepared'}",
@@ -78,10 +79,21 @@ def command(trees: Path, workdir: Path, *overrides: str) -> list[str]:
     ]
 
 
+def command(trees: Path, workdir: Path) -> list[str]:
+    return [sys.executable, "-m", "man_jax.train", *arguments(trees, workdir)]
+
+
 def run(command: list[str]) -> subprocess.CompletedProcess:
     return subprocess.run(
         command, cwd=ROOT, env=os.environ | QUICK, capture_output=True, text=True, timeout=600
     )
+
+
+@pytest.fixture(scope="module")
+def starts():
+    """Starts of commands in processes that need not import the libraries again."""
+    with Starts(**QUICK) as starts:
+        yield starts
 
 
 @pytest.fixture(scope="module")
@@ -124,12 +136,12 @@ def test_each_phase_compiles_its_step_once(finished):
     }
 
 
-def test_a_killed_run_ends_in_the_bits_of_the_uninterrupted_one(trees, finished, tmp_path):
+def test_a_killed_run_ends_in_the_bits_of_the_uninterrupted_one(starts, trees, finished, tmp_path):
     workdir = tmp_path / "killed"
     kill_when(command(trees, workdir), lambda: (workdir / "checkpoints" / "2").exists())
     kill_when(command(trees, workdir), lambda: (workdir / "checkpoints" / "4").exists())
-    result = run(command(trees, workdir))
-    assert result.returncode == 0, result.stderr[-3000:]
+    end = starts.start("man_jax.train", *arguments(trees, workdir))
+    assert end.status == 0, end.output[-3000:]
     assert as_bytes(last_state(workdir)) == as_bytes(last_state(finished))
     assert (workdir / "metrics.jsonl").read_text() == (finished / "metrics.jsonl").read_text()
 
@@ -146,28 +158,27 @@ def kill_when(arguments: list[str], reached) -> None:
     process.wait()
 
 
-def test_a_finished_run_started_again_changes_nothing(trees, finished):
+def test_a_finished_run_started_again_changes_nothing(starts, trees, finished):
     before = (finished / "metrics.jsonl").read_text(), (finished / "summary.json").read_text()
-    result = run(command(trees, finished))
-    assert result.returncode == 0, result.stderr[-3000:]
+    end = starts.start("man_jax.train", *arguments(trees, finished))
+    assert end.status == 0, end.output[-3000:]
     assert (finished / "metrics.jsonl").read_text() == before[0]
     assert json.loads(before[1])["adapted"] == json.loads((finished / "summary.json").read_text())["adapted"]
 
 
-def evaluate(workdir: Path, out: Path, *flags: str) -> dict[str, dict[str, float]]:
+def evaluate(starts: Starts, workdir: Path, out: Path, *flags: str) -> dict[str, dict[str, float]]:
     """The figures that the command of evaluation finds for a run, by row."""
-    command = [sys.executable, "-m", "man_jax.evaluate", "--run", str(workdir), "--out", str(out), *flags]
-    result = run(command)
-    assert result.returncode == 0, result.stderr[-3000:]
+    end = starts.start("man_jax.evaluate", "--run", str(workdir), "--out", str(out), *flags)
+    assert end.status == 0, end.output[-3000:]
     assert (out / "ranking.png").is_file()
     return json.loads((out / "evaluation.json").read_text())["figures"]
 
 
-def test_a_run_is_evaluated_anew_to_the_same_figures(finished, tmp_path):
+def test_a_run_is_evaluated_anew_to_the_same_figures(starts, finished, tmp_path):
     summary = json.loads((finished / "summary.json").read_text())
     before = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
-    assert evaluate(finished, tmp_path / "last") == {"R+N+T": pytest.approx(summary["adapted"])}
-    source_only = evaluate(finished, tmp_path / "first", "--pretrained")
+    assert evaluate(starts, finished, tmp_path / "last") == {"R+N+T": pytest.approx(summary["adapted"])}
+    source_only = evaluate(starts, finished, tmp_path / "first", "--pretrained")
     assert source_only == {"R+N+T": pytest.approx(summary["source_only"])}
     assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == before
 
@@ -184,7 +195,7 @@ def test_a_table_shows_a_finished_run_with_modalities_missing_and_what_it_cost(f
     assert usual_times(finished).keys() == {"label_seconds", "train_seconds", "test_seconds"}
 
 
-def test_a_data_set_that_lacks_a_modality_has_the_figures_of_the_others(trees, finished, tmp_path):
+def test_a_data_set_that_lacks_a_modality_has_the_figures_of_the_others(starts, trees, finished, tmp_path):
     for split, folder in (("train", "train"), ("query", "query"), ("gallery", "test")):
         for path in (trees / "WMVeID863" / folder).glob("*/*/*.jpg"):
             modality = {"vis": "R", "th": "T"}.get(path.parent.name)
@@ -194,6 +205,7 @@ def test_a_data_set_that_lacks_a_modality_has_the_figures_of_the_others(trees, f
                 link.parent.mkdir(parents=True, exist_ok=True)
                 link.symlink_to(path)
     mine = evaluate(
+        starts,
         finished,
         tmp_path / "two",
         "--dataset",
@@ -202,20 +214,20 @@ def test_a_data_set_that_lacks_a_modality_has_the_figures_of_the_others(trees, f
         str(tmp_path / "mine"),
         "--modalities=RT,T",
     )
-    complete = evaluate(finished, tmp_path / "three", "--modalities=RT,T")
+    complete = evaluate(starts, finished, tmp_path / "three", "--modalities=RT,T")
     assert mine == {row: pytest.approx(figures, rel=1e-5) for row, figures in complete.items()}
 
 
-def test_a_work_directory_of_another_configuration_is_refused_by_key(trees, finished):
-    result = run(command(trees, finished, "--config.man.alpha=0.25"))
-    assert result.returncode != 0
-    assert "config.man.alpha is 1.0 there and 0.25 here" in result.stderr
+def test_a_work_directory_of_another_configuration_is_refused_by_key(starts, trees, finished):
+    end = starts.start("man_jax.train", *arguments(trees, finished, "--config.man.alpha=0.25"))
+    assert end.status != 0
+    assert "config.man.alpha is 1.0 there and 0.25 here" in end.output
 
 
-def test_a_misspelt_key_is_answered_with_the_right_one(trees, tmp_path):
-    result = run(command(trees, tmp_path / "never", "--config.loss.alpa=0.25"))
-    assert result.returncode != 0
-    assert "did you mean config.man.alpha?" in result.stderr
+def test_a_misspelt_key_is_answered_with_the_right_one(starts, trees, tmp_path):
+    end = starts.start("man_jax.train", *arguments(trees, tmp_path / "never", "--config.loss.alpa=0.25"))
+    assert end.status != 0
+    assert "did you mean config.man.alpha?" in end.output
     assert not (tmp_path / "never").exists()
 
 
@@ -228,9 +240,9 @@ def test_a_misspelt_key_is_answered_with_the_right_one(trees, tmp_path):
         ("--config.man.rule=plurality", "fusion_vote"),
     ],
 )
-def test_bad_input_ends_before_training_with_one_line(trees, tmp_path, override, complaint):
-    result = run(command(trees, tmp_path / "refused", override))
-    assert result.returncode != 0
-    last = result.stderr.strip().splitlines()[-1]
+def test_bad_input_ends_before_training_with_one_line(starts, trees, tmp_path, override, complaint):
+    end = starts.start("man_jax.train", *arguments(trees, tmp_path / "refused", override))
+    assert end.status != 0
+    last = end.output.strip().splitlines()[-1]
     assert last.startswith("error: ")
     assert complaint in last

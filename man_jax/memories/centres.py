@@ -3,6 +3,7 @@
 Source: Dai et al., "Cluster contrast for unsupervised person re-identification", ACCV 2022.
 """
 
+from functools import partial
 from typing import Literal
 
 import jax
@@ -15,6 +16,8 @@ from man_jax.memories.prototypes import class_prototypes, move_prototypes
 CentreForm = Literal["sequential", "hard"]
 
 
+# An epoch begins with this outside any step: operation by operation it would be a dozen programs of each shape.
+@partial(jax.jit, static_argnames="num_classes")
 def cluster_centres(
     features: Float[Array, "N D"], labels: Int[Array, " N"], *, num_classes: int
 ) -> tuple[Float[Array, "C D"], Bool[Array, " C"]]:

@@ -39,8 +39,9 @@ from man_jax.keys import Key
 from man_jax.losses.domain import alignment_loss, maximum_mean_discrepancy
 from man_jax.losses.modality import modality_margins
 from man_jax.losses.reid import reid_loss
+from man_jax.memories.centres import cluster_centres
 from man_jax.memories.cross_batch import CrossBatch, empty_queue, queue_triplet
-from man_jax.memories.prototypes import Bank, class_prototypes, empty_bank, make_bank
+from man_jax.memories.prototypes import Bank, empty_bank, make_bank
 from man_jax.memories.raw_prototypes import move_raw_bank, sample_bank
 from man_jax.memories.restarting_queue import enqueue_restarting
 from man_jax.networks.heads import put_columns
@@ -211,7 +212,7 @@ def with_class_means(
     (table,), labels = tables, jnp.asarray(known.labels[:, 0])
 
     def means(rows):
-        return class_prototypes(rows, labels, num_classes=frame.space.num_source, weights="average")
+        return cluster_centres(rows, labels, num_classes=frame.space.num_source)
 
     modal, valid = jax.vmap(means)(jnp.asarray(table.modal))
     fused, _ = means(jnp.asarray(table.fused))
@@ -229,11 +230,8 @@ def with_centres(
     columns, (table,) = frame.config.man_released.target_columns, tables
     if columns == "learnt" or (columns == "later" and first):
         return heads
-    centres, valid = class_prototypes(
-        jnp.asarray(table.fused),
-        jnp.asarray(known.clusterings["F"]),
-        num_classes=frame.space.capacity,
-        weights="average",
+    centres, valid = cluster_centres(
+        jnp.asarray(table.fused), jnp.asarray(known.clusterings["F"]), num_classes=frame.space.capacity
     )
     kernel = put_columns(heads["fused"]["kernel"], centres, first=frame.space.num_source, valid=valid)
     return {**heads, "fused": {"kernel": kernel}}

@@ -1,5 +1,6 @@
 """A network, a state and batches as small as they can be, with nothing in them that is zero by accident."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -66,10 +67,20 @@ BACKBONE = MODEL.branch.backbone
 D = MODEL.dim
 
 
+_CREATIONS: dict[tuple, Callable[[], TrainState]] = {}
+
+
+def created(frame: Frame, optimizer: optax.GradientTransformation) -> TrainState:
+    """The state of a new run; frames that agree in all that it depends on share the compiled program."""
+    kind = (frame.model, optimizer, frame.config.seed, tuple(frame.config.data.image_size))
+    if kind not in _CREATIONS:
+        _CREATIONS[kind] = jax.jit(lambda: create_state(frame, optimizer), compiler_options=QUICKLY)
+    return _CREATIONS[kind]()
+
+
 def new_state(optimizer: optax.GradientTransformation, *, seed: int = 0) -> TrainState:
     """A state amid adaptation of MAN: prototypes in the banks, the last cluster invalid, a queue half full."""
-    frame = new_frame(seed=seed)
-    state = jax.jit(lambda: create_state(frame, optimizer), compiler_options=QUICKLY)()
+    state = created(new_frame(seed=seed), optimizer)
     rng = np.random.default_rng(seed)
     banks = ByDomain(new_bank(rng, NUM_SOURCE), new_bank(rng, NUM_TARGET, invalid=(NUM_TARGET - 1,)))
     half = MEMORY // 2

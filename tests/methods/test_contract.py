@@ -33,12 +33,12 @@ from tests.engine.tiny import (
     NUM_SOURCE,
     NUM_TARGET,
     NUM_TRIPLES,
-    QUICKLY,
     SPACE,
     D,
     M,
     as_arrays,
     assert_same,
+    created,
     in_double,
     new_batch,
     new_frame,
@@ -102,7 +102,7 @@ def fewer(labels: Labels) -> Labels:
 def begin(name: str, frame: Frame, *, fewer_clusters: bool = False) -> SimpleNamespace:
     """A state with which the first step of an epoch begins, and all that led to it."""
     method = methods.find(name)
-    state = jax.jit(lambda: create_state(frame, OPTIMIZER), compiler_options=QUICKLY)()
+    state = created(frame, OPTIMIZER)
     state = begin_phase(method.start(frame, state), OPTIMIZER)
     networks = method.networks(frame.config)
     found = EpochFeatures(

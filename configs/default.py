@@ -25,6 +25,7 @@ EFFORT = (
     "model.application",
     "model.convolution",
     "model.remat",
+    "man.memories",
 )
 """Keys that trade memory for time, or say how often to evaluate and what to keep. The result is the same, but for
 rounding."""

@@ -14,6 +14,7 @@ from flax import struct
 from jaxtyping import Array, Bool, Float, Float32, Int, Int32, PRNGKeyArray, UInt8
 
 from man_jax.config import Config
+from man_jax.layout import WHOLE, Layout
 from man_jax.networks.part_necks import norm_parts
 from man_jax.networks.three_branch import Features, Outputs, ThreeBranch, Variables
 from man_jax.randomness import epoch_key
@@ -182,6 +183,8 @@ class Frame(NamedTuple):
     """Augments and normalises a batch of images. Another key gives another view of the same triples."""
     cameras: ByDomain[Int32[np.ndarray, " N"]]
     """The camera of each training triple, numbered from 0 within the domain."""
+    layout: Layout = WHOLE
+    """How the large arrays of a method lie on the devices, for one that can divide them."""
 
 
 class WithParts(NamedTuple):

@@ -175,6 +175,7 @@ OTHER_VALUES = {
     "model.application": "scan",
     "model.convolution": "lax",
     "model.remat": "block",
+    "man.memories": "sharded",
 }
 
 

@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array
 
+AnyMesh = Mesh | AbstractMesh
+"""The second is one whose devices are not there, for shapes and traces."""
 Places = Mapping[str, int]
 """Patterns of places in a tree of arrays, such as "slots.*.features", and the axis of each that is divided."""
 
@@ -21,7 +23,7 @@ Places = Mapping[str, int]
 class Layout(NamedTuple):
     """How large arrays lie. Without a mesh they are whole on every device, and nothing here changes an array."""
 
-    mesh: Mesh | None = None
+    mesh: AnyMesh | None = None
     """A mesh of one axis; rows are divided among its devices."""
     block: int = 1024
     """How many rows of a divided array may be whole on every device at a time."""
@@ -79,7 +81,7 @@ WHOLE = Layout()
 """Every array is whole on every device."""
 
 
-def axis_sharding(mesh: Mesh, ndim: int, axis: int) -> NamedSharding:
+def axis_sharding(mesh: AnyMesh, ndim: int, axis: int) -> NamedSharding:
     """Split one axis of an array over a mesh of one axis."""
     # Without names of later axes, as JAX writes the layout of results, so that a result is no other argument.
     return NamedSharding(mesh, PartitionSpec(*[None] * (axis % ndim), mesh.axis_names[0]))
@@ -104,7 +106,7 @@ def place_name(path: Any) -> str:
     return jax.tree_util.keystr(path, simple=True, separator=".")
 
 
-def tree_shardings(tree: Any, mesh: Mesh, places: Places) -> Any:
+def tree_shardings(tree: Any, mesh: AnyMesh, places: Places) -> Any:
     """Say how each array of a tree lies. An axis that the devices do not divide evenly stays whole."""
 
     def of_leaf(path: Any, leaf: Any) -> NamedSharding:
@@ -116,20 +118,20 @@ def tree_shardings(tree: Any, mesh: Mesh, places: Places) -> Any:
     return jax.tree_util.tree_map_with_path(of_leaf, tree)
 
 
-def laid_out(tree: Any, mesh: Mesh, places: Places) -> Any:
+def laid_out(tree: Any, mesh: AnyMesh, places: Places) -> Any:
     """Say inside a program how each array of a tree lies; without places nothing is said."""
     if not places:
         return tree
     return jax.tree.map(jax.lax.with_sharding_constraint, tree, tree_shardings(tree, mesh, places))
 
 
-def put_laid_out(tree: Any, mesh: Mesh, places: Places) -> Any:
+def put_laid_out(tree: Any, mesh: AnyMesh, places: Places) -> Any:
     """Copy a tree of arrays, which is equal on all processes, to the devices; every array gets new memory."""
     return _copier(mesh, tuple(places.items()))(tree)
 
 
 @cache
-def _copier(mesh: Mesh, places: tuple[tuple[str, int], ...]) -> Any:
+def _copier(mesh: AnyMesh, places: tuple[tuple[str, int], ...]) -> Any:
     def copy(tree):
         copied = jax.tree.map(lambda leaf: leaf.copy(), tree)
         return jax.tree.map(

@@ -6,11 +6,11 @@ from jax.sharding import Mesh
 
 from man_jax.config import Config
 from man_jax.frame import Frame
-from man_jax.layout import WHOLE, Layout, Places, put_laid_out
+from man_jax.layout import WHOLE, AnyMesh, Layout, Places, put_laid_out
 from man_jax.sharding import put_replicated
 
 
-def memory_layout(method: Any, config: Config, mesh: Mesh) -> Layout:
+def memory_layout(method: Any, config: Config, mesh: AnyMesh) -> Layout:
     """Say how the large arrays of a method lie on the devices of a mesh; one that cannot divide has no `is_sharded`."""
     return Layout(mesh) if hasattr(method, "is_sharded") and method.is_sharded(config) else WHOLE
 

@@ -4,18 +4,17 @@ from typing import Any
 
 import jax
 import optax
-from jax.sharding import Mesh
 
 from man_jax.engine.placement import sharded_places
 from man_jax.frame import Batch, Frame, Terms, TrainState
-from man_jax.layout import laid_out
+from man_jax.layout import AnyMesh, laid_out
 from man_jax.sharding import replicated
 
 Step = Any
 """A jitted function (state, source, target) → (state, terms). Calling it runs a step; `lower` compiles it only."""
 
 
-def make_step(method: Any, frame: Frame, optimizer: optax.GradientTransformation, mesh: Mesh) -> Step:
+def make_step(method: Any, frame: Frame, optimizer: optax.GradientTransformation, mesh: AnyMesh) -> Step:
     """Make the jitted step of a method (a module of `man_jax.methods`, or `man_jax.engine.pretraining`).
 
     A domain that takes no part is given as None: the target in pre-training, the source under the US protocol. The

@@ -26,6 +26,7 @@ EFFORT = (
     "model.convolution",
     "model.remat",
     "man.memories",
+    "adapt.kmeans_devices",
 )
 """Keys that trade memory for time, or say how often to evaluate and what to keep. The result is the same, but for
 rounding."""
@@ -264,6 +265,7 @@ def _adapt() -> ConfigDict:
             "num_clusters": 300,  # k of K-means; released, per transfer
             "kmeans_init": 1,  # seedings of K-means, of which the best is kept; ours
             "kmeans_iterations": 100,  # of K-means, at most; ours
+            "kmeans_devices": "one",  # one | all: which devices K-means divides the samples among
             "kmeans_tolerance": 1e-6,  # mean squared shift of the centres at which to stop; ours
             "protocol": "uda",  # uda | us: on both domains, or, after pre-training, on the target alone (§4.1.2)
             "labels": "pseudo",  # pseudo: as the method finds them | truth: the oracle of Table 4

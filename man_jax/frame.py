@@ -18,6 +18,7 @@ from man_jax.layout import WHOLE, Layout
 from man_jax.networks.part_necks import norm_parts
 from man_jax.networks.three_branch import Features, Outputs, ThreeBranch, Variables
 from man_jax.randomness import epoch_key
+from man_jax.sharding import make_mesh
 
 DomainName = Literal["source", "target"]
 Each = TypeVar("Each")
@@ -213,6 +214,7 @@ def kmeans_settings(config: Config, epoch: int) -> dict[str, Any]:
         "num_init": adapt.kmeans_init,
         "max_iterations": adapt.kmeans_iterations,
         "tolerance": adapt.kmeans_tolerance,
+        **({"layout": Layout(make_mesh())} if adapt.kmeans_devices == "all" else {}),
     }
 
 

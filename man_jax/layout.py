@@ -55,11 +55,22 @@ class Layout(NamedTuple):
         return jax.lax.with_sharding_constraint(x, NamedSharding(self.mesh, PartitionSpec()))
 
     def put_rows(self, rows: np.ndarray) -> Any:
-        """Put rows of the host, which every process has, on the devices, divided; their number must be divisible."""
+        """Put rows of the host, which every process has, on the devices, divided, with zeros at the end if need be.
+
+        Each device's rows are read by themselves, so they may be in a mapped file that is larger than the memory.
+        """
         if self.mesh is None:
             return jnp.asarray(rows)
+        num_rows = self.padded(len(rows))
+
+        def of_device(index: tuple[slice, ...]) -> np.ndarray:
+            start, stop, _ = index[0].indices(num_rows)
+            found = np.asarray(rows[start:stop])
+            missing = stop - start - len(found)
+            return np.pad(found, [(0, missing)] + [(0, 0)] * (rows.ndim - 1)) if missing else found
+
         sharding = axis_sharding(self.mesh, rows.ndim, 0)
-        return jax.make_array_from_callback(rows.shape, sharding, lambda index: rows[index])
+        return jax.make_array_from_callback((num_rows, *rows.shape[1:]), sharding, of_device)
 
     def blocks(self, x: Array) -> Array:
         """Cut rows [N, ...] into blocks [T, n, b, ...] of n parts, each divided among the devices; the rest is zeros.

@@ -61,16 +61,22 @@ def plan_state(config: Config, topology: Topology, sizes: Mapping[str, Size] | N
     one_batch = config.copy_and_resolve_references()
     one_batch.evaluation.batch_size = topology.num_chips
     places: Places = getattr(method, "SHARDED", {})
-    counted = []
-    for is_divided in (False, True) if places else (False,):
-        if places:
-            one_batch[config.method].memories = "sharded" if is_divided else "replicated"
-        frame, state = abstract_state(one_batch, sizes, mesh=mesh)
-        counted.append(_by_part(state, mesh, places if is_divided else {}))
-    whole, divided = counted[0], counted[-1]
+    frame, state = abstract_state(
+        _memories(one_batch, "replicated") if places else one_batch, sizes, mesh=mesh
+    )
+    whole = divided = _by_part(state, mesh, {})
+    if places:
+        _, state = abstract_state(_memories(one_batch, "sharded"), sizes, mesh=mesh)
+        divided = _by_part(state, mesh, places)
     parts = [PartSizes(name, size, divided[name] if places else None) for name, size in whole.items()]
     triples = frame.num_triples.target + (frame.num_triples.source if config.adapt.protocol == "uda" else 0)
     return StatePlan(topology, parts, triples * 3 * frame.model.num_modalities * frame.model.dim * 4.0)
+
+
+def _memories(config: Config, value: str) -> Config:
+    changed = config.copy_and_resolve_references()
+    changed[config.method].memories = value
+    return changed
 
 
 def _by_part(state, mesh: AbstractMesh, places: Places) -> dict[str, float]:

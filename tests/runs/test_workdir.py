@@ -176,6 +176,7 @@ OTHER_VALUES = {
     "model.convolution": "lax",
     "model.remat": "block",
     "man.memories": "sharded",
+    "adapt.kmeans_devices": "all",
 }
 
 

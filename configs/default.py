@@ -27,6 +27,7 @@ EFFORT = (
     "model.remat",
     "man.memories",
     "adapt.kmeans_devices",
+    "adapt.features",
 )
 """Keys that trade memory for time, or say how often to evaluate and what to keep. The result is the same, but for
 rounding."""
@@ -267,6 +268,7 @@ def _adapt() -> ConfigDict:
             "kmeans_iterations": 100,  # of K-means, at most; ours
             "kmeans_devices": "one",  # one | all: which devices K-means divides the samples among
             "kmeans_tolerance": 1e-6,  # mean squared shift of the centres at which to stop; ours
+            "features": "auto",  # memory | mapped (files in the work directory) | auto: of an epoch's features
             "protocol": "uda",  # uda | us: on both domains, or, after pre-training, on the target alone (§4.1.2)
             "labels": "pseudo",  # pseudo: as the method finds them | truth: the oracle of Table 4
             "sampling": "all",  # all | reliable: which target triples a batch may hold

@@ -213,6 +213,7 @@ def _features(parts: RunParts, state: TrainState, domain: DomainName) -> tuple[F
             mesh=parts.mesh,
             description=f"features of the {domain}",
             num_parts=network.num_parts,
+            folder=parts.features_folder,
         )
         for network in parts.method.networks(parts.config)
     )

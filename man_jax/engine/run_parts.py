@@ -20,6 +20,7 @@ from man_jax.engine import pretraining
 from man_jax.engine.build import build_frame, build_normalization, build_optimizer, check_parts
 from man_jax.engine.domain_data import Domain, open_domains
 from man_jax.engine.extract import Extract, make_extract
+from man_jax.engine.feature_rows import features_folder
 from man_jax.engine.initial_weights import InitialBackbone, place_backbone, read_backbone
 from man_jax.engine.placement import memory_layout, sharded_places
 from man_jax.engine.state import begin_phase, create_state
@@ -70,6 +71,8 @@ class RunParts:
     method: Any
     """A module of `man_jax.methods`."""
     frame: Frame
+    features_folder: Path | None
+    """Where the features of an epoch are kept in files; None: they are kept in memory."""
     create: Callable[[], TrainState]
     """Creates the state with which pre-training begins."""
     extract: Extract
@@ -140,6 +143,7 @@ def open_run(config: Config, workdir: Path, *, traced: range | None = None) -> R
         domains=ByDomain(source, target),
         method=method,
         frame=frame,
+        features_folder=features_folder(config, frame, method.networks(config), workdir),
         create=create,
         extract=make_extract(frame.model, build_normalization(config), mesh),
         pretrain_iterations=pretrain_iterations,

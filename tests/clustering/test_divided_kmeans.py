@@ -80,7 +80,7 @@ def test_no_device_gathers_the_rows():
     )
     sizes = [
         np.prod([int(size) for size in shape.split(",") if size])
-        for types in re.findall(r" = (.*) (?:all-gather|all-reduce|all-to-all)\(", program)
+        for types in re.findall(r" = (.*) (?:all-gather|all-reduce|all-to-all)\(", str(program))
         for shape in re.findall(r"\w\[([\d,]*)\]", types)
     ]
     assert sizes

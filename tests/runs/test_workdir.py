@@ -177,6 +177,7 @@ OTHER_VALUES = {
     "model.remat": "block",
     "man.memories": "sharded",
     "adapt.kmeans_devices": "all",
+    "adapt.features": "mapped",
 }
 
 

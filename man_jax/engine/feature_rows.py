@@ -44,7 +44,7 @@ class FeatureRows:
             # Written and not mapped, because pages that are mapped for writing count as memory of the process.
             for place, part in enumerate(rows.reshape(-1, *rows.shape[-2:])):
                 self._file.seek((place * number + first) * dim * self._dtype.itemsize)
-                left = memoryview(np.ascontiguousarray(part)).cast("B")
+                left = np.ascontiguousarray(part).data.cast("B")
                 while left:
                     left = left[self._file.write(left) :]
 

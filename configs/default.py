@@ -25,6 +25,9 @@ EFFORT = (
     "model.application",
     "model.convolution",
     "model.remat",
+    "man.memories",
+    "adapt.kmeans_devices",
+    "adapt.features",
 )
 """Keys that trade memory for time, or say how often to evaluate and what to keep. The result is the same, but for
 rounding."""
@@ -263,7 +266,9 @@ def _adapt() -> ConfigDict:
             "num_clusters": 300,  # k of K-means; released, per transfer
             "kmeans_init": 1,  # seedings of K-means, of which the best is kept; ours
             "kmeans_iterations": 100,  # of K-means, at most; ours
+            "kmeans_devices": "one",  # one | all: which devices K-means divides the samples among
             "kmeans_tolerance": 1e-6,  # mean squared shift of the centres at which to stop; ours
+            "features": "auto",  # memory | mapped (files in the work directory) | auto: of an epoch's features
             "protocol": "uda",  # uda | us: on both domains, or, after pre-training, on the target alone (§4.1.2)
             "labels": "pseudo",  # pseudo: as the method finds them | truth: the oracle of Table 4
             "sampling": "all",  # all | reliable: which target triples a batch may hold

@@ -34,6 +34,8 @@ CHOICES = {
     "adapt.schedule": ("step", "epoch"),
     "adapt.source_draw": ("turns", "by_images"),
     "adapt.protocol": ("uda", "us"),
+    "adapt.features": ("auto", "memory", "mapped"),
+    "adapt.kmeans_devices": ("one", "all"),
     "adapt.labels": ("pseudo", "truth"),
     "adapt.statistics": ("per_domain", "shared"),
     "adapt.sampling": ("all", "reliable"),

@@ -14,9 +14,11 @@ from flax import struct
 from jaxtyping import Array, Bool, Float, Float32, Int, Int32, PRNGKeyArray, UInt8
 
 from man_jax.config import Config
+from man_jax.layout import WHOLE, Layout
 from man_jax.networks.part_necks import norm_parts
 from man_jax.networks.three_branch import Features, Outputs, ThreeBranch, Variables
 from man_jax.randomness import epoch_key
+from man_jax.sharding import make_mesh
 
 DomainName = Literal["source", "target"]
 Each = TypeVar("Each")
@@ -182,6 +184,8 @@ class Frame(NamedTuple):
     """Augments and normalises a batch of images. Another key gives another view of the same triples."""
     cameras: ByDomain[Int32[np.ndarray, " N"]]
     """The camera of each training triple, numbered from 0 within the domain."""
+    layout: Layout = WHOLE
+    """How the large arrays of a method lie on the devices, for one that can divide them."""
 
 
 class WithParts(NamedTuple):
@@ -210,6 +214,7 @@ def kmeans_settings(config: Config, epoch: int) -> dict[str, Any]:
         "num_init": adapt.kmeans_init,
         "max_iterations": adapt.kmeans_iterations,
         "tolerance": adapt.kmeans_tolerance,
+        **({"layout": Layout(make_mesh())} if adapt.kmeans_devices == "all" else {}),
     }
 
 

@@ -8,10 +8,13 @@ JAX's plugin (`man_jax[gpu-plan]`), so memory and collectives are those of the p
 at full size. Without the plugin a GPU's step is traced only, and scratch memory and traffic are unknown. Times are
 estimates from the peaks that the makers publish: no step is faster, and most are slower.
 
-`--results` keeps each plan as a line of a file, and `--picture` draws all plans of that file over the number of chips.
+`--triples 1000000 --clusters 50000` plans a target of other sizes than the published ones, and `--state` says what its
+state takes on each chip, and compiles nothing. `--results` keeps each plan as a line of a file, and `--picture` draws
+all plans of that file over the number of chips.
 """
 
 from pathlib import Path
+from typing import Any
 
 from absl import flags, logging
 from ml_collections import config_flags
@@ -28,6 +31,11 @@ TOPOLOGIES = flags.DEFINE_list("topology", ["v5e:2x4"], "Chips, e.g. v5e:2x4, v4
 BATCHES = flags.DEFINE_list(
     "batches", [], "Triples of each domain on all chips together; that of the configuration if not given."
 )
+TRIPLES = flags.DEFINE_integer("triples", 0, "Training triples of the target; those of the data set if 0.", 0)
+CLUSTERS = flags.DEFINE_integer(
+    "clusters", 0, "config.adapt.num_clusters; that of the configuration if 0.", 0
+)
+STATE = flags.DEFINE_bool("state", False, "Say only what the state takes on each chip; nothing is compiled.")
 OUT = define_path("out", None, "A file in Markdown for the table, besides the screen.")
 RESULTS = define_path("results", None, "A file to which each plan is appended as a line of JSON.")
 PICTURE = define_path("picture", None, "A picture of all plans of --results: weak and strong scaling.")
@@ -54,24 +62,31 @@ def plan_all() -> None:
     os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # it cannot be read again without the chips
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA would tell that there is no driver
     from man_jax.engine.plan_records import append_plan
+    from man_jax.engine.state_plan import plan_state, planned_sizes, state_lines
     from man_jax.engine.step_plan import parse_topology, plan_lines, plan_step
-    from man_jax.runs.metrics import replace_file
 
     config = CONFIG.value
+    if CLUSTERS.value:
+        config.adapt.num_clusters = CLUSTERS.value
+    sizes = planned_sizes(config, TRIPLES.value)
+    topologies = [parse_topology(word) for word in TOPOLOGIES.value]
+    if STATE.value:
+        tables = [
+            state_lines(plan_state(_divisible(config, each.num_chips), each, sizes)) for each in topologies
+        ]
+        tell("\n\n".join("\n".join(lines) for lines in tables), OUT.value)
+        return
     batches = [parse_batch(word, config.batch.instances) for word in BATCHES.value]
     planned = []
-    for topology in [parse_topology(word) for word in TOPOLOGIES.value]:
+    for topology in topologies:
         for identities in batches or [config.batch.identities]:
             one = config.copy_and_resolve_references()
             one.batch.identities = identities
             logging.info("planning %s with %d triples", topology.name, identities * one.batch.instances)
-            planned.append(plan_step(one, topology))
+            planned.append(plan_step(one, topology, sizes))
             if RESULTS.value:
                 append_plan(RESULTS.value, one, planned[-1])
-    text = "\n".join(plan_lines(planned))
-    if OUT.value:
-        replace_file(Path(OUT.value), text + "\n")
-    print(text)
+    tell("\n".join(plan_lines(planned)), OUT.value)
 
 
 def draw_plans() -> None:
@@ -95,6 +110,22 @@ def draw_plans() -> None:
     with disk.writing(PICTURE.value):
         save_figure(figure, PICTURE.value)
     print(f"{PICTURE.value}: {len(plans)} plans of {about}")
+
+
+def tell(text: str, path: str | Path | None) -> None:
+    """Print a table, and write it to a file if one is named."""
+    from man_jax.runs.metrics import replace_file
+
+    if path:
+        replace_file(Path(path), text + "\n")
+    print(text)
+
+
+def _divisible(config: Any, num_chips: int) -> Any:
+    """Give a configuration the least batch that the chips divide, because the state does not depend on it."""
+    changed = config.copy_and_resolve_references()
+    changed.batch.identities = num_chips * -(-config.batch.identities // num_chips)
+    return changed
 
 
 def parse_batch(word: str, instances: int) -> int:

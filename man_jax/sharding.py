@@ -6,9 +6,11 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
 DATA = "data"
+AUTO = (AxisType.Auto,)
+"""The type of the axis: the compiler decides how results lie where the program does not say it."""
 
 
 def make_mesh(devices: Sequence[Any] | None = None) -> Mesh:
@@ -19,15 +21,15 @@ def make_mesh(devices: Sequence[Any] | None = None) -> Mesh:
     """
     devices = jax.devices() if devices is None else devices
     devices = sorted(devices, key=lambda device: (device.process_index, device.id))
-    return Mesh(np.asarray(devices), (DATA,), axis_types=(AxisType.Auto,))
+    return Mesh(np.asarray(devices), (DATA,), axis_types=AUTO)
 
 
-def batch_sharding(mesh: Mesh) -> NamedSharding:
+def batch_sharding(mesh: Mesh | AbstractMesh) -> NamedSharding:
     """Split the first axis over the devices."""
     return NamedSharding(mesh, PartitionSpec(DATA))
 
 
-def replicated(mesh: Mesh) -> NamedSharding:
+def replicated(mesh: Mesh | AbstractMesh) -> NamedSharding:
     """Keep a whole copy on every device."""
     return NamedSharding(mesh, PartitionSpec())
 

@@ -229,7 +229,10 @@ def test_every_other_variant_changes_each_key_it_names(row):
 
 
 HOW = {
+    "adapt.features",
+    "adapt.kmeans_devices",
     "data.storage",
+    "man.memories",
     "model.application",
     "model.block",
     "model.convolution",

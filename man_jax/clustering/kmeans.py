@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int32, PRNGKeyArray
 
 from man_jax.array_math import unit
+from man_jax.clustering.divided_kmeans import divided_kmeans
+from man_jax.layout import WHOLE, Layout
 
 
 class KMeansResult(NamedTuple):
@@ -24,7 +26,7 @@ class KMeansResult(NamedTuple):
 
 
 def kmeans(
-    features: Float[Array, "N D"],
+    features: Float[Array | np.ndarray, "N D"],
     *,
     num_clusters: int,
     key: PRNGKeyArray,
@@ -32,12 +34,14 @@ def kmeans(
     max_iterations: int = 100,
     tolerance: float = 1e-6,
     block_size: int = 1024,
+    layout: Layout = WHOLE,
 ) -> KMeansResult:
     """Cluster unit vectors by cosine similarity: greedy k-means++ seeding, then Lloyd's iterations.
 
     Clusters that lose all their samples restart from the samples farthest from their own centres. An
     iteration that moves the centres by less than `tolerance` (mean squared) is the last. The best of
-    `num_init` seedings by inertia is returned. No array is larger than N × D or block_size × K.
+    `num_init` seedings by inertia is returned. No array is larger than N × D or block_size × K. With a layout that
+    divides rows, each device clusters its part of them, with the same draws; only sums are rounded otherwise.
 
     Raises ValueError if there are fewer samples than clusters.
 
@@ -51,14 +55,16 @@ def kmeans(
             f"num_clusters is {num_clusters}, but there are {num_samples} samples to cluster; "
             f"choose 1 <= num_clusters <= {num_samples} (config.adapt.num_clusters)"
         )
-    return _best_clustering(
-        features,
-        jax.random.split(key, num_init),
-        num_clusters=num_clusters,
-        max_iterations=max_iterations,
-        tolerance=tolerance,
-        block_size=min(block_size, num_samples),
-    )
+    settings: dict[str, Any] = {
+        "num_clusters": num_clusters,
+        "max_iterations": max_iterations,
+        "tolerance": tolerance,
+        "block_size": min(block_size, num_samples),
+    }
+    keys = jax.random.split(key, num_init)
+    if layout.is_divided:
+        return KMeansResult(*divided_kmeans(np.asarray(features), keys, **settings, layout=layout))
+    return _best_clustering(jnp.asarray(features), keys, **settings)
 
 
 def cluster_tables(
@@ -67,7 +73,7 @@ def cluster_tables(
     """Cluster each table on its own (Eq. 1–3), e.g. those of R, N, T and F; `settings` are those of `kmeans`."""
     keys = jax.random.split(key, len(tables))
     results = [
-        kmeans(jnp.asarray(table), num_clusters=num_clusters, key=each, **settings)
+        kmeans(table, num_clusters=num_clusters, key=each, **settings)
         for table, each in zip(tables, keys, strict=True)
     ]
     return np.stack([np.asarray(result.labels) for result in results])

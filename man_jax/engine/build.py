@@ -13,6 +13,7 @@ from man_jax.config import Config, ConfigError, flat
 from man_jax.engine.augment import Augmentation, Normalization, augment
 from man_jax.engine.optimizer import epochwise_cosine, make_optimizer, warmup_cosine
 from man_jax.frame import ByDomain, Frame, LabelSpace, Network
+from man_jax.layout import WHOLE, Layout
 from man_jax.networks import backbones
 from man_jax.networks.backbone_traits import traits_of
 from man_jax.networks.convolution import ConvolutionForm
@@ -95,10 +96,13 @@ def build_frame(
     space: LabelSpace,
     num_triples: ByDomain[int],
     cameras: ByDomain[Int32[np.ndarray, " N"]] | None = None,
+    *,
+    layout: Layout = WHOLE,
 ) -> Frame:
     """Build what a method sees of a run; `num_triples` are the numbers of training triples of both domains.
 
-    `cameras` are those of the triples. If it is None, all triples of a domain have one camera.
+    `cameras` are those of the triples. If it is None, all triples of a domain have one camera. `layout`: how large
+    arrays of the method lie on the devices.
     """
     augmentation = Augmentation(**{name: config.augment[name] for name in Augmentation._fields})
     normalization = build_normalization(config)
@@ -108,7 +112,7 @@ def build_frame(
 
     model = build_model(config.model, num_classes=space.num_classes)
     cameras = cameras or ByDomain(*(np.zeros(number, np.int32) for number in num_triples))
-    return Frame(config, model, space, num_triples, view, cameras)
+    return Frame(config, model, space, num_triples, view, cameras, layout)
 
 
 def check_parts(networks: Sequence[Network], frame: Frame) -> None:

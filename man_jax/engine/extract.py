@@ -1,9 +1,10 @@
 """Extract the features of whole splits, in evaluation mode."""
 
+from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 
 import jax
-import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, UInt8
 
@@ -12,6 +13,7 @@ from data_pipelines.reading.records import DataError
 from data_pipelines.session.progress import track
 from data_pipelines.storing.prepared import PreparedSplit
 from man_jax.engine.augment import Normalization, normalize
+from man_jax.engine.feature_rows import FeatureRows
 from man_jax.frame import FeatureTable
 from man_jax.networks.three_branch import ThreeBranch, Variables
 from man_jax.runs.compilation_notice import compiling
@@ -19,6 +21,10 @@ from man_jax.sharding import local_rows, put_batch, replicated
 
 Extract = Callable[..., tuple[Array, ...]]
 """A jitted function (variables, uint8 images [B, M, H, W, 3], num_parts=0) → the arrays of a `FeatureTable`."""
+
+
+AHEAD = 16
+"""How many batches may be under way before the oldest is fetched: they keep the devices busy and take little memory."""
 
 
 def make_extract(model: ThreeBranch, normalization: Normalization, mesh: Mesh) -> Extract:
@@ -49,10 +55,12 @@ def extract_table(
     mesh: Mesh,
     description: str,
     num_parts: int = 0,
+    folder: Path | None = None,
 ) -> FeatureTable:
     """Extract the features of every triple of a split; `batch_size` is that of all devices, which must divide it.
 
-    With `num_parts` the table has the features of so many parts too.
+    With `num_parts` the table has the features of so many parts too. With `folder` it is in mapped files there, which
+    have no name and go with the table.
 
     Raises DataError if the split has no triple.
     """
@@ -68,16 +76,29 @@ def extract_table(
     )
     rows = local_rows(batch_size)
     asked = {"num_parts": num_parts} if num_parts else {}
-    # The features stay on the device until all batches are started, because fetching each would wait for it.
-    tables = []
+    # Some batches stay on the device until others are started, because fetching each would wait for it.
+    started: deque[tuple[Array, ...]] = deque()
+    table: list[FeatureRows] = []
+    number = 0
+
+    def keep_oldest() -> None:
+        nonlocal number
+        found = jax.device_get(started.popleft())
+        if not table:
+            shapes = [(*each.shape[:-2], len(split), each.shape[-1]) for each in found]
+            table.extend(
+                FeatureRows(shape, each.dtype, folder) for shape, each in zip(shapes, found, strict=True)
+            )
+        for kept, each in zip(table, found, strict=True):
+            kept.write(number * batch_size, each)
+        number += 1
+
     for batch in progress:
         images = put_batch(batch["images"][rows], mesh)
         with compiling(extract, "the network that takes features"):
-            tables.append(extract(variables, images, **asked))
-    modal, fused, pooled, *stripes = zip(*tables, strict=True)
-
-    def all_of(batches: tuple[Array, ...]) -> np.ndarray:
-        """Join the batches along the axis of the triples, the last but one, and drop the padding."""
-        return np.concatenate(jax.device_get(batches), axis=-2)[..., : len(split), :]
-
-    return FeatureTable(*(all_of(each) for each in (modal, fused, pooled, *stripes)))
+            started.append(extract(variables, images, **asked))
+        if len(started) > AHEAD:
+            keep_oldest()
+    while started:
+        keep_oldest()
+    return FeatureTable(*(each.array() for each in table))

@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import Mesh
 
 from data_pipelines.reading.datasets import FACTS
 from data_pipelines.session import compilation
@@ -17,11 +16,13 @@ from man_jax import methods
 from man_jax.config import Config, ConfigError, check_config
 from man_jax.costs.chips import GIB
 from man_jax.engine.build import build_frame, build_optimizer
+from man_jax.engine.placement import memory_layout, sharded_places
 from man_jax.engine.state import begin_phase, create_state
 from man_jax.engine.step import make_step
 from man_jax.frame import Batch, ByDomain, Frame, LabelSpace, TrainState
+from man_jax.layout import AnyMesh, tree_shardings
 from man_jax.runs.compilation_notice import say
-from man_jax.sharding import batch_sharding, make_mesh, replicated
+from man_jax.sharding import batch_sharding, make_mesh
 
 Size = tuple[int, int]
 """The number of training triples, and of their identities."""
@@ -34,32 +35,45 @@ class TracedStep(NamedTuple):
 
     traced: jax.stages.Traced
     num_parameters: int
+    arguments: Any = ()
+    """The state and the batches, as shapes that say how they lie."""
 
 
-def trace_step(config: Config, sizes: Mapping[str, Size] | None = None, *, mesh: Mesh) -> TracedStep:
+def trace_step(config: Config, sizes: Mapping[str, Size] | None = None, *, mesh: AnyMesh) -> TracedStep:
     """Trace the adaptation step of a configuration; nothing is compiled.
 
     `sizes`: those of the training sets of source and target; None: the published ones. Raises ConfigError for a data
     set whose size is then known only from its files.
     """
+    frame, state = abstract_state(config, sizes, mesh=mesh)
+    method = methods.find(config.method)
+    optimizer = build_optimizer(config.adapt, iterations=config.adapt.iterations)
+    batch_size = config.batch.identities * config.batch.instances
+    shape = (batch_size, frame.model.num_modalities, *config.data.image_size, 3)
+    batch = jax.eval_shape(partial(_blank_batch, shape))
+    shardings = tree_shardings(state, mesh, sharded_places(method, frame))
+    state = jax.tree.map(_placed, state, shardings)
+    batch = jax.tree.map(lambda leaf: _placed(leaf, batch_sharding(mesh)), batch)
+    batches = (None if config.adapt.protocol == "us" else batch, batch)
+    traced = make_step(method, frame, optimizer, mesh).trace(state, *batches)
+    number = sum(leaf.size for leaf in jax.tree.leaves(state.params))
+    return TracedStep(traced, number, (state, *batches))
+
+
+def abstract_state(
+    config: Config, sizes: Mapping[str, Size] | None = None, *, mesh: AnyMesh
+) -> tuple[Frame, TrainState]:
+    """Give the frame of a configuration, and the shapes of the state of its adaptation; arguments: `trace_step`."""
     check_config(config, num_devices=mesh.size)
-    source, target = (
-        sizes[side] if sizes else _published_size(config, side) for side in ("source", "target")
-    )
+    source, target = (sizes[side] if sizes else published_size(config, side) for side in ("source", "target"))
     method = methods.find(config.method)
     truth = config.adapt.labels == "truth"
     capacity = target[1] if truth else method.capacity(config, target[0])
     cameras = ByDomain(*(np.arange(size[0], dtype=np.int32) % CAMERAS for size in (source, target)))
-    frame = build_frame(config, LabelSpace(source[1], capacity), ByDomain(source[0], target[0]), cameras)
+    numbers, layout = ByDomain(source[0], target[0]), memory_layout(method, config, mesh)
+    frame = build_frame(config, LabelSpace(source[1], capacity), numbers, cameras, layout=layout)
     optimizer = build_optimizer(config.adapt, iterations=config.adapt.iterations)
-    state = jax.eval_shape(partial(_adapting_state, method, frame, optimizer))
-    batch_size = config.batch.identities * config.batch.instances
-    shape = (batch_size, frame.model.num_modalities, *config.data.image_size, 3)
-    batch = jax.eval_shape(partial(_blank_batch, shape))
-    state, batch = _placed(state, replicated(mesh)), _placed(batch, batch_sharding(mesh))
-    batches = (None if config.adapt.protocol == "us" else batch, batch)
-    traced = make_step(method, frame, optimizer, mesh).trace(state, *batches)
-    return TracedStep(traced, sum(leaf.size for leaf in jax.tree.leaves(state.params)))
+    return frame, jax.eval_shape(partial(_adapting_state, method, frame, optimizer))
 
 
 def step_footprint(config: Config, sizes: Mapping[str, Size] | None = None) -> dict[str, Any]:
@@ -97,7 +111,7 @@ def memory_of(compiled: jax.stages.Compiled) -> Memory:
     return Memory(found.argument_size_in_bytes, results, found.temp_size_in_bytes)
 
 
-def _published_size(config: Config, side: str) -> Size:
+def published_size(config: Config, side: str) -> Size:
     """Look up how many training triples and identities a published data set has."""
     name = config.data[side].name
     if name not in FACTS or "train" not in FACTS[name].published:
@@ -125,5 +139,5 @@ def _blank_batch(shape: tuple[int, ...]) -> Batch:
     )
 
 
-def _placed(tree, sharding):
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), tree)
+def _placed(leaf, sharding):
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)

@@ -23,14 +23,14 @@ from man_jax.engine.labelling import (
     oracle_labels,
     sampled_labels,
 )
-from man_jax.engine.run_parts import RunParts, begin_adaptation
+from man_jax.engine.placement import place_state
+from man_jax.engine.run_parts import RunParts, first_adapting_state
 from man_jax.frame import ByDomain, DomainName, EpochFeatures, FeatureTable, Labels, Network, TrainState
 from man_jax.runs.checkpoint import save_pretrained, save_state
 from man_jax.runs.epoch_times import PARTS, keep_times
 from man_jax.runs.metrics import read_history
 from man_jax.runs.multi_process import of_first_process
 from man_jax.runs.recovery import LOSS
-from man_jax.sharding import put_replicated
 
 Row = dict[str, float]
 
@@ -89,7 +89,7 @@ def adapt(parts: RunParts, state: TrainState) -> TrainState:
     """
     config = parts.config.adapt
     if int(state.step) == parts.pretrain_steps:
-        state = put_replicated(begin_adaptation(parts, state), parts.mesh)
+        state = first_adapting_state(parts, state)
     for epoch in range((int(state.step) - parts.pretrain_steps) // config.iterations, config.epochs):
         times, compiled = [time.monotonic()], not is_compiled(parts.adapt_step)
         state, labels, row = relabel(parts, state, epoch)
@@ -131,7 +131,7 @@ def relabel(parts: RunParts, state: TrainState, epoch: int) -> tuple[TrainState,
     of_source = _features(parts, state, "source") if config.adapt.protocol == "uda" else None
     state = parts.method.begin_epoch(parts.frame, state, EpochFeatures(of_source, of_target), labels)
     row = label_report(labels.target, target.data.train.pids)
-    return put_replicated(state, parts.mesh), labels, row
+    return place_state(parts.method, parts.frame, state, parts.mesh), labels, row
 
 
 def _target_labels(
@@ -215,6 +215,7 @@ def _features(parts: RunParts, state: TrainState, domain: DomainName) -> tuple[F
             mesh=parts.mesh,
             description=f"features of the {domain}",
             num_parts=network.num_parts,
+            folder=parts.features_folder,
         )
         for network in parts.method.networks(parts.config)
     )

@@ -20,12 +20,15 @@ from man_jax.engine import pretraining
 from man_jax.engine.build import build_frame, build_normalization, build_optimizer, check_parts
 from man_jax.engine.domain_data import Domain, open_domains
 from man_jax.engine.extract import Extract, make_extract
+from man_jax.engine.feature_rows import features_folder
 from man_jax.engine.initial_weights import InitialBackbone, place_backbone, read_backbone
+from man_jax.engine.placement import memory_layout, sharded_places
 from man_jax.engine.state import begin_phase, create_state
 from man_jax.engine.step import Step, make_step
 from man_jax.engine.step_meter import StepMeter, meter_of
 from man_jax.engine.trained_network import tested_network
 from man_jax.frame import ByDomain, Frame, LabelSpace, TrainState
+from man_jax.layout import Layout, laid_out
 from man_jax.runs.checkpoint import (
     CHECKPOINTS,
     check_pretrained,
@@ -76,6 +79,8 @@ class RunParts:
     method: Any
     """A module of `man_jax.methods`."""
     frame: Frame
+    features_folder: Path | None
+    """Where the features of an epoch are kept in files; None: they are kept in memory."""
     create: Callable[[], TrainState]
     """Creates the state with which pre-training begins."""
     extract: Extract
@@ -127,7 +132,7 @@ def open_run(config: Config, workdir: Path, *, traced: range | None = None) -> R
         if not found.fresh:
             check_data(workdir, used, config.data)
         method = methods.find(config.method)
-        frame = _frame(config, method, source, target)
+        frame = _frame(config, method, source, target, memory_layout(method, config, mesh))
         check_parts(method.networks(config), frame)
         pretrain_iterations = _iterations_of_pretraining(config, source)
         pretrain_optimizer = build_optimizer(config.pretrain, iterations=pretrain_iterations)
@@ -148,6 +153,7 @@ def open_run(config: Config, workdir: Path, *, traced: range | None = None) -> R
         domains=ByDomain(source, target),
         method=method,
         frame=frame,
+        features_folder=features_folder(config, frame, method.networks(config), workdir),
         create=create,
         extract=make_extract(frame.model, build_normalization(config), mesh),
         pretrain_iterations=pretrain_iterations,
@@ -199,7 +205,7 @@ def _look(config: Config, workdir: Path) -> _Found:
     )
 
 
-def _frame(config: Config, method: Any, source: Domain, target: Domain) -> Frame:
+def _frame(config: Config, method: Any, source: Domain, target: Domain, layout: Layout) -> Frame:
     """Build what the method sees of the run, if there are triples and identities enough for it."""
     num_triples = ByDomain(len(source.data.train), len(target.data.train))
     capacity = check_counts(
@@ -210,7 +216,8 @@ def _frame(config: Config, method: Any, source: Domain, target: Domain) -> Frame
         capacity=method.capacity(config, num_triples.target),
     )
     cameras = ByDomain(source.cameras, target.cameras)
-    return build_frame(config, LabelSpace(source.num_identities, capacity), num_triples, cameras)
+    space = LabelSpace(source.num_identities, capacity)
+    return build_frame(config, space, num_triples, cameras, layout=layout)
 
 
 def _checked_mesh(config: Config) -> Mesh:
@@ -267,6 +274,16 @@ def begin_adaptation(parts: RunParts, state: TrainState) -> TrainState:
     return begin_phase(parts.method.start(parts.frame, state), parts.adapt_optimizer)
 
 
+def first_adapting_state(parts: RunParts, state: TrainState) -> TrainState:
+    """Place the state with which adaptation begins; what is divided among the devices is never whole on one."""
+    places = sharded_places(parts.method, parts.frame)
+    if not places:
+        return put_replicated(begin_adaptation(parts, state), parts.mesh)
+    begin = jax.jit(lambda state: laid_out(begin_adaptation(parts, state), parts.mesh, places))
+    with compiling(begin, "the first state of adaptation"):
+        return begin(state)
+
+
 def first_state(parts: RunParts) -> TrainState:
     """Restore the newest whole checkpoint, or create a new state; rows of metrics after that checkpoint are dropped."""
     if has_checkpoint(parts.workdir):
@@ -303,10 +320,17 @@ def _newest_state(parts: RunParts) -> tuple[int, TrainState]:
 
     def read(step: int) -> TrainState:
         check_weights_of_run(parts.workdir, folder / str(step), parts.config)
-        like = new
-        if step > parts.pretrain_steps:
-            like = jax.eval_shape(partial(begin_adaptation, parts), like)
-        return restore_state(parts.checkpoints, step, like, parts.mesh)
+        if step <= parts.pretrain_steps:
+            return restore_state(parts.checkpoints, step, new, parts.mesh)
+        like = jax.eval_shape(partial(begin_adaptation, parts), new)
+        return restore_state(
+            parts.checkpoints,
+            step,
+            like,
+            parts.mesh,
+            places=sharded_places(parts.method, parts.frame),
+            padded=getattr(parts.method, "SHARDED", {}),
+        )
 
     step, state, passed = read_newest(folder, read)
     warn_of(passed, folder, step)

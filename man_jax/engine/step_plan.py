@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 from absl import logging
+from jax.sharding import AbstractMesh
 
 from man_jax.config import Config, ConfigError
 from man_jax.costs.arithmetic import count_flops
@@ -15,7 +16,7 @@ from man_jax.costs.programs import Collective, ProgramCosts, program_costs
 from man_jax.engine.build import ACCELERATOR_FORMS
 from man_jax.engine.footprint import Size, TracedStep, memory_of, trace_step
 from man_jax.engine.gpu_devices import gpu_compiler_is_here, gpu_devices
-from man_jax.sharding import make_mesh
+from man_jax.sharding import AUTO, DATA, make_mesh
 
 TPU_ENVIRONMENT = {
     "TPU_SKIP_MDS_QUERY": "1",
@@ -103,8 +104,9 @@ def plan_step(config: Config, topology: Topology, sizes: Mapping[str, Size] | No
         held, scratch = memory.held, memory.results + memory.scratch
         costs = program_costs(compiled.as_text() or "")
     else:
-        step = trace_step(config, sizes, mesh=make_mesh(jax.devices()[:1]))
-        held, scratch, costs = _held(step.traced, topology.num_chips), None, None
+        # Nothing is compiled, so the mesh needs no devices.
+        step = trace_step(config, sizes, mesh=AbstractMesh((topology.num_chips,), (DATA,), axis_types=AUTO))
+        held, scratch, costs = _held(step), None, None
     return StepPlan(
         topology=topology,
         batch=config.batch.identities * config.batch.instances,
@@ -235,11 +237,12 @@ def _row(plan: StepPlan) -> tuple[str, ...]:
     )
 
 
-def _held(traced: jax.stages.Traced, num_chips: int) -> float:
-    """Count the bytes of the state, which every chip has whole, and of its part of the batches."""
-    (state, *batches), _ = traced.in_avals
-    size = lambda tree: sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))  # noqa: E731
-    return size(state) + size(batches) / num_chips
+def _held(step: TracedStep) -> float:
+    """Count the bytes that one chip has of the state and of the batches."""
+    return sum(
+        math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize
+        for leaf in jax.tree.leaves(step.arguments)
+    )
 
 
 def _check_batch(config: Config, topology: Topology) -> None:

@@ -1,12 +1,13 @@
 """PDA: prototype-guided domain distribution alignment (Eq. 12–16)."""
 
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from man_jax.array_math import masked_mean, squared_distances
+from man_jax.layout import WHOLE, Layout
 
 Kernel = Literal["fixed", "multi"]
 Inter = Literal["margin", "plain", "hinge"]
@@ -19,6 +20,7 @@ class Form(TypedDict):
     margin: float
     inter: Inter
     kernel: Kernel
+    layout: Layout
 
 
 NUM_KERNELS = 5
@@ -38,6 +40,7 @@ def prototype_domain_loss(
     margin: float = 0.5,
     inter: Inter = "margin",
     kernel: Kernel = "fixed",
+    layout: Layout = WHOLE,
 ) -> dict[str, Float[Array, ""]]:
     """Compute the two halves of L_PDA (Eq. 16), each for both directions.
 
@@ -49,7 +52,7 @@ def prototype_domain_loss(
     Differs from the paper: see `alignment_loss`.
     """
     source_prototypes, target_prototypes = jax.lax.stop_gradient((source_prototypes, target_prototypes))
-    form: Form = {"margin": margin, "inter": inter, "kernel": kernel}
+    form: Form = {"margin": margin, "inter": inter, "kernel": kernel, "layout": layout}
     to_target = alignment_loss(source_instances, target_prototypes, y_valid=target_valid, **form)
     to_source = alignment_loss(target_instances, source_prototypes, y_valid=source_valid, **form)
     return jax.tree.map(jnp.add, to_target, to_source)
@@ -64,6 +67,7 @@ def same_kind_domain_loss(
     margin: float = 0.5,
     inter: Inter = "margin",
     kernel: Kernel = "fixed",
+    layout: Layout = WHOLE,
 ) -> dict[str, Float[Array, ""]]:
     """Compute the halves of Eq. 16 with one kind of rows on both sides: Table 5's Ins-Ins and Proto-Proto.
 
@@ -79,6 +83,7 @@ def same_kind_domain_loss(
         margin=margin,
         inter=inter,
         kernel=kernel,
+        layout=layout,
     )
     return jax.tree.map(lambda half: 2.0 * half, once)
 
@@ -92,6 +97,7 @@ def alignment_loss(
     margin: float = 0.5,
     inter: Inter = "margin",
     kernel: Kernel = "fixed",
+    layout: Layout = WHOLE,
 ) -> dict[str, Float[Array, ""]]:
     """Compute L_intra and L_inter of two sets of rows in all modalities; 0 if either has no valid row.
 
@@ -100,13 +106,18 @@ def alignment_loss(
 
     `plain` is MMD without margin, `hinge` max(0, MMD − margin).
 
+    Rows that the layout divides are compared a block at a time (`divided_discrepancy`).
+
     Differs from the paper: it writes the inter term as max(|·|), here the sum over pairs.
     """
     x_valid = jnp.ones(x.shape[1], bool) if x_valid is None else x_valid
     y_valid = jnp.ones(y.shape[1], bool) if y_valid is None else y_valid
 
     def of_pair(x_rows, y_rows):
-        return maximum_mean_discrepancy(x_rows, y_rows, x_valid=x_valid, y_valid=y_valid, kernel=kernel)
+        kinds: Any = {"x_valid": x_valid, "y_valid": y_valid, "kernel": kernel}
+        if layout.is_divided:
+            return divided_discrepancy(x_rows, y_rows, **kinds, layout=layout)
+        return maximum_mean_discrepancy(x_rows, y_rows, **kinds)
 
     discrepancy = jax.vmap(lambda x_rows: jax.vmap(lambda y_rows: of_pair(x_rows, y_rows))(y))(x)
     penalty = _inter_penalty(discrepancy, margin=margin, form=inter)
@@ -148,6 +159,51 @@ def maximum_mean_discrepancy(
     return jnp.where(x_valid.any() & y_valid.any(), xx + yy - 2.0 * xy, 0.0)
 
 
+def divided_discrepancy(
+    x: Float[Array, "B D"],
+    y: Float[Array, "C D"],
+    *,
+    x_valid: Bool[Array, " B"],
+    y_valid: Bool[Array, " C"],
+    kernel: Kernel,
+    layout: Layout,
+) -> Float[Array, ""]:
+    """Compute `maximum_mean_discrepancy` of rows that are divided among devices; no array has C × C numbers.
+
+    A block of rows is made whole on every device in turn, and compared with the rows that the device has. The mean
+    squared distance of all pairs, for `multi`, follows from sums of rows: Σ_ij ‖z_i − z_j‖² = 2 n Σ‖z‖² − 2 ‖Σ z‖².
+    """
+    x_count, y_count = x_valid.sum(), y_valid.sum()
+    bandwidth = None
+    if kernel == "multi":
+        kept = [jnp.where(valid[:, None], rows, 0.0) for rows, valid in ((x, x_valid), (y, y_valid))]
+        number = x_count + y_count
+        squares = sum(jnp.sum(rows**2) for rows in kept)
+        whole = sum(jnp.sum(rows, axis=0) for rows in kept)
+        bandwidth = _bandwidth(2.0 * number * squares - 2.0 * jnp.sum(whole**2), number)
+
+    def mean(rows, valid, others, others_valid):
+        total = _kernel_sum(rows, valid, others, others_valid, bandwidth, layout)
+        return total / jnp.maximum(valid.sum() * others_valid.sum(), 1)
+
+    xx, yy = mean(x, x_valid, x, x_valid), mean(y, y_valid, y, y_valid)
+    return jnp.where((x_count > 0) & (y_count > 0), xx + yy - 2.0 * mean(y, y_valid, x, x_valid), 0.0)
+
+
+def _kernel_sum(rows, valid, others, others_valid, bandwidth, layout: Layout) -> Float[Array, ""]:
+    """Sum the kernel over all pairs of valid rows; `others` are made whole a block at a time."""
+
+    @jax.checkpoint  # the distances of a block are computed again for the gradient
+    def add(sums, block):
+        some, kept = (layout.everywhere(each.reshape(-1, *each.shape[2:])) for each in block)
+        similar = gaussian_kernel(squared_distances(rows, some), bandwidth)
+        return sums + jnp.sum(similar, axis=1, where=valid[:, None] & kept[None, :]), None
+
+    blocks = (layout.blocks(others), layout.blocks(others_valid))
+    sums, _ = jax.lax.scan(add, layout.divided(jnp.zeros(rows.shape[0], rows.dtype)), blocks)
+    return sums.sum()
+
+
 def gaussian_kernel(d2: Float[Array, "B C"], bandwidth: Float[Array, ""] | None) -> Float[Array, "B C"]:
     """Compute exp(−d²/2), or, given a bandwidth b, the mean of exp(−d² / (b·2^i)) over i = −2 … 2."""
     if bandwidth is None:
@@ -159,6 +215,11 @@ def gaussian_kernel(d2: Float[Array, "B C"], bandwidth: Float[Array, ""] | None)
 def _mean_bandwidth(pairs, num_rows) -> Float[Array, ""]:
     (xx, xx_mask), (yy, yy_mask), (xy, xy_mask) = pairs
     total = jnp.sum(xx, where=xx_mask) + jnp.sum(yy, where=yy_mask) + 2.0 * jnp.sum(xy, where=xy_mask)
+    return _bandwidth(total, num_rows)
+
+
+def _bandwidth(total, num_rows) -> Float[Array, ""]:
+    """Turn the sum of squared distances of all pairs of rows into a bandwidth."""
     mean = total / jnp.maximum(num_rows * (num_rows - 1), 1)
     # Rows that are nearer to each other differ only by rounding, which a smaller bandwidth would magnify.
     return jax.lax.stop_gradient(jnp.maximum(mean, SMALLEST_BANDWIDTH))

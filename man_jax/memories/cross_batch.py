@@ -9,23 +9,28 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Int32
 
+from man_jax.layout import WHOLE, Layout, extended
 from man_jax.losses.identity import TripletForm, hardest_triplets
 
 EMPTY = -1
 
 
 class CrossBatch(NamedTuple):
-    """A ring buffer of fused features and their labels in the common label space (source, then clusters)."""
+    """A ring buffer of fused features and their labels in the common label space (source, then clusters).
 
-    features: Float[Array, "S F"]
+    There are P ≥ S rows: where they are divided among devices, rows that are never used make their number divisible.
+    """
+
+    features: Float[Array, "P F"]
     labels: Int32[Array, " S"]
     cursor: Int32[Array, ""]
 
 
-def empty_queue(*, capacity: int, dim: int) -> CrossBatch:
+def empty_queue(*, capacity: int, dim: int, layout: Layout = WHOLE) -> CrossBatch:
     """Make a queue with room for `capacity` features and none in it."""
     labels = jnp.full(capacity, EMPTY, jnp.int32)
-    return CrossBatch(jnp.zeros((capacity, dim)), labels, jnp.int32(0))
+    features = layout.divided(jnp.zeros((layout.padded(capacity), dim)))
+    return CrossBatch(features, labels, jnp.int32(0))
 
 
 def enqueue(
@@ -34,6 +39,7 @@ def enqueue(
     labels: Int[Array, " B"],
     *,
     mask: Bool[Array, " B"] | None = None,
+    layout: Layout = WHOLE,
 ) -> CrossBatch:
     """Write the rows where `mask` holds, in their order, over the oldest ones; no gradient passes."""
     capacity = queue.labels.shape[0]
@@ -42,9 +48,10 @@ def enqueue(
     written = mask.sum()
     # Masked rows, and rows that a later row of the batch would overwrite, go to a slot past the end.
     keep = mask & (order >= written - capacity)
-    slot = jnp.where(keep, (queue.cursor + order) % capacity, capacity)
+    slot = layout.everywhere(jnp.where(keep, (queue.cursor + order) % capacity, queue.features.shape[0]))
+    features = layout.everywhere(jax.lax.stop_gradient(features))
     return CrossBatch(
-        features=queue.features.at[slot].set(jax.lax.stop_gradient(features), mode="drop"),
+        features=layout.divided(queue.features.at[slot].set(features, mode="drop")),
         labels=queue.labels.at[slot].set(labels.astype(jnp.int32), mode="drop"),
         cursor=((queue.cursor + written) % capacity).astype(jnp.int32),
     )
@@ -72,6 +79,7 @@ def queue_triplet(
     weight: Float[Array, " B"] | None = None,
     form: TripletForm = "hinge",
     margin: float = 0.3,
+    layout: Layout = WHOLE,
 ) -> Float[Array, ""]:
     """Compute the batch-hard triplet loss of the batch against the queue, which is constant.
 
@@ -79,14 +87,15 @@ def queue_triplet(
     anchor that is in the queue already is its own positive there, at distance 0; it counts only if there is no other.
     `weight` says how much each anchor counts.
     """
+    row_labels = layout.divided(extended(queue.labels, queue.features.shape[0], EMPTY))
     return hardest_triplets(
-        anchors,
-        labels,
+        layout.everywhere(anchors),
+        layout.everywhere(labels),
         queue.features,
-        queue.labels,
+        row_labels,
         mask=jnp.ones(labels.shape[0], bool) if mask is None else mask,
         weight=weight,
-        candidates=(queue.labels != EMPTY)[None, :],
+        candidates=(row_labels != EMPTY)[None, :],
         form=form,
         margin=margin,
     )

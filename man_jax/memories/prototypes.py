@@ -1,7 +1,7 @@
 """Prototypes of the classes of a domain, and the bank that keeps them up to date (Eq. 7–11)."""
 
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,24 +9,35 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from man_jax.array_math import unit
+from man_jax.layout import WHOLE, Layout, extended
+from man_jax.memories.divided_prototypes import move_rows, streamed_prototypes
 
 Weights = Literal["softmax", "average"]
 MovingForm = Literal["batch_mean", "sequential"]
 
 
 class Bank(NamedTuple):
-    """The prototypes V of one domain (Eq. 9, 10). A class is invalid while it has no (reliable) sample."""
+    """The prototypes V of one domain (Eq. 9, 10). A class is invalid while it has no (reliable) sample.
 
-    modal: Float[Array, "M C D"]
-    fused: Float[Array, "C F"]
+    There are P ≥ C rows: where they are divided among devices, rows of zeros make their number divisible.
+    """
+
+    modal: Float[Array, "M P D"]
+    fused: Float[Array, "P F"]
     valid: Bool[Array, " C"]
 
+    @property
+    def valid_rows(self) -> Bool[Array, " P"]:
+        """Whether each row is a class that is valid."""
+        return extended(self.valid, self.fused.shape[0], False)
 
-def empty_bank(*, num_classes: int, num_modalities: int, dim: int) -> Bank:
+
+def empty_bank(*, num_classes: int, num_modalities: int, dim: int, layout: Layout = WHOLE) -> Bank:
     """Create a bank in which no class is valid yet."""
+    num_rows = layout.padded(num_classes)
     return Bank(
-        modal=jnp.zeros((num_modalities, num_classes, dim)),
-        fused=jnp.zeros((num_classes, num_modalities * dim)),
+        modal=layout.divided(jnp.zeros((num_modalities, num_rows, dim)), axis=1),
+        fused=layout.divided(jnp.zeros((num_rows, num_modalities * dim))),
         valid=jnp.zeros(num_classes, bool),
     )
 
@@ -81,8 +92,21 @@ def make_bank(
     mask: Bool[np.ndarray, " N"],
     weights: Weights,
     temperature: float,
+    layout: Layout = WHOLE,
 ) -> Bank:
     """Build the prototypes of one domain at the start of an epoch (Eq. 7–10) from Unit features."""
+    if layout.is_divided:
+        streamed = partial(
+            streamed_prototypes,
+            labels=labels,
+            num_classes=num_classes,
+            mask=mask,
+            weights=weights,
+            temperature=temperature,
+            layout=layout,
+        )
+        of_fusion, has_rows = streamed(fused)
+        return Bank(_stacked([streamed(rows)[0] for rows in modal], layout), of_fusion, jnp.asarray(has_rows))
     prototypes = partial(
         _compiled_prototypes, num_classes=num_classes, weights=weights, temperature=temperature
     )
@@ -94,6 +118,11 @@ def make_bank(
     return Bank(modal=modal_values, fused=prototypes(fused, labels, mask=mask)[0], valid=valid[0])
 
 
+@partial(jax.jit, static_argnums=1)
+def _stacked(rows: list[Float[Array, "P D"]], layout: Layout) -> Float[Array, "M P D"]:
+    return layout.divided(jnp.stack(rows), axis=1)
+
+
 def move_bank(
     bank: Bank,
     modal: Float[Array, "M B D"],
@@ -103,11 +132,17 @@ def move_bank(
     mask: Bool[Array, " B"],
     momentum: float,
     form: MovingForm,
+    layout: Layout = WHOLE,
 ) -> Bank:
     """Move the prototypes of all modalities and of the fusion (Eq. 11); rows masked out move nothing."""
 
+    kinds: dict[str, Any] = {"mask": mask, "momentum": momentum, "form": form}
+    if layout.is_divided:
+        kinds["layout"] = layout
+    move_each = move_rows if layout.is_divided else move_prototypes
+
     def move(values, rows):
-        return move_prototypes(values, bank.valid, rows, labels, mask=mask, momentum=momentum, form=form)
+        return move_each(values, bank.valid, rows, labels, **kinds)
 
     return bank._replace(modal=jax.vmap(move)(bank.modal, modal), fused=move(bank.fused, fused))
 

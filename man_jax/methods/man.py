@@ -79,6 +79,7 @@ KEYS = {
     "beta": Key(0.8, "weight of MMA; paper §4.5.4", least=0),
     "memory_weight": Key(1.0, "weight of XBM; ours", least=0),
     "memory_size": Key(0, "XBM entries; 0: one a training triple of both domains", least=0),
+    "memories": Key("replicated", "of banks, XBM, heads on devices", ("replicated", "sharded")),
     # PDA and MMA, which read
     "aligned": Key("pooled", "Unit(g) | normed: Unit(f)", ("pooled", "normed")),
     # PDA
@@ -112,6 +113,15 @@ class Slots(NamedTuple):
     """The mean teacher's {params, statistics}; None: there is none."""
 
 
+SHARDED = {
+    "slots.banks.*.modal": 1,
+    "slots.banks.*.fused": 0,
+    "slots.aligned.*.modal": 1,
+    "slots.aligned.*.fused": 0,
+    "slots.queue.features": 0,
+    "*heads.*.kernel": -2,  # along the features: no padding, so checkpoints have their shapes on any devices
+}
+"""The arrays that may be divided among the devices, by patterns of their places in the state, and the axes."""
 TEACHER = Network(
     params=("slots", "teacher", "params"),
     source=("slots", "teacher", "statistics", "source"),
@@ -131,15 +141,20 @@ def capacity(config: Config, num_triples: int) -> int:
     return config.man.capacity or max(1, num_triples // config.man.min_samples)
 
 
+def is_sharded(config: Config) -> bool:
+    """Tell whether the arrays of `SHARDED` are divided among the devices."""
+    return config.man.memories == "sharded"
+
+
 def start(frame: Frame, state: TrainState) -> TrainState:
     """Add empty banks and an empty queue, and what the keys ask for besides."""
     model, space, config = frame.model, frame.space, frame.config.man
-    sizes = {"num_modalities": model.num_modalities, "dim": model.dim}
+    sizes: Any = {"num_modalities": model.num_modalities, "dim": model.dim, "layout": frame.layout}
     entries = config.memory_size or sum(frame.num_triples)
     banks = ByDomain(
         empty_bank(num_classes=space.num_source, **sizes), empty_bank(num_classes=space.capacity, **sizes)
     )
-    queue = empty_queue(capacity=entries, dim=model.num_modalities * model.dim)
+    queue = empty_queue(capacity=entries, dim=model.num_modalities * model.dim, layout=frame.layout)
     slots = Slots(
         banks,
         queue,
@@ -227,6 +242,7 @@ def begin_epoch(
         first=first,
         valid=banks.target.valid & renewed,
         norm=config.head_norm,
+        layout=frame.layout,
     )
     return state.replace(
         params={**state.params, "heads": heads},
@@ -252,6 +268,7 @@ def epoch_banks(
                 mask=known.weight > 0,
                 weights=config.prototype_weights,
                 temperature=config.temperature,
+                layout=frame.layout,
             )
     return ByDomain(*new)
 
@@ -281,6 +298,8 @@ def loss(
             [(bank.modal, bank.fused) for bank in slots.banks],
             head=config.man.head,
             temperature=config.man.head_temperature,
+            num_classes=[bank.valid.shape[0] for bank in slots.banks],
+            layout=frame.layout,
         )
         weight = batch.weight if config.man.reliability == "score" else None
         classes = frame.space.of(domain, batch.label)
@@ -290,12 +309,14 @@ def loss(
         jnp.concatenate([each.outputs.features.fused_pooled for each in learnt]),
         jnp.concatenate([each.labels for each in learnt]),
         mask=jnp.concatenate([each.reliable for each in learnt]),
+        layout=frame.layout,
     )
     banks = slots.aligned or slots.banks
     exists = slots.exists
     if config.man.head == "memory":  # which knows the classes that have a prototype
         exists = jnp.concatenate([bank.valid for bank in slots.banks])
-    known = {"queue": queue, "exists": exists, "form": objective_form(config, slots.updates)}
+    form = objective_form(config, slots.updates)._replace(layout=frame.layout)
+    known = {"queue": queue, "exists": exists, "form": form}
     if source is None:
         value, terms = unsupervised_loss(*learnt, bank=banks.target, **known)
     else:
@@ -324,6 +345,7 @@ def moved_banks(
                     mask=batch.reliable,
                     momentum=config.momentum,
                     form=config.moving_form,
+                    layout=frame.layout,
                 )
     return slots._replace(banks=ByDomain(*banks), aligned=aligned and ByDomain(*aligned))
 

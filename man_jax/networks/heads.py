@@ -6,27 +6,31 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from man_jax.layout import WHOLE, Layout
+
 ColumnNorm = Literal["matched", "unit"]
 
 
 def set_columns(
     heads: dict[str, Any],
-    modal: Float[Array, "M K D"],
-    fused: Float[Array, "K F"],
+    modal: Float[Array, "M P D"],
+    fused: Float[Array, "P F"],
     *,
     first: int,
     valid: Bool[Array, " K"],
     norm: ColumnNorm = "matched",
+    layout: Layout = WHOLE,
 ) -> dict[str, Any]:
     """Give the heads' columns from `first` on the direction of the valid rows; other columns stay as they are.
 
     `matched` gives them the mean norm of the columns before `first`. `unit` gives them the norm 1; learnt columns have
-    another norm, so one domain's classes then outweigh the other's.
+    another norm, so one domain's classes then outweigh the other's. Rows beyond the K columns are left out; a layout
+    that divides them divides the heads by the features' numbers.
     """
     rows = {"modal": modal, "fused": fused}
 
     def replaced(name: str, kernel: Float[Array, "... D L"]):
-        columns = jnp.swapaxes(rows[name], -1, -2)
+        columns = layout.divided(jnp.swapaxes(rows[name], -1, -2), axis=-2)[..., : valid.shape[0]]
         if norm == "matched":
             norms = jnp.linalg.norm(kernel[..., :first], axis=-2, keepdims=True)
             columns = columns * jnp.mean(norms, axis=-1, keepdims=True)

@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int32
 
+from man_jax.layout import WHOLE, Layout
 from man_jax.losses.domain import Pairs, prototype_domain_loss, same_kind_domain_loss
 from man_jax.losses.modality import modality_margin_loss
 from man_jax.losses.reid import reid_loss
@@ -37,6 +38,8 @@ class Form(NamedTuple):
     memory_weight: float = 1.0
     identity_weight: Float[Array, ""] | float = 1.0
     """Of the target's L_id."""
+    layout: Layout = WHOLE
+    """How prototypes and the queue lie on the devices."""
 
 
 class Learnt(NamedTuple):
@@ -149,6 +152,7 @@ def cross_batch_loss(batches: list[Learnt], queue: CrossBatch, form: Form) -> Fl
         weight=jnp.concatenate(weights) if weights else None,
         form=form.reid["triplet_form"],
         margin=form.reid["triplet_margin"],
+        layout=form.layout,
     )
 
 
@@ -165,14 +169,15 @@ def domain_loss(
     Proto-Proto compares the prototypes that this batch has moved, because the gradient passes through the step of
     Eq. 11. Prototypes that did not move would have no gradient.
     """
-    valid = {"source_valid": banks[0].valid, "target_valid": banks[1].valid}
+    valid = {"source_valid": banks[0].valid_rows, "target_valid": banks[1].valid_rows}
+    kinds = {**form.domain, "layout": form.layout}
     if form.pairs == "ins_proto":
         return prototype_domain_loss(
-            source_instances, target_instances, *(bank.modal for bank in banks), **valid, **form.domain
+            source_instances, target_instances, *(bank.modal for bank in banks), **valid, **kinds
         )
     if form.pairs == "ins_ins":
-        return same_kind_domain_loss(source_instances, target_instances, **form.domain)
-    return same_kind_domain_loss(*(bank.modal for bank in moved_banks), **valid, **form.domain)
+        return same_kind_domain_loss(source_instances, target_instances, **kinds)
+    return same_kind_domain_loss(*(bank.modal for bank in moved_banks), **valid, **kinds)
 
 
 def modality_loss(
@@ -187,7 +192,7 @@ def modality_loss(
         source_instances,
         target_instances,
         *(bank.modal for bank in banks),
-        source_valid=banks[0].valid,
-        target_valid=banks[1].valid,
+        source_valid=banks[0].valid_rows,
+        target_valid=banks[1].valid_rows,
         **form.modality,
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
@@ -15,6 +16,7 @@ from jax.sharding import Mesh
 from data_pipelines.session.disk import writing
 from man_jax.config import ConfigError
 from man_jax.frame import ByDomain, Network, TrainState, part
+from man_jax.layout import Places, divided_axis, place_name, put_laid_out, tree_shardings
 from man_jax.networks.three_branch import Variables
 from man_jax.runs.recovery import first_line, read_newest, saved_steps, warn_of
 from man_jax.runs.saving import saving
@@ -61,13 +63,55 @@ def last_saved(workdir: Path) -> int | None:
     return max(saved_steps(workdir / CHECKPOINTS), default=None)
 
 
-def restore_state(checkpoints: ocp.CheckpointManager, step: int, like: TrainState, mesh: Mesh) -> TrainState:
+def restore_state(
+    checkpoints: ocp.CheckpointManager,
+    step: int,
+    like: TrainState,
+    mesh: Mesh,
+    *,
+    places: Places | None = None,
+    padded: Places | None = None,
+) -> TrainState:
     """Restore the state saved at `step` on all devices; `like` gives its shapes.
 
-    It may have been saved with another number of devices.
+    It may have been saved with another number of devices. `places`: the arrays that are divided among the devices;
+    the others are whole on each. `padded`: those that may have been saved with more or fewer zeros at the end of that
+    axis, because they were divided among other devices, or not at all.
     """
-    abstract = _abstract(like, mesh)
-    return put_replicated(checkpoints.restore(step, args=ocp.args.StandardRestore(abstract)), mesh)
+    if not padded:
+        abstract = _abstract(like, mesh)
+        return put_replicated(checkpoints.restore(step, args=ocp.args.StandardRestore(abstract)), mesh)
+    folder = Path(checkpoints.directory) / str(step)
+    strict = not differ_in_padding(saved_shapes(folder), like, padded)
+    shardings = tree_shardings(like, mesh, places or {})
+    abstract = jax.tree.map(
+        lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+        like,
+        shardings,
+    )
+    found = checkpoints.restore(step, args=ocp.args.StandardRestore(abstract, strict=strict))
+    return put_laid_out(found, mesh, places) if places else put_replicated(found, mesh)
+
+
+def differ_in_padding(saved: Mapping[str, tuple[int, ...]], like: TrainState, padded: Places) -> bool:
+    """Tell whether saved shapes differ from those of `like`, and that only by the axes that may have padding."""
+    differ = False
+    for path, leaf in jax.tree_util.tree_leaves_with_path(like):
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            continue  # it is saved as the words it consists of
+        shape = saved.get(place_name(path), leaf.shape)
+        if shape == leaf.shape:
+            continue
+        axis = divided_axis(path, padded)
+        if axis is None or len(shape) != leaf.ndim:
+            return False  # Orbax names the array
+        others = [list(each) for each in (shape, leaf.shape)]
+        for each in others:
+            del each[axis]
+        if others[0] != others[1]:
+            return False
+        differ = True
+    return differ
 
 
 def save_pretrained(
@@ -232,6 +276,14 @@ def saved_fields(folder: Path) -> set[str]:
     handler: Any = ocp.PyTreeCheckpointHandler()
     with contextlib.closing(handler):
         return set(handler.metadata((folder / "default").absolute()).tree)
+
+
+def saved_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """List the shapes of the arrays of the checkpoint in `folder` by their places; reads no array."""
+    handler: Any = ocp.PyTreeCheckpointHandler()
+    with contextlib.closing(handler):
+        tree = handler.metadata((folder / "default").absolute()).tree
+    return {place_name(path): tuple(leaf.shape) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
 
 def _read_part(folder: Path, part: Callable[[Any], Any]) -> Any:

@@ -49,6 +49,7 @@ def parts(monkeypatch) -> SimpleNamespace:
         domains=ByDomain(source, target),
         mesh=make_mesh(jax.devices()[:1]),
         extract=None,
+        features_folder=None,
         clock=RunClock(Plan(0, 1, 3, batches=2, features=1.0)),
         meter=StepMeter(),
         trace=None,

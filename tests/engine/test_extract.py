@@ -92,6 +92,16 @@ def test_triples_without_an_identity_have_features_as_any_others(extract, variab
     np.testing.assert_array_equal(_table(extract, variables, unlabelled, batch_size=8).fused, table.fused)
 
 
+def test_a_table_in_mapped_files_is_the_same(extract, variables, split, table, tmp_path, monkeypatch):
+    monkeypatch.setattr("man_jax.engine.extract.AHEAD", 1)
+    kinds = {"batch_size": 8, "mesh": make_mesh(), "description": "features"}
+    mapped = extract_table(extract, variables, split, **kinds, folder=tmp_path)
+    for found, wanted in zip(mapped[:3], table[:3], strict=True):
+        assert isinstance(found, np.memmap)
+        np.testing.assert_array_equal(found, wanted)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_table_has_the_means_of_stripes_where_they_are_asked_for_and_is_else_the_same(
     extract, variables, split, table
 ):

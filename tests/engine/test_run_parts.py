@@ -162,7 +162,7 @@ def test_a_run_goes_on_with_the_optimiser_of_the_phase_it_was_in(tmp_path, monke
     """At the boundary that is still pre-training's: the new one begins with the first epoch of adaptation."""
     made = run_parts.open_run(small_config(pretrain__optimizer="sgd"), tmp_path)
     (tmp_path / CHECKPOINTS / str(made.pretrain_steps + ahead)).mkdir(parents=True)
-    monkeypatch.setattr(run_parts, "restore_state", lambda *arguments: arguments[2])
+    monkeypatch.setattr(run_parts, "restore_state", lambda *arguments, **_: arguments[2])
     with MetricsWriter(tmp_path) as writer:
         for step in {made.pretrain_steps, made.pretrain_steps + ahead}:
             writer.write({"eval/mAP": 0.5}, step=step, epoch=1, phase="pretrain")

@@ -10,6 +10,7 @@ from man_jax.engine.optimizer import make_optimizer
 from man_jax.frame import TRAINED, ByDomain, Network
 from man_jax.runs.checkpoint import (
     CHECKPOINTS,
+    differ_in_padding,
     open_checkpoints,
     read_network,
     read_pretrained,
@@ -134,6 +135,23 @@ def _leftover(workdir):
     (folder / "default").mkdir(parents=True)
     (folder / "default" / "half").write_text("a")
     return folder
+
+
+@pytest.mark.parametrize(
+    ("saved", "differ"),
+    [
+        ({"rows": (5, 3), "labels": (4,)}, False),
+        ({"rows": (8, 3), "labels": (4,)}, True),
+        ({"rows": (4, 3), "labels": (4,)}, True),
+        ({"rows": (8, 3), "labels": (5,)}, False),
+        ({"rows": (8, 2), "labels": (4,)}, False),
+        ({"rows": (8,), "labels": (4,)}, False),
+        ({"labels": (4,)}, False),
+    ],
+)
+def test_only_where_padding_alone_differs_an_array_may_have_another_shape(saved, differ):
+    like = {"rows": np.zeros((5, 3)), "labels": np.zeros(4)}
+    assert differ_in_padding(saved, like, {"ro*": 0}) is differ
 
 
 # --- weights alone

@@ -175,6 +175,9 @@ OTHER_VALUES = {
     "model.application": "scan",
     "model.convolution": "lax",
     "model.remat": "block",
+    "man.memories": "sharded",
+    "adapt.kmeans_devices": "all",
+    "adapt.features": "mapped",
 }
 
 

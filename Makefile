@@ -33,7 +33,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder -
 help:
 	@echo "make install  the environment of a run, in $(VENV)"
 	@echo "make demo     draw two domains, pre-train on one, adapt to the other by the preset plus, and by true"
-	@echo "              labels, to show the share of the gap that is closed; about 12 minutes on two cores"
+	@echo "              labels, to show the share of the gap that is closed; about 7 minutes on two cores"
 	@echo "              of a rented server with nothing else to do; the first steps tell how long it takes here"
 	@echo "make start-weights  learn the weights that the demo starts from once more; under an hour, likewise"
 	@echo "make check    lint, format check, type check, tests of formulas and parsers; under 2 minutes, likewise"
@@ -65,9 +65,12 @@ $(VENV)/complete-tpu-plan: $(VENV)/complete
 	$(BIN)/python -m pip install $(PIP) --no-deps --target $(VENV)/tpu-plan "libtpu>=0.0.42,<0.1"
 	@touch $@
 
+# Half of the epochs of the experiment, whose figures are in docs/RESULTS.md.
+SHORT := --config.pretrain.epochs=12 --config.adapt.epochs=3
+
 demo: $(VENV)/complete
 	$(BIN)/python -m data_pipelines.synthetic --out data/synthetic
-	$(BIN)/python -m man_jax.reproduce --config configs/demo.py:plus --seeds 0 --out runs/demo_plus
+	$(BIN)/python -m man_jax.reproduce --config configs/demo.py:plus --seeds 0 --out runs/demo_plus $(SHORT)
 
 # The weights that the demonstration starts from; they are in the repository, so nobody has to run this.
 start-weights: $(VENV)/complete

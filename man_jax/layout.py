@@ -63,7 +63,7 @@ class Layout(NamedTuple):
             return jnp.asarray(rows)
         num_rows = self.padded(len(rows))
 
-        def of_device(index: tuple[slice, ...]) -> np.ndarray:
+        def of_device(index: Any) -> np.ndarray:
             start, stop, _ = index[0].indices(num_rows)
             found = np.asarray(rows[start:stop])
             missing = stop - start - len(found)

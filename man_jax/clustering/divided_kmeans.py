@@ -89,7 +89,8 @@ def _cluster(
     centres, _, iterations = jax.lax.while_loop(shifted, iterate, start)
     labels, similarity, _, _ = _assign(blocks, centres, rows.shape[0], layout)
     inertia = jnp.sum(1.0 - similarity, where=real)
-    return tuple(layout.everywhere(each) for each in (labels[:num_samples], centres, inertia, iterations))
+    whole = layout.everywhere
+    return whole(labels[:num_samples]), whole(centres), whole(inertia), whole(iterations)
 
 
 def _seed(rows, real, key, *, num_samples: int, num_clusters: int, layout: Layout) -> Float[Array, "K D"]:

@@ -8,6 +8,7 @@ Source: the code that the authors of MAN published. `configs/EXPERIMENT.py:relea
 code does elsewhere: images, network, optimiser, schedule, K-means. docs/READINGS.md lists what is not followed and why.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -126,9 +127,9 @@ def capacity(config: Config, num_triples: int) -> int:
 def start(frame: Frame, state: TrainState) -> TrainState:
     """Add empty banks and an empty queue."""
     model, space, own = frame.model, frame.space, frame.config.man_released
-    sizes = {"num_modalities": model.num_modalities, "dim": model.dim}
+    empty = partial(empty_bank, num_modalities=model.num_modalities, dim=model.dim)
     rows = frame.num_triples.target if own.target_bank == "samples" else space.capacity
-    banks = ByDomain(empty_bank(num_classes=space.num_source, **sizes), empty_bank(num_classes=rows, **sizes))
+    banks = ByDomain(empty(num_classes=space.num_source), empty(num_classes=rows))
     entries = own.memory_size or sum(frame.num_triples)
     queue = empty_queue(capacity=entries, dim=model.num_modalities * model.dim)
     return state.replace(slots=Slots(banks, queue, jnp.int32(0)))

@@ -50,6 +50,23 @@ def test_copies_of_a_few_rows_stay_together():
     assert float(found.inertia) == pytest.approx(0, abs=1e-4)
 
 
+def test_padding_is_drawn_as_no_seed_where_all_samples_are_close():
+    rows = drawn(9, 8, 1, noise=0.01)
+    one = kmeans(jnp.asarray(rows), num_clusters=4, key=KEY)
+    eight = kmeans(rows, num_clusters=4, key=KEY, layout=layout())
+    np.testing.assert_array_equal(eight.labels, one.labels)
+    np.testing.assert_allclose(eight.centres, one.centres, atol=1e-6)
+
+
+def test_padding_is_no_member_of_a_cluster():
+    spread = layout()
+    placed = spread.put_rows(drawn(203, 8, 5))
+    real = jnp.arange(placed.shape[0]) < 203
+    blocks = (spread.blocks(placed), spread.blocks(real))
+    *_, counts = divided_kmeans._assign(blocks, jnp.asarray(drawn(5, 8, 5)), placed.shape[0], spread)
+    assert float(counts.sum()) == 203
+
+
 def test_clusters_without_samples_restart_at_the_farthest_ones():
     rows, rng = drawn(24, 8, 3), np.random.default_rng(0)
     centres, counts = jnp.asarray(drawn(10, 8, 5)), jnp.asarray(rng.integers(0, 2, 10))
@@ -70,7 +87,7 @@ def test_tables_may_lie_in_a_mapped_file(tmp_path):
 
 
 def test_no_device_gathers_the_rows():
-    rows, num_clusters = drawn(2000, 16, 9), 9
+    rows, num_clusters = drawn(2000, 64, 9), 9  # a block of all devices has 8 × 50 × 64 numbers
     placed = layout().put_rows(rows)
     settings = {"num_samples": 2000, "num_clusters": num_clusters, "max_iterations": 10, "block_size": 50}
     program = (

@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from man_jax.layout import Layout
 from man_jax.memories.cross_batch import CrossBatch, empty_queue, enqueue, flush, queue_triplet
+from man_jax.sharding import make_mesh
 from tests.oracles import identity as oracle
 from tests.oracles.cases import masks, seeds
 from tests.oracles.geometry import central_differences
@@ -89,6 +91,18 @@ def test_a_batch_with_no_row_taken_changes_nothing():
     after = evaluate(enqueue, queue, features, labels, mask=np.zeros(B, bool))
     for old, new in zip(queue, after, strict=True):
         np.testing.assert_array_equal(new, old)
+
+
+def test_a_queue_on_eight_devices_writes_no_row_into_its_padding():
+    spread = Layout(make_mesh())
+    whole, divided = empty_queue(capacity=S, dim=D), empty_queue(capacity=S, dim=D, layout=spread)
+    for seed in range(4):  # 16 rows into 10 places, which eight devices hold as 16
+        features, labels = (jax.numpy.asarray(each) for each in drawn(seed))
+        whole = enqueue(whole, features, labels)
+        divided = jax.jit(enqueue, static_argnames="layout")(divided, features, labels, layout=spread)
+    np.testing.assert_array_equal(divided.features[:S], whole.features)
+    np.testing.assert_array_equal(divided.features[S:], 0)
+    np.testing.assert_array_equal(divided.labels, whole.labels)
 
 
 def test_no_gradient_passes_through_the_queue():

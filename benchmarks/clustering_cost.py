@@ -7,13 +7,13 @@ The time is that of all four clusterings, R, N, T and F, and of CPA.
 """
 
 import argparse
-import resource
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
+
+from benchmarks.peak_memory import held, peak
 
 SETS = {"RGBNT100": (8675, 50), "Market1501-MM": (12936, 751)}
 SETTINGS = {
@@ -32,7 +32,6 @@ KINDS = {
     "consensus": {"clusters": "linkage", "count": "estimated", "neighbours": "consensus"},
 }
 M, D, NOISE = 3, 2048, 5.0
-MIB = 2**20
 
 
 def drawn_features(num_triples: int, num_identities: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -45,17 +44,6 @@ def drawn_features(num_triples: int, num_identities: int) -> tuple[np.ndarray, n
         table += NOISE * rng.standard_normal(table.shape, np.float32)
         table /= np.linalg.norm(table, axis=1, keepdims=True)
     return modal, np.concatenate(list(modal), axis=1) / np.float32(M**0.5), pids
-
-
-def peak() -> float:
-    """Give the largest memory that this process has had, in MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def held() -> float:
-    """Give the memory that this process has now, in MiB."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize() / MIB
 
 
 def measure(kind: str, dataset: str) -> None:

@@ -1,4 +1,4 @@
-"""Measure the most memory that a call takes (Linux only)."""
+"""Measure the memory of this process, and the most that a call takes (Linux only)."""
 
 import resource
 from collections.abc import Callable
@@ -14,13 +14,18 @@ def held() -> float:
     return pages * resource.getpagesize() / MIB
 
 
+def peak() -> float:
+    """Give the largest memory that this process has had, in MiB; not that of the one that started it."""
+    status = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
+
+
 def peak_above(call: Callable[[], Any]) -> float:
     """Run a call, and give the peak of this process's memory above what it held before, in MiB.
 
-    The kernel forgets the earlier peak first, which for a started process may be that of the one that started it.
+    The kernel forgets the earlier peak first.
     """
     before = held()
     Path("/proc/self/clear_refs").write_text("5")
     call()
-    status = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024 - before
+    return peak() - before

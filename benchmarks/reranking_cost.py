@@ -13,7 +13,7 @@ import time
 
 import numpy as np
 
-from benchmarks.clustering_cost import held, peak
+from benchmarks.peak_memory import held, peak
 from man_jax.retrieval.reranking import rerank
 from man_jax.retrieval.settings import Reranking
 

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int32, PRNGKeyArray
 
 from man_jax.array_math import unit
-from man_jax.layout import Layout
+from man_jax.layout import WHOLE, Layout
 
 Clustering = tuple[Int32[Array, " N"], Float[Array, "K D"], Float[Array, ""], Int32[Array, ""]]
 """Labels, centres, inertia and the number of iterations, as in `KMeansResult`."""
@@ -81,7 +81,7 @@ def _cluster(
         moved = jax.lax.cond(
             jnp.all(counts > 0),
             lambda: moved,
-            lambda: _restart_empty(moved, counts, rows, similarity, layout),
+            lambda: restart_empty(moved, counts, rows, similarity, layout),
         )
         return moved, jnp.mean(jnp.sum((moved - centres) ** 2, axis=1)), iteration + 1
 
@@ -147,8 +147,8 @@ def _assign(blocks, centres: Float[Array, "K D"], num_rows: int, layout: Layout)
     return labels, similarity, layout.everywhere(sums.sum(axis=0)), layout.everywhere(counts.sum(axis=0))
 
 
-def _restart_empty(centres, counts, rows, similarity, layout: Layout) -> Float[Array, "K D"]:
-    """Restart the e-th empty cluster at the e-th farthest sample."""
+def restart_empty(centres, counts, rows, similarity, layout: Layout = WHOLE) -> Float[Array, "K D"]:
+    """Move the e-th empty cluster to the e-th farthest sample."""
     number = min(centres.shape[0], similarity.shape[0])
     _, farthest = jax.lax.top_k(-layout.everywhere(similarity), number)
     empty = counts == 0

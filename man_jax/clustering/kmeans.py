@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int32, PRNGKeyArray
 
 from man_jax.array_math import unit
-from man_jax.clustering.divided_kmeans import divided_kmeans
+from man_jax.clustering.divided_kmeans import divided_kmeans, restart_empty
 from man_jax.layout import WHOLE, Layout
 
 
@@ -128,7 +128,7 @@ def _lloyd(blocks, centres, num_samples: int, *, max_iterations: int, tolerance)
     def iterate(carry):
         centres, _, iteration = carry
         _, similarity, sums, counts = _assign(blocks, centres)
-        moved = _restart_empty(unit(sums), counts, blocks[0].reshape(-1, centres.shape[1]), similarity)
+        moved = restart_empty(unit(sums), counts, blocks[0].reshape(-1, centres.shape[1]), similarity)
         return moved, jnp.mean(jnp.sum((moved - centres) ** 2, axis=1)), iteration + 1
 
     start = (centres, jnp.array(jnp.inf, centres.dtype), jnp.int32(0))
@@ -155,12 +155,3 @@ def _assign(blocks, centres: Float[Array, "K D"]):
     start = (jnp.zeros_like(centres), jnp.zeros(num_clusters, centres.dtype))
     (sums, counts), (labels, similarity) = jax.lax.scan(assign_block, start, blocks)
     return labels.reshape(-1), similarity.reshape(-1), sums, counts
-
-
-def _restart_empty(centres, counts, rows, similarity) -> Float[Array, "K D"]:
-    """Restart the e-th empty cluster at the e-th farthest sample."""
-    num_clusters = centres.shape[0]
-    _, farthest = jax.lax.top_k(-similarity, min(num_clusters, similarity.shape[0]))
-    empty = counts == 0
-    rank = jnp.cumsum(empty) - 1
-    return jnp.where(empty[:, None], rows[farthest[rank]], centres)

@@ -1,6 +1,7 @@
 """PDA: prototype-guided domain distribution alignment (Eq. 12–16)."""
 
-from typing import Any, Literal, TypedDict
+from functools import partial
+from typing import Literal, TypedDict
 
 import jax
 import jax.numpy as jnp
@@ -113,11 +114,10 @@ def alignment_loss(
     x_valid = jnp.ones(x.shape[1], bool) if x_valid is None else x_valid
     y_valid = jnp.ones(y.shape[1], bool) if y_valid is None else y_valid
 
+    compare = partial(divided_discrepancy, layout=layout) if layout.is_divided else maximum_mean_discrepancy
+
     def of_pair(x_rows, y_rows):
-        kinds: Any = {"x_valid": x_valid, "y_valid": y_valid, "kernel": kernel}
-        if layout.is_divided:
-            return divided_discrepancy(x_rows, y_rows, **kinds, layout=layout)
-        return maximum_mean_discrepancy(x_rows, y_rows, **kinds)
+        return compare(x_rows, y_rows, x_valid=x_valid, y_valid=y_valid, kernel=kernel)
 
     discrepancy = jax.vmap(lambda x_rows: jax.vmap(lambda y_rows: of_pair(x_rows, y_rows))(y))(x)
     penalty = _inter_penalty(discrepancy, margin=margin, form=inter)

@@ -1,7 +1,7 @@
 """Prototypes of the classes of a domain, and the bank that keeps them up to date (Eq. 7–11)."""
 
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -135,14 +135,10 @@ def move_bank(
     layout: Layout = WHOLE,
 ) -> Bank:
     """Move the prototypes of all modalities and of the fusion (Eq. 11); rows masked out move nothing."""
-
-    kinds: dict[str, Any] = {"mask": mask, "momentum": momentum, "form": form}
-    if layout.is_divided:
-        kinds["layout"] = layout
-    move_each = move_rows if layout.is_divided else move_prototypes
+    move_each = partial(move_rows, layout=layout) if layout.is_divided else move_prototypes
 
     def move(values, rows):
-        return move_each(values, bank.valid, rows, labels, **kinds)
+        return move_each(values, bank.valid, rows, labels, mask=mask, momentum=momentum, form=form)
 
     return bank._replace(modal=jax.vmap(move)(bank.modal, modal), fused=move(bank.fused, fused))
 

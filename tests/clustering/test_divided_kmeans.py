@@ -71,7 +71,7 @@ def test_clusters_without_samples_restart_at_the_farthest_ones():
     rows, rng = drawn(24, 8, 3), np.random.default_rng(0)
     centres, counts = jnp.asarray(drawn(10, 8, 5)), jnp.asarray(rng.integers(0, 2, 10))
     similarity = jnp.asarray(rng.random(24))
-    found = divided_kmeans._restart_empty(centres, counts, layout().put_rows(rows), similarity, layout())
+    found = divided_kmeans.restart_empty(centres, counts, layout().put_rows(rows), similarity, layout())
     wanted, farthest = np.array(centres), list(np.argsort(similarity, stable=True))
     for place in np.flatnonzero(np.asarray(counts) == 0):
         wanted[place] = rows[farthest.pop(0)]

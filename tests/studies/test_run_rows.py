@@ -106,6 +106,22 @@ def test_a_run_that_another_process_takes_in_between_is_no_error(tmp_path, begun
     assert begun == ["a"]
 
 
+def test_a_run_that_ends_while_one_looks_at_it_is_not_run_again(tmp_path, begun, monkeypatch):
+    planned = study(tmp_path, "a")
+    claim = claim_workdir(tmp_path / "a", planned[0, "a"].config)
+
+    def ends_now(workdir):
+        write_summary(workdir, {"adapted": {"mAP": 0.25}})
+        claim.__exit__(None, None, None)
+        return False
+
+    monkeypatch.setattr(module, "in_use", ends_now)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    found = run_rows(planned)
+    assert not begun
+    assert found[0, "a"] == {"adapted": {"mAP": 0.25}}
+
+
 def test_looking_leaves_a_folder_as_it_is(tmp_path):
     assert not in_use(tmp_path / "nowhere")
     assert not in_use(tmp_path)

@@ -20,7 +20,7 @@ from man_jax.clustering.target_clusters import cluster_distances
 from man_jax.engine.build import build_model, build_normalization
 from man_jax.engine.extract import extract_table, make_extract
 from man_jax.memories.prototypes import Bank, move_bank
-from man_jax.retrieval.ranking import query_gallery_distances
+from man_jax.retrieval.distances import query_gallery_distances
 from man_jax.sharding import make_mesh, put_replicated
 
 LLOYD = 5

@@ -20,7 +20,8 @@ import torch
 
 from benchmarks.peak_memory import MIB, peak_above
 from benchmarks.turns import report, take_turns
-from man_jax.retrieval.ranking import evaluate_ranking, query_gallery_distances
+from man_jax.retrieval.distances import AnyDistances, FeatureDistances, query_gallery_distances
+from man_jax.retrieval.ranking import evaluate_ranking
 
 SIZES = {"small": (842, 3978, 1536, 188), "full": (3368, 15913, 6144, 751)}
 """Queries, gallery triples, width of the fused features and identities; the second is Market1501-MM."""
@@ -63,7 +64,7 @@ def draw(num_queries: int, num_gallery: int, dim: int, num_identities: int) -> R
     return Retrieval(rows[:num_queries], rows[num_queries:], who)
 
 
-def our_figures(distances: np.ndarray, who: dict[str, np.ndarray]) -> Figures:
+def our_figures(distances: AnyDistances, who: dict[str, np.ndarray]) -> Figures:
     """Rank and judge by our function."""
     result = evaluate_ranking(distances, **who, ranks=RANKS)
     return result.mAP, *result.cmc.values()
@@ -104,7 +105,7 @@ def torch_distances(query: np.ndarray, gallery: np.ndarray) -> np.ndarray:
 def from_features(way: str, drawn: Retrieval) -> Figures:
     """Compute the distances and the figures in one of the ways."""
     if way == OURS:
-        return our_figures(query_gallery_distances(drawn.query, drawn.gallery), drawn.who)
+        return our_figures(FeatureDistances(drawn.query, drawn.gallery), drawn.who)
     return loop_figures(torch_distances(drawn.query, drawn.gallery), drawn.who, lists=way == LISTS)
 
 

@@ -116,7 +116,7 @@ def main() -> None:
         return  # the first process has all features too, and it writes
     print(f"{workdir}, {found.weights}, on {name} in {root}, rule: {data.removal}")
     print(rows_text(found.rows, asked))
-    if OUT.value:
+    if OUT.value and found.first is not None:
         title = f"{workdir}, {found.weights}, on {name}, by {next(iter(found.rows))}"
         draw_rankings(found.first, data, OUT.value / "ranking.png", seed=config.seed, title=title)
         about = {"run": str(workdir), "weights": found.weights, "dataset": name, "root": root}

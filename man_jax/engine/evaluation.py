@@ -13,7 +13,8 @@ from man_jax.array_math import unit
 from man_jax.engine.extract import Extract, extract_table
 from man_jax.frame import FeatureTable
 from man_jax.networks.three_branch import Variables, concatenate_modalities
-from man_jax.retrieval.ranking import RankingResult, evaluate_ranking, query_gallery_distances
+from man_jax.retrieval.distances import AnyDistances, FeatureDistances
+from man_jax.retrieval.ranking import RankingResult, evaluate_ranking
 
 
 class QueryGallery(NamedTuple):
@@ -34,14 +35,12 @@ def extract_query_gallery(
     )
 
 
-def retrieval_distances(
-    features: QueryGallery, *, present: Sequence[int] | None = None
-) -> Float[np.ndarray, "Q G"]:
-    """Compute the squared distances between the fused unit features of all queries and all gallery triples.
+def retrieval_distances(features: QueryGallery, *, present: Sequence[int] | None = None) -> FeatureDistances:
+    """Give the squared distances [Q, G] between the fused unit features of all queries and all gallery triples.
 
     `present`: the branches whose modality is used (Table 9 leaves some out); None uses all of them.
     """
-    return query_gallery_distances(
+    return FeatureDistances(
         fused_features(features.query, present), fused_features(features.gallery, present)
     )
 
@@ -62,8 +61,8 @@ def distances_by_subset(
     present: Sequence[str],
     batch_size: int,
     mesh: Mesh,
-) -> dict[str, Float[np.ndarray, "Q G"]]:
-    """Extract features once and compute the distances by each subset of the modalities that are present (Table 9).
+) -> dict[str, FeatureDistances]:
+    """Extract features once and give the distances [Q, G] by each subset of the modalities that are present (Table 9).
 
     The result is by name: "RN", "R", … in the order of `subsets`.
     """
@@ -75,8 +74,8 @@ def distances_by_subset(
     }
 
 
-def rank(distances: Float[np.ndarray, "Q G"], data: PreparedDataset) -> RankingResult:
-    """Compute mAP, CMC and mINP, without the gallery triples that the data set's rule removes."""
+def rank(distances: AnyDistances, data: PreparedDataset) -> RankingResult:
+    """Compute mAP, CMC and mINP by distances [Q, G], without the gallery triples that the data set's rule removes."""
     return evaluate_ranking(distances, **who_and_where(data), group_name=data.removal)
 
 

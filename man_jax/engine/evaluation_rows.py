@@ -8,7 +8,6 @@ import jax
 import numpy as np
 from absl import logging
 from jax.sharding import Mesh
-from jaxtyping import Float
 
 from data_pipelines.reading.records import Dataset
 from data_pipelines.storing.prepared import PreparedDataset
@@ -17,8 +16,9 @@ from man_jax.engine.evaluation import QueryGallery, extract_query_gallery, fused
 from man_jax.engine.trained_network import TrainedNetwork
 from man_jax.retrieval.bootstrap import Interval, bootstrap_intervals
 from man_jax.retrieval.breakdown import CameraMatrix, camera_matrix, figures_by_camera
+from man_jax.retrieval.distances import AnyDistances, FeatureDistances
 from man_jax.retrieval.query_expansion import expand_queries
-from man_jax.retrieval.ranking import RankingResult, judge_queries, query_gallery_distances
+from man_jax.retrieval.ranking import RankingResult, judge_queries
 from man_jax.retrieval.reranking import rerank
 from man_jax.retrieval.settings import Expansion, Reranking
 
@@ -69,8 +69,8 @@ class Evaluated(NamedTuple):
     rows: dict[str, Row]
     """By name; of several networks each name begins with the network's."""
     weights: str
-    first: Float[np.ndarray, "Q G"]
-    """The distances of the first row."""
+    first: AnyDistances | None
+    """The distances [Q, G] of the first row; None in processes that do not measure."""
 
 
 def evaluate_networks(
@@ -85,10 +85,10 @@ def evaluate_networks(
 ) -> Evaluated:
     """Extract features by each network, and measure as asked; all processes get all features, and the first measures.
 
-    Only the first row's distances are kept, because a row of a large set takes 200 MB.
+    Only the first row's distances are kept, because re-ranked ones of a large set take 200 MB.
     """
     found: dict[str, dict[str, Row]] = {}
-    first = np.empty((0, 0), np.float32)
+    first = None
     for network in networks:
         features = extract_query_gallery(
             network.extract, network.variables, data, batch_size=batch_size, mesh=mesh
@@ -98,7 +98,7 @@ def evaluate_networks(
             continue
         for row, distances in evaluate_rows(features, data, subsets, present=present, asked=asked):
             rows[row.name] = row
-            first = first if first.size else distances
+            first = distances if first is None else first
     named = {
         row.name if len(found) == 1 else f"{weights}: {row.name}": row
         for weights, rows in found.items()
@@ -121,7 +121,7 @@ def evaluate_rows(
     *,
     present: Sequence[str],
     asked: Asked,
-) -> Iterator[tuple[Row, Float[np.ndarray, "Q G"]]]:
+) -> Iterator[tuple[Row, AnyDistances]]:
     """Rank by each subset of the modalities that are present, such as ("R", "N"); give the figures and the distances.
 
     With query expansion or re-ranking a second row follows that of each subset.
@@ -130,7 +130,7 @@ def evaluate_rows(
         places = [present.index(name) for name in subset]
         query, gallery = (fused_features(table, places) for table in features)
         name = "+".join(subset)
-        distances = query_gallery_distances(query, gallery)
+        distances = FeatureDistances(query, gallery)
         yield _row(name, distances, data, asked), distances
         done = []
         if asked.expansion:
@@ -143,12 +143,12 @@ def evaluate_rows(
             distances = (
                 rerank(query, gallery, asked.reranking)
                 if asked.reranking
-                else query_gallery_distances(query, gallery)
+                else FeatureDistances(query, gallery)
             )
             yield _row(f"{name} {', '.join(done)}", distances, data, asked), distances
 
 
-def _row(name: str, distances: Float[np.ndarray, "Q G"], data: PreparedDataset, asked: Asked) -> Row:
+def _row(name: str, distances: AnyDistances, data: PreparedDataset, asked: Asked) -> Row:
     labels = who_and_where(data)
     figures = judge_queries(distances, **labels)
     intervals, cameras, matrix = {}, {}, None

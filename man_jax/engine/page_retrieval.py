@@ -24,6 +24,7 @@ from man_jax.reporting.embedding import Plane
 from man_jax.reporting.feature_planes import choose_triples, domain_planes, modality_plane
 from man_jax.reporting.pages.render import figure_url
 from man_jax.retrieval.breakdown import camera_matrix
+from man_jax.retrieval.distances import AnyDistances, as_rows
 from man_jax.retrieval.ranking import average_precisions, top_matches
 
 ORDER = ("worst", "best", "drawn")
@@ -38,7 +39,9 @@ def list_queries(precisions: np.ndarray, *, number: int, seed: int) -> list[tupl
     return sorted(chosen, key=lambda each: (ORDER.index(each[0]), each[1]))
 
 
-def ranking_lists(distances: np.ndarray, data: PreparedDataset, *, number: int, seed: int) -> dict[str, Any]:
+def ranking_lists(
+    distances: AnyDistances, data: PreparedDataset, *, number: int, seed: int
+) -> dict[str, Any]:
     """Collect the lists of some queries with their best matches.
 
     `distances` [Q, G]: squared ones of unit features, which are twice the cosine distance.
@@ -47,15 +50,16 @@ def ranking_lists(distances: np.ndarray, data: PreparedDataset, *, number: int, 
     precisions = average_precisions(distances, **ranking_labels(query, gallery, np.arange(len(query))))
     chosen = list_queries(precisions, number=number, seed=seed)
     indices = np.array([index for _, _, index in chosen])
-    matches = top_matches(distances[indices], **ranking_labels(query, gallery, indices), k=NUM_MATCHES)
+    rows = as_rows(distances)[indices]
+    matches = top_matches(rows, **ranking_labels(query, gallery, indices), k=NUM_MATCHES)
     num_scored = int(np.isfinite(precisions).sum())
     lists = []
-    for (kind, place, index), row in zip(chosen, matches, strict=True):
+    for (kind, place, index), own, row in zip(chosen, rows, matches, strict=True):
         found = [_strip(gallery, int(j), data) for j in row if j >= 0]
         for match, j in zip(found, row, strict=False):
             match["right"] = bool(gallery.pids[j] == query.pids[index])
             match["mark"] = "✓" if match["right"] else "✗"
-            match["lines"] = [*match["lines"], f"{distances[index, j] / 2:.3f}"]
+            match["lines"] = [*match["lines"], f"{own[j] / 2:.3f}"]
         lists.append(
             {
                 "heading": heading(kind, place, precisions[index], query.names[index], num_scored),
@@ -66,7 +70,7 @@ def ranking_lists(distances: np.ndarray, data: PreparedDataset, *, number: int, 
     return {"missing": "", "removed": WORDS[data.removal], "lists": lists}
 
 
-def camera_picture(distances: np.ndarray, data: PreparedDataset) -> dict[str, Any]:
+def camera_picture(distances: AnyDistances, data: PreparedDataset) -> dict[str, Any]:
     """Draw the mAP from each camera of the queries to each camera of the gallery."""
     found = camera_matrix(
         distances,

@@ -26,6 +26,7 @@ from man_jax.engine.labelling import (
 from man_jax.engine.placement import place_state
 from man_jax.engine.run_parts import RunParts, first_adapting_state
 from man_jax.frame import ByDomain, DomainName, EpochFeatures, FeatureTable, Labels, Network, TrainState
+from man_jax.retrieval.distances import FeatureDistances
 from man_jax.runs.checkpoint import save_pretrained, save_state
 from man_jax.runs.epoch_times import PARTS, keep_times
 from man_jax.runs.metrics import read_history
@@ -189,8 +190,8 @@ def evaluate(parts: RunParts, state: TrainState, network: Network) -> Row:
     return {f"eval/{name}": value for name, value in figures.items()}
 
 
-def distances_on_target(parts: RunParts, state: TrainState, network: Network) -> np.ndarray:
-    """Compute the squared distances [Q, G] of the target's queries to its gallery."""
+def distances_on_target(parts: RunParts, state: TrainState, network: Network) -> FeatureDistances:
+    """Give the squared distances [Q, G] of the target's queries to its gallery."""
     config = parts.config
     features = extract_query_gallery(
         parts.extract,

@@ -9,6 +9,7 @@ from data_pipelines.session.disk import writing
 from data_pipelines.storing.prepared import PreparedDataset, PreparedSplit
 from man_jax.reporting.ranking_lists import RankingList, ranking_figure
 from man_jax.reporting.save_figure import shorten
+from man_jax.retrieval.distances import AnyDistances, as_rows
 from man_jax.retrieval.ranking import average_precisions, top_matches
 
 NUM_QUERIES, NUM_MATCHES = 6, 10
@@ -18,7 +19,7 @@ LONGEST_NUMBER, LONGEST_NAME = 9, 40
 
 
 def draw_rankings(
-    distances: np.ndarray, data: PreparedDataset, path: Path, *, seed: int, title: str = ""
+    distances: AnyDistances, data: PreparedDataset, path: Path, *, seed: int, title: str = ""
 ) -> None:
     """Draw the best and the worst queries by AP and some drawn by seed, with their nearest gallery triples (Fig. 9).
 
@@ -33,10 +34,11 @@ def draw_rankings(
     precisions = average_precisions(distances, **ranking_labels(query, gallery, np.arange(len(query))))
     chosen = choose_queries(precisions, seed=seed)
     indices = np.array([index for _, _, index in chosen])
-    matches = top_matches(distances[indices], **ranking_labels(query, gallery, indices), k=NUM_MATCHES)
+    rows = as_rows(distances)[indices]
+    matches = top_matches(rows, **ranking_labels(query, gallery, indices), k=NUM_MATCHES)
     num_scored = int(np.isfinite(precisions).sum())
     lists = []
-    for (kind, place, index), row in zip(chosen, matches, strict=True):
+    for (kind, place, index), own, row in zip(chosen, rows, matches, strict=True):
         found = row[row >= 0]
         lists.append(
             RankingList(
@@ -44,10 +46,7 @@ def draw_rankings(
                 query=query[index],
                 query_lines=identity_lines(query, index, data.removal),
                 matches=gallery.read(found) if len(found) else np.empty((0, *query[index].shape), np.uint8),
-                match_lines=[
-                    [*identity_lines(gallery, j, data.removal), f"{distances[index, j] / 2:.3f}"]
-                    for j in found
-                ],
+                match_lines=[[*identity_lines(gallery, j, data.removal), f"{own[j] / 2:.3f}"] for j in found],
                 correct=(gallery.pids[found] == query.pids[index]).tolist(),
             )
         )

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from man_jax.retrieval.distances import AnyDistances, as_rows
 from man_jax.retrieval.ranking import QueryFigures, RankingResult, judge_queries
 
 
@@ -30,7 +31,7 @@ def figures_by_camera(figures: QueryFigures, query_camids: ArrayLike) -> dict[in
 
 
 def camera_matrix(
-    distances: ArrayLike,
+    distances: AnyDistances,
     *,
     query_pids: ArrayLike,
     gallery_pids: ArrayLike,
@@ -41,24 +42,27 @@ def camera_matrix(
 ) -> CameraMatrix:
     """Rank the queries of each camera over the gallery entries of each camera, and average the AP.
 
-    Groups and pids are used as in `evaluate_ranking`. Raises ValueError as that does.
+    Groups and pids are used as in `evaluate_ranking`; it raises ValueError as that does. The distances of one camera's
+    queries are held at a time.
     """
-    distances = np.asarray(distances)
     of_query = {"pids": np.asarray(query_pids), "groups": np.asarray(query_groups)}
     of_gallery = {"pids": np.asarray(gallery_pids), "groups": np.asarray(gallery_groups)}
     query_camids, gallery_camids = np.asarray(query_camids), np.asarray(gallery_camids)
     rows, columns = np.unique(query_camids), np.unique(gallery_camids)
     mean = np.full((len(rows), len(columns)), np.nan)
     num_valid = np.zeros(mean.shape, int)
-    for i, j in np.ndindex(*mean.shape):
-        own, shown = np.flatnonzero(query_camids == rows[i]), np.flatnonzero(gallery_camids == columns[j])
-        figures = judge_queries(
-            distances[np.ix_(own, shown)],
-            query_pids=of_query["pids"][own],
-            gallery_pids=of_gallery["pids"][shown],
-            query_groups=of_query["groups"][own],
-            gallery_groups=of_gallery["groups"][shown],
-        )
-        if num := int(figures.valid.sum()):
-            mean[i, j], num_valid[i, j] = figures.average_precision[figures.valid].mean(), num
+    for i, row in enumerate(rows):
+        own = np.flatnonzero(query_camids == row)
+        theirs = as_rows(distances)[own]
+        for j, column in enumerate(columns):
+            shown = np.flatnonzero(gallery_camids == column)
+            figures = judge_queries(
+                theirs[:, shown],
+                query_pids=of_query["pids"][own],
+                gallery_pids=of_gallery["pids"][shown],
+                query_groups=of_query["groups"][own],
+                gallery_groups=of_gallery["groups"][shown],
+            )
+            if num := int(figures.valid.sum()):
+                mean[i, j], num_valid[i, j] = figures.average_precision[figures.valid].mean(), num
     return CameraMatrix(rows.tolist(), columns.tolist(), mean, num_valid)

@@ -4,7 +4,8 @@ A gallery entry is *removed* from a query's list if it shows the query's pid und
 camid or the scene, whichever the data set's protocol names. The same object seen by the same camera is no
 evidence of re-identification. A negative pid matches nothing, not even the same negative pid, and a negative group
 is shared by nobody: where groups are unknown, or the rule compares none, nothing is removed. Queries are ranked in
-blocks, so that memory follows the block and not Q x G.
+blocks, so that memory follows the block and not Q x G; distances may be an array, or features that give those of a
+block (`FeatureDistances`).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from man_jax.retrieval.distances import AnyDistances, FeatureDistances, as_rows
 
 BLOCK_ENTRIES = 2_000_000
 """Distances ranked at once; a block costs about 5 bytes for each of them, and 60 for lists of best matches."""
@@ -66,30 +69,6 @@ class QueryFigures:
         )
 
 
-def query_gallery_distances(query: ArrayLike, gallery: ArrayLike) -> NDArray[np.floating]:
-    """Compute the squared Euclidean distances [Q, G] of features [Q, D] and [G, D], in float32 or wider.
-
-        |q - g|^2 = |q|^2 + |g|^2 - 2 q.g,   not below 0
-
-    Meant for unit features; for features far from the origin the subtraction loses digits.
-
-    Raises:
-        ValueError: the widths differ, a side is empty, or a feature is not finite.
-    """
-    query, gallery = np.asarray(query), np.asarray(gallery)
-    if query.ndim != 2 or gallery.ndim != 2 or query.shape[1] != gallery.shape[1]:
-        raise ValueError(f"features must be [Q, D] and [G, D], got {query.shape} and {gallery.shape}")
-    dtype = np.result_type(query, gallery, np.float32)
-    query, gallery = query.astype(dtype, copy=False), gallery.astype(dtype, copy=False)
-    query_norms = _squared_norms(query, "query")
-    gallery_norms = _squared_norms(gallery, "gallery")
-    distances = query @ gallery.T  # from here on in place: at 3,368 x 15,913 one copy is 214 MB
-    distances *= -2
-    distances += query_norms[:, None]
-    distances += gallery_norms[None, :]
-    return np.maximum(distances, 0, out=distances)
-
-
 def rank_gallery(distances: ArrayLike) -> NDArray[np.intp]:
     """Sort gallery indices [Q, G], nearest first; entries at equal distance keep the order of the gallery.
 
@@ -102,7 +81,7 @@ def rank_gallery(distances: ArrayLike) -> NDArray[np.intp]:
 
 
 def evaluate_ranking(
-    distances: ArrayLike,
+    distances: AnyDistances,
     *,
     query_pids: ArrayLike,
     gallery_pids: ArrayLike,
@@ -141,7 +120,7 @@ def evaluate_ranking(
 
 
 def judge_queries(
-    distances: ArrayLike,
+    distances: AnyDistances,
     *,
     query_pids: ArrayLike,
     gallery_pids: ArrayLike,
@@ -151,13 +130,13 @@ def judge_queries(
 ) -> QueryFigures:
     """Judge the list of each query as `evaluate_ranking` does; it may be that no query is valid."""
     labels = _Labels.checked(distances, query_pids, gallery_pids, query_groups, gallery_groups)
-    distances, num_queries = np.asarray(distances), len(labels.query_pids)
+    rows_of, num_queries = as_rows(distances), len(labels.query_pids)
     precision, last_precision = np.full((2, num_queries), np.nan)
     first_rank = np.zeros(num_queries, np.int32)
     entries_of = _entries_by_pid(labels.gallery_pids)
 
     def judge(block: slice) -> None:
-        rows = distances[block]
+        rows = rows_of[block]
         _check_finite(rows)
         ascending = np.sort(rows, axis=1)
         precision_at = np.zeros(rows.shape[1])
@@ -184,7 +163,7 @@ def judge_queries(
 
 
 def average_precisions(
-    distances: ArrayLike,
+    distances: AnyDistances,
     *,
     query_pids: ArrayLike,
     gallery_pids: ArrayLike,
@@ -202,7 +181,7 @@ def average_precisions(
 
 
 def top_matches(
-    distances: ArrayLike,
+    distances: AnyDistances,
     *,
     query_pids: ArrayLike,
     gallery_pids: ArrayLike,
@@ -213,7 +192,7 @@ def top_matches(
     """Find the gallery indices [Q, k] of each query's best entries after removal; -1 where the list is shorter."""
     labels = _Labels.checked(distances, query_pids, gallery_pids, query_groups, gallery_groups)
     top = np.full((len(labels.query_pids), k), -1, dtype=np.intp)
-    for block in _ranked_blocks(np.asarray(distances), labels, None):
+    for block in _ranked_blocks(as_rows(distances), labels, None):
         rows, columns = np.nonzero(block.kept & (block.rank <= k))
         top[block.start + rows, block.rank[rows, columns] - 1] = block.order[rows, columns]
     return top
@@ -229,9 +208,9 @@ class _Labels:
     gallery_groups: NDArray
 
     @classmethod
-    def checked(cls, distances: ArrayLike, *arrays: ArrayLike) -> "_Labels":
+    def checked(cls, distances: AnyDistances, *arrays: ArrayLike) -> "_Labels":
         """The four arrays, if their lengths are those of `distances` [Q, G] and neither is 0."""
-        shape = np.shape(distances)
+        shape = as_rows(distances).shape
         if len(shape) != 2 or 0 in shape:
             raise ValueError(f"distances must be [Q, G] with at least one query and one entry, got {shape}")
         labels = cls(*map(np.asarray, arrays))
@@ -259,7 +238,9 @@ def _blocks(labels: _Labels, block_size: int | None) -> Iterator[slice]:
         yield slice(start, start + size)
 
 
-def _ranked_blocks(distances: NDArray, labels: _Labels, block_size: int | None) -> Iterator[_RankedBlock]:
+def _ranked_blocks(
+    distances: NDArray | FeatureDistances, labels: _Labels, block_size: int | None
+) -> Iterator[_RankedBlock]:
     for block in _blocks(labels, block_size):
         order = rank_gallery(distances[block])
         kept = np.take_along_axis(_same_pid_and_kept(labels, block)[1], order, axis=1)
@@ -314,18 +295,6 @@ def _check_finite(distances: NDArray) -> None:
             f"{np.count_nonzero(~finite)} distances are not finite, the first is {distances[row, column]} "
             f"at gallery entry {column}; the features are broken, look for NaN in the network's output"
         )
-
-
-def _squared_norms(features: NDArray, side: str) -> NDArray:
-    """Compute squared lengths [N] without a copy of the features; they are finite exactly if the features are."""
-    norms = np.einsum("nd,nd->n", features, features)
-    broken = np.flatnonzero(~np.isfinite(norms))
-    if len(broken):
-        raise ValueError(
-            f"{len(broken)} of {len(norms)} {side} features are not finite (NaN or inf), the first is row "
-            f"{broken[0]}; look for NaN in the network's output or in the images behind these rows"
-        )
-    return norms
 
 
 def _why_no_query_is_valid(labels: _Labels, group: str) -> str:

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from man_jax.neighbours.k_reciprocal import encode, expanded_neighbours, mean_of_neighbours, overlap_distances
 from man_jax.neighbours.nearest import find_nearest, unit_rows
-from man_jax.retrieval.ranking import query_gallery_distances
+from man_jax.retrieval.distances import query_gallery_distances
 from man_jax.retrieval.settings import Reranking
 
 COINCIDE = 1e-6

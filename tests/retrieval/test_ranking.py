@@ -7,13 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from man_jax.retrieval.ranking import (
-    average_precisions,
-    evaluate_ranking,
-    query_gallery_distances,
-    rank_gallery,
-    top_matches,
-)
+from man_jax.retrieval.distances import FeatureDistances, query_gallery_distances
+from man_jax.retrieval.ranking import average_precisions, evaluate_ranking, rank_gallery, top_matches
 
 
 def kept_list(distances, pid, group, gallery_pids, gallery_groups):
@@ -200,32 +195,29 @@ def test_top_matches_are_the_head_of_the_kept_list_padded_with_minus_one(k, monk
         assert row.tolist() == (kept + [-1] * k)[:k]
 
 
-def test_squared_distances_equal_the_sum_of_squared_differences():
+@pytest.mark.parametrize("block_size", [1, 3, None])
+def test_features_are_judged_as_their_distances_are(block_size):
+    rng = np.random.default_rng(3)
+    query, gallery = (rng.integers(-9, 9, (count, 5)).astype(np.float32) for count in (7, 12))  # exact sums
+    _, labels = random_case(3)
+    given, rows = query_gallery_distances(query, gallery), FeatureDistances(query, gallery)
+    expected = evaluate_ranking(given, **labels)
+    assert evaluate_ranking(rows, **labels, block_size=block_size) == expected
+    np.testing.assert_array_equal(top_matches(rows, **labels, k=4), top_matches(given, **labels, k=4))
+
+
+def test_judging_features_holds_a_block_of_their_distances_at_a_time(monkeypatch):
+    asked = []
+    rows_of = FeatureDistances.__getitem__
+    monkeypatch.setattr(
+        FeatureDistances, "__getitem__", lambda *call: asked.append(call[1]) or rows_of(*call)
+    )
+    _, labels = random_case(0)
     rng = np.random.default_rng(0)
-    query, gallery = rng.normal(size=(4, 5)), rng.normal(size=(6, 5))
-    expected = [[math.fsum((q - g) ** 2) for g in gallery] for q in query]
-    np.testing.assert_allclose(query_gallery_distances(query, gallery), expected, atol=1e-12)
-
-
-def test_float32_distances_of_equal_unit_features_are_never_negative():
-    features = np.random.default_rng(0).normal(size=(50, 33)).astype(np.float32)
-    features /= np.linalg.norm(features, axis=1, keepdims=True)
-    distances = query_gallery_distances(features, features)
-    assert distances.dtype == np.float32
-    assert distances.min() >= 0
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_feature_that_is_not_finite_is_refused_with_its_row(value):
-    gallery = np.ones((4, 2))
-    gallery[2, 1] = value
-    with pytest.raises(ValueError, match=r"1 of 4 gallery features .* row 2"):
-        query_gallery_distances(np.ones((1, 2)), gallery)
-
-
-def test_features_of_different_widths_are_refused():
-    with pytest.raises(ValueError, match=r"\(1, 2\) and \(1, 3\)"):
-        query_gallery_distances(np.ones((1, 2)), np.ones((1, 3)))
+    evaluate_ranking(
+        FeatureDistances(rng.normal(size=(7, 3)), rng.normal(size=(12, 3))), **labels, block_size=2
+    )
+    assert sorted(len(range(7)[block]) for block in asked) == [1, 2, 2, 2]
 
 
 def test_a_distance_that_is_not_finite_is_refused():

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from man_jax.neighbours import nearest as blocks
-from man_jax.retrieval.ranking import query_gallery_distances
+from man_jax.retrieval.distances import query_gallery_distances
 from man_jax.retrieval.reranking import rerank
 from man_jax.retrieval.settings import Reranking
 from tests.oracles import reranking as oracle

@@ -10,9 +10,9 @@ from data_pipelines.reading.records import DataError
 from man_jax.config import ConfigError, WorkdirError
 from man_jax.engine.evaluation import distances_by_subset, extract_query_gallery
 from man_jax.engine.run_data import prepare_test
+from man_jax.retrieval.distances import query_gallery_distances
 from man_jax.retrieval.errors import FeatureFileError
 from man_jax.retrieval.feature_file import write_features
-from man_jax.retrieval.distances import query_gallery_distances
 from tests.engine.tiny import D
 from tests.small_run import BATCH, GALLERY, QUERY, write_run, write_set, write_triples
 

@@ -11,8 +11,8 @@ from man_jax.engine.evaluation_rows import Asked, evaluate_networks, evaluate_ro
 from man_jax.engine.evaluation_tables import rows_record, rows_text
 from man_jax.engine.trained_network import TrainedNetwork
 from man_jax.frame import FeatureTable
-from man_jax.retrieval.query_expansion import expand_queries
 from man_jax.retrieval.distances import query_gallery_distances
+from man_jax.retrieval.query_expansion import expand_queries
 from man_jax.retrieval.reranking import rerank
 from man_jax.retrieval.settings import Expansion, Reranking
 from man_jax.sharding import make_mesh

@@ -17,8 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from man_jax.retrieval.distances import AnyDistances, FeatureDistances, as_rows
 
-BLOCK_ENTRIES = 2_000_000
-"""Distances ranked at once; a block costs about 5 bytes for each of them, and 60 for lists of best matches."""
+JUDGED_ENTRIES, LISTED_ENTRIES = 4_000_000, 2_000_000
+"""Distances of a block: judged, it costs about 9 bytes for each of them, and 60 for lists of best matches."""
 
 THREADS = 2
 """Blocks that are judged at a time."""
@@ -157,7 +157,7 @@ def judge_queries(
 
     # NumPy sorts without holding Python's lock, so that one block is sorted while another is judged.
     with ThreadPoolExecutor(THREADS) as threads:
-        for _ in threads.map(judge, _blocks(labels, block_size)):
+        for _ in threads.map(judge, _blocks(labels, block_size, JUDGED_ENTRIES)):
             pass
     return QueryFigures(precision, first_rank, last_precision)
 
@@ -192,7 +192,7 @@ def top_matches(
     """Find the gallery indices [Q, k] of each query's best entries after removal; -1 where the list is shorter."""
     labels = _Labels.checked(distances, query_pids, gallery_pids, query_groups, gallery_groups)
     top = np.full((len(labels.query_pids), k), -1, dtype=np.intp)
-    for block in _ranked_blocks(as_rows(distances), labels, None):
+    for block in _ranked_blocks(as_rows(distances), labels):
         rows, columns = np.nonzero(block.kept & (block.rank <= k))
         top[block.start + rows, block.rank[rows, columns] - 1] = block.order[rows, columns]
     return top
@@ -231,17 +231,15 @@ class _RankedBlock:
     rank: NDArray[np.int32]  # counts kept entries only, from 1; meaningless where `kept` is false
 
 
-def _blocks(labels: _Labels, block_size: int | None) -> Iterator[slice]:
+def _blocks(labels: _Labels, block_size: int | None, entries: int) -> Iterator[slice]:
     num_queries, num_gallery = len(labels.query_pids), len(labels.gallery_pids)
-    size = block_size or max(1, BLOCK_ENTRIES // num_gallery)
+    size = block_size or max(1, entries // num_gallery)
     for start in range(0, num_queries, size):
         yield slice(start, start + size)
 
 
-def _ranked_blocks(
-    distances: NDArray | FeatureDistances, labels: _Labels, block_size: int | None
-) -> Iterator[_RankedBlock]:
-    for block in _blocks(labels, block_size):
+def _ranked_blocks(distances: NDArray | FeatureDistances, labels: _Labels) -> Iterator[_RankedBlock]:
+    for block in _blocks(labels, None, LISTED_ENTRIES):
         order = rank_gallery(distances[block])
         kept = np.take_along_axis(_same_pid_and_kept(labels, block)[1], order, axis=1)
         yield _RankedBlock(block.start, order, kept, kept.cumsum(axis=1, dtype=np.int32))

@@ -181,7 +181,7 @@ def test_an_empty_gallery_is_refused():
 
 @pytest.mark.parametrize("k", [1, 3, 10])
 def test_top_matches_are_the_head_of_the_kept_list_padded_with_minus_one(k, monkeypatch):
-    monkeypatch.setattr("man_jax.retrieval.ranking.BLOCK_ENTRIES", 12)  # two queries a block
+    monkeypatch.setattr("man_jax.retrieval.ranking.LISTED_ENTRIES", 12)  # two queries a block
     distances, labels = random_case(5, num_gallery=6)
     top = top_matches(distances, **labels, k=k)
     for q, row in enumerate(top):

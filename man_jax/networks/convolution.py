@@ -1,5 +1,7 @@
-"""2-D convolution, also of each channel alone, in two forms that agree: XLA's own, a product a tap of the kernel."""
+"""2-D convolution, also of each channel alone, in two forms that agree: XLA's own, and products of matrices."""
 
+from functools import reduce
+from itertools import chain
 from typing import Any, Literal
 
 import flax.linen as nn
@@ -10,8 +12,10 @@ from jaxtyping import Array, Float
 
 ConvolutionForm = Literal["lax", "taps"]
 
-FEW_CHANNELS = 16
-"""With fewer channels, a tap's product is too small to be worth a call, so all taps become one product."""
+FEW_CHANNELS = 32
+"""With no more channels, a tap's product is too small to be worth a call, so the taps of a row become one product."""
+FOLDED_CHANNELS = 16
+"""With fewer, such as an image's, the places of a stride become channels: to copy 3 floats here and there is slow."""
 
 kernel_initializer = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
@@ -21,7 +25,7 @@ class Convolution(nn.Module):
 
     (`SAME` pads differently at stride 2.) `lax` is the form for GPU and TPU. On a CPU, `taps` is faster: there XLA's
     weight gradient of a 1×1 convolution can take 60 times as long as the equal matrix product, and a vmapped
-    convolution becomes a grouped one.
+    convolution becomes a grouped one. docs/MEASUREMENTS.md has the figures.
     """
 
     features: int
@@ -57,8 +61,9 @@ class DepthwiseConvolution(nn.Module):
         x, kernel = promote_dtype(x, kernel, dtype=self.dtype)
         if self.form == "lax":
             return convolve_lax(x, kernel, stride=1, groups=x.shape[-1])
-        shifted, taps = _shift(x, self.size, stride=1), kernel.reshape(-1, 1, 1, 1, x.shape[-1])
-        return sum(part * tap for part, tap in zip(shifted[1:], taps[1:], strict=True)) + shifted[0] * taps[0]
+        taps = kernel.reshape(-1, 1, 1, 1, x.shape[-1])
+        shifted = chain.from_iterable(_shift(_pad(x, self.size), self.size, places=x.shape[1:3]))
+        return reduce(jnp.add, (part * tap for part, tap in zip(shifted, taps, strict=True)))
 
 
 def convolve_lax(
@@ -79,22 +84,54 @@ def convolve_lax(
 def convolve_taps(
     x: Float[Array, "B H W C"], kernel: Float[Array, "S S C E"], *, stride: int
 ) -> Float[Array, "B h w E"]:
-    """Convolve by summing, over the taps (i, j), shifted x times kernel[i, j]."""
+    """Convolve by summing, over the taps (i, j), shifted x times kernel[i, j].
+
+    The products are of matrices: with the axes of the maps, XLA would copy them in another order to compute gradients.
+    """
     size, _, channels, features = kernel.shape
-    shifted = _shift(x, size, stride=stride)
-    taps = kernel.reshape(size * size, channels, features)
-    if channels < FEW_CHANNELS:
-        return jnp.concatenate(shifted, axis=-1) @ taps.reshape(-1, features)
-    return sum(part @ tap for part, tap in zip(shifted[1:], taps[1:], strict=True)) + shifted[0] @ taps[0]
-
-
-def _shift(x: Float[Array, "B H W C"], size: int, *, stride: int) -> list[Float[Array, "B h w C"]]:
-    """Give the padded maps as each tap of a kernel reads them, row by row of the kernel."""
-    padding = (size - 1) // 2
     height, width = (1 + (n - 1) // stride for n in x.shape[1:3])
-    x = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
-    return [
-        x[:, i : i + stride * (height - 1) + 1 : stride, j : j + stride * (width - 1) + 1 : stride]
-        for i in range(size)
-        for j in range(size)
-    ]
+    if channels < FOLDED_CHANNELS and size > stride:
+        x, kernel = _fold(x, kernel, stride=stride, places=(height, width))
+        size, stride = kernel.shape[0], 1
+    else:
+        x = _pad(x, size)
+    rows = _shift(x, size, stride=stride, places=(height, width))
+    together = channels <= FEW_CHANNELS
+    parts = [jnp.concatenate(row, axis=-1) for row in rows] if together else chain.from_iterable(rows)
+    taps = kernel.reshape(size if together else size * size, -1, features)
+    products = (part.reshape(-1, part.shape[-1]) @ tap for part, tap in zip(parts, taps, strict=True))
+    return reduce(jnp.add, products).reshape(-1, height, width, features)
+
+
+def _pad(x: Float[Array, "B H W C"], size: int) -> Float[Array, "B J I C"]:
+    """Add (size − 1) / 2 zeros on every side of the maps."""
+    padding = (size - 1) // 2
+    return jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+
+
+def _shift(
+    x: Float[Array, "B J I C"], size: int, *, places: tuple[int, int], stride: int = 1
+) -> list[list[Float[Array, "B h w C"]]]:
+    """Give padded maps as each tap of a kernel reads them at h × w places: a list for each row of the kernel."""
+    height, width = (stride * (n - 1) + 1 for n in places)
+    return [[x[:, i : i + height : stride, j : j + width : stride] for j in range(size)] for i in range(size)]
+
+
+def _fold(
+    x: Float[Array, "B H W C"], kernel: Float[Array, "S S C E"], *, stride: int, places: tuple[int, int]
+) -> tuple[Float[Array, "B J I G"], Float[Array, "R R G E"]]:
+    """Make the s × s places of a stride channels, G = s² C, so that a kernel of R = ⌈S / s⌉ does the same by stride 1.
+
+    The maps are padded, so that the kernel fits at h × w `places`, and the kernel by zeros to a multiple of s.
+    """
+    size, _, channels, features = kernel.shape
+    reach = -(-size // stride)
+    before = (size - 1) // 2
+    lengths = [n - 1 + reach for n in places]  # in strides
+    ends = (stride * each - before - n for each, n in zip(lengths, x.shape[1:3], strict=True))
+    x = jnp.pad(x, ((0, 0), *((before, end) for end in ends), (0, 0)))
+    x = x.reshape(-1, lengths[0], stride, lengths[1], stride, channels).swapaxes(2, 3)
+    more = (0, reach * stride - size)
+    kernel = jnp.pad(kernel, (more, more, (0, 0), (0, 0)))
+    kernel = kernel.reshape(reach, stride, reach, stride, channels, features).swapaxes(1, 2)
+    return x.reshape(-1, *lengths, stride**2 * channels), kernel.reshape(reach, reach, -1, features)

@@ -182,7 +182,7 @@ class MSINet(nn.Module):
 
     def _stem(self, images: Float[Array, "B H W 3"], *, train: bool) -> Float[Array, "B h w C"]:
         x = Unit(self.widths[0], 7, self.form, train, self.dtype, stride=2, name="stem")(images)
-        return pool_stem(x)
+        return pool_stem(x, form=self.form)
 
     def _stage(self, stage: int, *, train: bool) -> nn.Module:
         place = 2 * CELLS * (stage - 1)

@@ -1,17 +1,17 @@
 import numpy as np
 import pytest
 
-from man_jax.networks.convolution import FEW_CHANNELS, convolve_lax, convolve_taps
+from man_jax.networks.convolution import FEW_CHANNELS, FOLDED_CHANNELS, convolve_lax, convolve_taps
 from tests.oracles import networks as oracle
 from tests.oracles.precision import assert_close, both_precisions, evaluate, gradient
 
 FORMS = {"lax": convolve_lax, "taps": convolve_taps}
-MANY_CHANNELS = FEW_CHANNELS + 2
+MANY_CHANNELS = FEW_CHANNELS + 1
 
 every_form = pytest.mark.parametrize("form", FORMS)
 every_size = pytest.mark.parametrize("size", [1, 3, 7])
 every_stride = pytest.mark.parametrize("stride", [1, 2])
-few_and_many_channels = pytest.mark.parametrize("channels", [3, MANY_CHANNELS])
+few_and_many_channels = pytest.mark.parametrize("channels", [3, FOLDED_CHANNELS + 1, MANY_CHANNELS])
 
 
 def drawn(size: int, channels: int, height: int = 6, width: int = 7):

@@ -34,7 +34,7 @@ def main(flags: argparse.Namespace) -> None:
         from benchmarks import torch_step
 
         ways["PyTorch"] = torch_step.make_extraction(config, images, num_classes=num_classes)
-    seconds = take_turns(ways, rounds=flags.rounds, warm=2)
+    seconds = take_turns(ways, rounds=flags.rounds, warm=2, in_a_row=flags.in_a_row)
     size = "x".join(map(str, config.data.image_size))
     subject = f"extraction, {flags.config} {flags.modalities}, {size}, {flags.triples} triples, {flags.dtype}"
     report(subject, seconds, ours="ours", triples_per_second=flags.triples / median(seconds["ours"]))

@@ -67,6 +67,9 @@ def parser_of(description: str | None, *, triples: int) -> argparse.ArgumentPars
     parser.add_argument("--application", default="auto", help="as config.model.application")
     parser.add_argument("--alone", action="store_true", help="without PyTorch's")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--in_a_row", type=int, default=3, help="runs of each turn, of which the last one counts"
+    )
     return parser
 
 
@@ -161,7 +164,7 @@ def main(flags: argparse.Namespace) -> None:
             ways["PyTorch, torch.compile"] = torch_step.make_step(
                 *call, num_classes=2 * num_identities, compiled=True
             )
-    seconds = take_turns(ways, rounds=flags.rounds, warm=flags.warm)
+    seconds = take_turns(ways, rounds=flags.rounds, warm=flags.warm, in_a_row=flags.in_a_row)
     rate = product_rate(flags.dtype)
     step = median(seconds["ours"])
     size = "x".join(map(str, config.data.image_size))
@@ -172,6 +175,7 @@ def main(flags: argparse.Namespace) -> None:
         seconds,
         ours="ours",
         application=flags.application,
+        in_a_row=flags.in_a_row,
         triples_per_second=flags.triples * (2 if flags.adaptation else 1) / step,
         tflop=ours.flops / TERA,
         tflops_of_a_product=rate / TERA,

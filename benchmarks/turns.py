@@ -30,17 +30,20 @@ class Ratio(NamedTuple):
 
 
 def take_turns(
-    ways: Mapping[str, Callable[[], Any]], *, rounds: int, warm: int = 1
+    ways: Mapping[str, Callable[[], Any]], *, rounds: int, warm: int = 1, in_a_row: int = 1
 ) -> dict[str, list[float]]:
-    """Run all ways once in each round, and give the seconds of each; the first `warm` rounds do not count.
+    """Run all ways in each round, and give the seconds of each; the first `warm` rounds do not count.
 
-    Whatever else the machine does meets all ways alike, if a round is short. A way has to wait for its own result.
+    Whatever else the machine does meets all ways alike, if a round is short. A way has to wait for its own result. Of
+    several runs `in_a_row` the last one counts, as of steps that follow one another: a virtual machine takes back
+    memory that was free while others had their turn, and gives it again slowly.
     """
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(warm + rounds):
         for name, run in ways.items():
-            start = time.perf_counter()
-            run()
+            for _ in range(in_a_row):
+                start = time.perf_counter()
+                run()
             if number >= warm:
                 seconds[name].append(time.perf_counter() - start)
     return seconds

@@ -27,7 +27,7 @@ class Forms(NamedTuple):
     convolution: ConvolutionForm
 
 
-CPU_FORMS = Forms("vmap", "taps")
+CPU_FORMS = Forms("loop", "taps")
 ACCELERATOR_FORMS = Forms("loop", "lax")
 
 

@@ -47,7 +47,7 @@ def test_modalities_missing_at_test_leave_the_fusion_of_the_others(data):
         modal = rows[:, np.asarray(images)[:, 0, 0, 0, 0] % 8].astype(np.float32)
         return modal, np.zeros((modal.shape[1], 12), np.float32), modal
 
-    found = retrieval_distances(features_of(by_first_pixel, data), present=[0, 2])
+    found = np.asarray(retrieval_distances(features_of(by_first_pixel, data), present=[0, 2]))
     for i, query in enumerate(data.query.images[:, 0, 0, 0, 0] % 8):
         for j, other in enumerate(data.gallery.images[:, 0, 0, 0, 0] % 8):
             cosines = [float(rows[m, query] @ rows[m, other]) for m in (0, 2)]

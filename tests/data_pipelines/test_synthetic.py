@@ -22,6 +22,7 @@ from data_pipelines.synthetic.layouts import files, plan
 from data_pipelines.synthetic.renderer import Shot, render
 from data_pipelines.synthetic.triples import cameras_of, images, shot
 from tests.data_pipelines.trees import MODALITY_COLOURS
+from tests.quick_programs import QUICK
 
 SIZE = {"height": 16, "width": 32}
 SMALL = {"seed": 3, "identities": 3, "test_identities": 2, "triples": 4, **SIZE}
@@ -298,9 +299,7 @@ def test_run_after_an_interruption_is_whole(tree: Path, tmp_path: Path):
 def test_the_command_draws_and_is_silent_of_devices_that_are_not_there(tmp_path):
     words = ["--out", str(tmp_path), "--identities=1", "--test_identities=1", "--triples=2"]
     # Without a choice of platforms, JAX tells of each it has not found.
-    environment = {
-        name: value for name, value in os.environ.items() if name not in ("JAX_PLATFORMS", "XLA_FLAGS")
-    }
+    environment = {name: value for name, value in (os.environ | QUICK).items() if name != "JAX_PLATFORMS"}
     result = subprocess.run(
         [sys.executable, "-m", "data_pipelines.synthetic", *words],
         cwd=Path(__file__).parents[2],

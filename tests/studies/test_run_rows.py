@@ -175,6 +175,7 @@ def run(config, workdir):
         (workdir / "summary.json").write_text(json.dumps(found))
 
 importlib.import_module("man_jax.engine.training_run").train_or_resume = run
+importlib.import_module("man_jax.studies.run_rows").PAUSE = 0.5
 run_command(reproduce.main)
 """
 

@@ -21,10 +21,14 @@ def test_what_one_of_the_threads_collects_ends_without_a_word(monkeypatch):
         gc.collect()
         return number
 
-    for _ in range(20):
-        numbers = map_in_order(work, range(10**6))
-        next(numbers)
-        holder = Holder(numbers)
-        del numbers, holder
-    gc.collect()
+    gc.freeze()  # what other tests made would be looked through each time
+    try:
+        for _ in range(20):
+            numbers = map_in_order(work, range(10**6))
+            next(numbers)
+            holder = Holder(numbers)
+            del numbers, holder
+        gc.collect()
+    finally:
+        gc.unfreeze()
     assert told == []

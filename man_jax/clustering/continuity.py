@@ -4,9 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int32, Integer
-from scipy.optimize import linear_sum_assignment
 
-from man_jax.clustering.pseudo_labels import contingency_table
+from man_jax.clustering.matching import match_clusters
 
 
 class Continued(NamedTuple):
@@ -38,11 +37,9 @@ def continue_numbers(
         least_shared: the share of common samples from which two clusters are the same one, above 0.
     """
     now, before = np.asarray(labels, np.int64), np.asarray(last, np.int64)
-    shared = contingency_table(now, before, num_clusters=capacity)
     sizes_now = np.bincount(now[now >= 0], minlength=capacity)
     sizes_before = np.bincount(before[before >= 0], minlength=capacity)
-    _, number = linear_sum_assignment(shared, maximize=True)
-    common = shared[np.arange(capacity), number]
+    _, number, common = match_clusters(now, before, num_one=capacity, num_other=capacity)
     union = sizes_now + sizes_before[number] - common
     is_kept = (common > 0) & (common >= least_shared * union)
     kept = np.zeros(capacity, bool)

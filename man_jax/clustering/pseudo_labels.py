@@ -4,8 +4,9 @@ from itertools import combinations
 from typing import Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int32, Int64, Integer
-from scipy.optimize import linear_sum_assignment
+from jaxtyping import Bool, Float64, Int32, Integer
+
+from man_jax.clustering.matching import match_clusters
 
 Rule = Literal["fusion_vote", "majority", "fusion_label", "plain"]
 
@@ -43,24 +44,6 @@ def align_pseudo_labels(
     return PseudoLabels(labels, reliable, consistency_scores(aligned), aligned)
 
 
-def contingency_table(
-    fused_labels: Integer[np.ndarray, " N"],
-    labels: Integer[np.ndarray, " N"],
-    *,
-    num_clusters: int,
-    num_own: int | None = None,
-) -> Int64[np.ndarray, "K L"]:
-    """Count the samples |F_i ∩ M_j| in fusion cluster i and modality cluster j, in O(N + K L).
-
-    The fusion has `num_clusters` clusters and the modality `num_own`, by default as many. Samples in no cluster of
-    either (−1) do not count.
-    """
-    num_own = num_clusters if num_own is None else num_own
-    fused_labels, labels = np.asarray(fused_labels, np.int64), np.asarray(labels, np.int64)
-    cells = (fused_labels * num_own + labels)[(fused_labels >= 0) & (labels >= 0)]
-    return np.bincount(cells, minlength=num_clusters * num_own).reshape(num_clusters, num_own)
-
-
 def align_labels(
     labels: Integer[np.ndarray, " N"], fused_labels: Integer[np.ndarray, " N"], *, num_clusters: int
 ) -> Int32[np.ndarray, " N"]:
@@ -75,10 +58,9 @@ def align_labels(
     Differs from the paper: there, all clusterings have the same number of clusters.
     """
     num_own = max(num_clusters, int(np.max(labels, initial=-1)) + 1)
-    overlap = contingency_table(fused_labels, labels, num_clusters=num_clusters, num_own=num_own)
-    fused_cluster, modality_cluster = linear_sum_assignment(overlap, maximize=True)
+    matching = match_clusters(fused_labels, labels, num_one=num_clusters, num_other=num_own)
     renamed = np.full(num_own + 1, UNMATCHED, np.int32)  # the last is that of samples in no cluster
-    renamed[modality_cluster] = fused_cluster
+    renamed[matching.other] = matching.one
     return renamed[labels]
 
 
@@ -140,5 +122,4 @@ def clustering_accuracy(labels: Integer[np.ndarray, " N"], pids: Integer[np.ndar
     _, cluster = np.unique(labels, return_inverse=True)
     _, identity = np.unique(pids, return_inverse=True)
     size = int(max(cluster.max(), identity.max())) + 1
-    overlap = contingency_table(identity, cluster, num_clusters=size)
-    return float(overlap[linear_sum_assignment(overlap, maximize=True)].sum() / len(labels))
+    return float(match_clusters(identity, cluster, num_one=size, num_other=size).shared.sum() / len(labels))

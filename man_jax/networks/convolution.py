@@ -1,5 +1,6 @@
 """2-D convolution, also of each channel alone, in two forms that agree: XLA's own, and products of matrices."""
 
+from collections.abc import Sequence
 from functools import reduce
 from itertools import chain
 from typing import Any, Literal
@@ -110,7 +111,7 @@ def _pad(x: Float[Array, "B H W C"], size: int) -> Float[Array, "B J I C"]:
 
 
 def _shift(
-    x: Float[Array, "B J I C"], size: int, *, places: tuple[int, int], stride: int = 1
+    x: Float[Array, "B J I C"], size: int, *, places: Sequence[int], stride: int = 1
 ) -> list[list[Float[Array, "B h w C"]]]:
     """Give padded maps as each tap of a kernel reads them at h × w places: a list for each row of the kernel."""
     height, width = (stride * (n - 1) + 1 for n in places)
@@ -118,7 +119,7 @@ def _shift(
 
 
 def _fold(
-    x: Float[Array, "B H W C"], kernel: Float[Array, "S S C E"], *, stride: int, places: tuple[int, int]
+    x: Float[Array, "B H W C"], kernel: Float[Array, "S S C E"], *, stride: int, places: Sequence[int]
 ) -> tuple[Float[Array, "B J I G"], Float[Array, "R R G E"]]:
     """Make the s × s places of a stride channels, G = s² C, so that a kernel of R = ⌈S / s⌉ does the same by stride 1.
 

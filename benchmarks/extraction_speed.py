@@ -37,7 +37,8 @@ def main(flags: argparse.Namespace) -> None:
     seconds = take_turns(ways, rounds=flags.rounds, warm=2, in_a_row=flags.in_a_row)
     size = "x".join(map(str, config.data.image_size))
     subject = f"extraction, {flags.config} {flags.modalities}, {size}, {flags.triples} triples, {flags.dtype}"
-    report(subject, seconds, ours="ours", triples_per_second=flags.triples / median(seconds["ours"]))
+    triples_per_second = flags.triples / median(seconds["ours"])
+    report(subject, seconds, ours="ours", in_a_row=flags.in_a_row, triples_per_second=triples_per_second)
 
 
 if __name__ == "__main__":

@@ -157,7 +157,7 @@ def judge_queries(
 
     # NumPy sorts without holding Python's lock, so that one block is sorted while another is judged.
     with ThreadPoolExecutor(THREADS) as threads:
-        for _ in threads.map(judge, _blocks(labels, block_size, JUDGED_ENTRIES)):
+        for _ in threads.map(judge, _blocks(labels, JUDGED_ENTRIES, block_size)):
             pass
     return QueryFigures(precision, first_rank, last_precision)
 
@@ -231,7 +231,7 @@ class _RankedBlock:
     rank: NDArray[np.int32]  # counts kept entries only, from 1; meaningless where `kept` is false
 
 
-def _blocks(labels: _Labels, block_size: int | None, entries: int) -> Iterator[slice]:
+def _blocks(labels: _Labels, entries: int, block_size: int | None = None) -> Iterator[slice]:
     num_queries, num_gallery = len(labels.query_pids), len(labels.gallery_pids)
     size = block_size or max(1, entries // num_gallery)
     for start in range(0, num_queries, size):
@@ -239,7 +239,7 @@ def _blocks(labels: _Labels, block_size: int | None, entries: int) -> Iterator[s
 
 
 def _ranked_blocks(distances: NDArray | FeatureDistances, labels: _Labels) -> Iterator[_RankedBlock]:
-    for block in _blocks(labels, None, LISTED_ENTRIES):
+    for block in _blocks(labels, LISTED_ENTRIES):
         order = rank_gallery(distances[block])
         kept = np.take_along_axis(_same_pid_and_kept(labels, block)[1], order, axis=1)
         yield _RankedBlock(block.start, order, kept, kept.cumsum(axis=1, dtype=np.int32))

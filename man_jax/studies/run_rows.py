@@ -79,9 +79,8 @@ def _can_begin(run: PlannedRun, planned: Iterable[PlannedRun]) -> bool:
     """Tell whether nobody has a run or has just ended it, and whether the run that gives it its weights is finished."""
     giver = next((each for each in planned if str(each.workdir) == run.config.pretrain.init_from), None)
     begins = giver is None or is_finished(giver.workdir)
-    return (
-        begins and not in_use(run.workdir) and not is_finished(run.workdir)
-    )  # in this order: it may end in between
+    # In this order, because the run may end in between.
+    return begins and not in_use(run.workdir) and not is_finished(run.workdir)
 
 
 def _run(name: Name, run: PlannedRun, progress: StudyProgress) -> bool:

@@ -68,7 +68,7 @@ def parser_of(description: str | None, *, triples: int) -> argparse.ArgumentPars
     parser.add_argument("--alone", action="store_true", help="without PyTorch's")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument(
-        "--in_a_row", type=int, default=3, help="runs of each turn, of which the last one counts"
+        "--in_a_row", type=int, default=5, help="runs of each turn, of which the first does not count"
     )
     return parser
 

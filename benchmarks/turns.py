@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from typing import Any, NamedTuple
 
 import jax
@@ -35,18 +35,23 @@ def take_turns(
     """Run all ways in each round, and give the seconds of each; the first `warm` rounds do not count.
 
     Whatever else the machine does meets all ways alike, if a round is short. A way has to wait for its own result. Of
-    several runs `in_a_row` the last one counts, as of steps that follow one another: a virtual machine takes back
-    memory that was free while others had their turn, and gives it again slowly.
+    several runs `in_a_row` the first one does not count, and the mean of the others does, as of steps that follow one
+    another: a virtual machine takes back memory that was free while others had their turn, and gives it again slowly.
     """
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(warm + rounds):
         for name, run in ways.items():
-            for _ in range(in_a_row):
-                start = time.perf_counter()
-                run()
+            each = [_seconds(run) for _ in range(in_a_row)]
             if number >= warm:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(mean(each[1:] or each))
     return seconds
+
+
+def _seconds(run: Callable[[], Any]) -> float:
+    """Time one run."""
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
 
 
 def speed(ours: list[float], theirs: list[float]) -> Ratio:

@@ -11,9 +11,10 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from man_jax.networks.batch_norm import BatchNorm
 from man_jax.networks.convolution import Convolution, ConvolutionForm, DepthwiseConvolution
 from man_jax.networks.msinet_keys import PUBLISHED
-from man_jax.networks.resnet import BatchNorm, Remat, check_stage, pool_maps, pool_stem
+from man_jax.networks.resnet import Remat, check_stage, pool_maps, pool_stem
 from man_jax.networks.scale_interactions import PointwiseConvolution, interact
 
 CELLS = 2

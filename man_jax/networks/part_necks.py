@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from man_jax.networks.resnet import BatchNorm
+from man_jax.networks.batch_norm import BatchNorm
 from man_jax.networks.three_branch import Features, Variables
 
 

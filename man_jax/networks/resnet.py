@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.lax import index_in_dim, slice_in_dim
 from jaxtyping import Array, Float
 
+from man_jax.networks.batch_norm import BatchNorm
 from man_jax.networks.convolution import Convolution, ConvolutionForm
 
 Remat = Literal["none", "block", "stage"]
@@ -16,13 +17,6 @@ Block = Literal["bottleneck", "basic"]
 
 EXPANSION = {"bottleneck": 4, "basic": 1}
 """A block's output has this many times the channels of its 3×3."""
-
-
-class BatchNorm(nn.BatchNorm):
-    """Batch normalisation with PyTorch's constants (its momentum 0.1 is 0.9 here)."""
-
-    momentum: float = 0.9
-    epsilon: float = 1e-5
 
 
 class Bottleneck(nn.Module):

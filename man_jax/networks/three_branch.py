@@ -11,9 +11,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from man_jax.array_math import unit
+from man_jax.networks.batch_norm import BatchNorm
 from man_jax.networks.msinet import MSINet
 from man_jax.networks.part_features import pool_stripes
-from man_jax.networks.resnet import BatchNorm, ResNet
+from man_jax.networks.resnet import ResNet
 from man_jax.networks.vit import ViT
 
 Application = Literal["vmap", "loop", "scan"]

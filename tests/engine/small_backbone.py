@@ -6,7 +6,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from man_jax.networks.resnet import BatchNorm, pool_maps
+from man_jax.networks.batch_norm import BatchNorm
+from man_jax.networks.resnet import pool_maps
 
 PATCH = 8
 """Pixels that one place of a map sees, in height and width."""

@@ -2,9 +2,9 @@ import jax
 import numpy as np
 import pytest
 
-from man_jax.networks.resnet import BatchNorm, ResNet
+from man_jax.networks.resnet import ResNet
 from tests.oracles import networks as oracle
-from tests.oracles.precision import SINGLE, assert_close, both_precisions, evaluate
+from tests.oracles.precision import assert_close, evaluate
 
 TORCHVISION_RESNET50 = 23_508_032
 """Parameters of torchvision's resnet50 without its classifier `fc`."""
@@ -118,46 +118,3 @@ def remats():
 @pytest.mark.parametrize("remat", ["block", "stage"])
 def test_rematerialisation_changes_neither_value_nor_gradient(remats, remat):
     jax.tree.map(assert_close, remats[remat], remats["none"])
-
-
-# --- normalisation
-
-
-def _normed(variables, x, *, train):
-    return BatchNorm(use_running_average=not train).apply(variables, x, mutable=["batch_stats"])
-
-
-@pytest.fixture(scope="module")
-def norm():
-    rng = np.random.default_rng(2)
-    drawn = {name: rng.uniform(0.5, 1.5, 3) for name in ("scale", "bias", "mean", "var")}
-    variables = {
-        "params": {"scale": drawn["scale"], "bias": drawn["bias"]},
-        "batch_stats": {"mean": drawn["mean"], "var": drawn["var"]},
-    }
-    return variables, rng.normal(1.0, 2.0, size=(4, 2, 3, 3))
-
-
-@both_precisions
-def test_training_normalises_by_the_mean_and_biased_variance_of_the_batch(norm, precision):
-    variables, x = norm
-    actual, _ = evaluate(_normed, variables, x, train=True, precision=precision)
-    expected = oracle.normalise(x, *oracle.batch_moments(x), **variables["params"])
-    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
-
-
-def test_evaluation_normalises_by_the_running_moments(norm):
-    variables, x = norm
-    actual, after = evaluate(_normed, variables, x, train=False)
-    running = variables["batch_stats"]
-    assert_close(actual, oracle.normalise(x, running["mean"], running["var"], **variables["params"]))
-    jax.tree.map(np.testing.assert_array_equal, after["batch_stats"], running)
-
-
-def test_running_moments_keep_nine_tenths(norm):
-    variables, x = norm
-    _, after = evaluate(_normed, variables, x, train=True)
-    mean, variance = oracle.batch_moments(x)
-    before = variables["batch_stats"]
-    assert_close(after["batch_stats"]["mean"], 0.9 * before["mean"] + 0.1 * mean, SINGLE)
-    assert_close(after["batch_stats"]["var"], 0.9 * before["var"] + 0.1 * variance, SINGLE)

@@ -57,7 +57,6 @@ PLUS = {
     "man.cameras": "standardised",
     "man.clusters": "linkage",
     "man.labels": "fusion",
-    "man.teacher": 0.99,
     "man.head": "memory",
     "man.momentum": 0.1,
     "man.modal_weight": 0.0,

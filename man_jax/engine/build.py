@@ -1,7 +1,6 @@
 """Build the parts of a run from the configuration, so that formulas take arrays and plain values only."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,23 +16,16 @@ from man_jax.layout import WHOLE, Layout
 from man_jax.networks import backbones
 from man_jax.networks.backbone_traits import traits_of
 from man_jax.networks.convolution import ConvolutionForm
-from man_jax.networks.three_branch import Application, Backbone, Branch, ThreeBranch
+from man_jax.networks.three_branch import Backbone, Branch, ThreeBranch
 
-
-class Forms(NamedTuple):
-    """What `auto` means for these keys of `config.model`."""
-
-    application: Application
-    convolution: ConvolutionForm
-
-
-CPU_FORMS = Forms("loop", "taps")
-ACCELERATOR_FORMS = Forms("loop", "lax")
+CONVOLUTION_OF_CPUS: ConvolutionForm = "taps"
+CONVOLUTION_OF_ACCELERATORS: ConvolutionForm = "lax"
+"""What `model.convolution=auto` means."""
 
 
 def build_model(model: Config, *, num_classes: int) -> ThreeBranch:
     """Build the network; `auto` forms are those that docs/MEASUREMENTS.md found best for the platform."""
-    application = _forms().application if model.application == "auto" else model.application
+    application = "loop" if model.application == "auto" else model.application
     return ThreeBranch(
         Branch(build_backbone(model)),
         num_classes=num_classes,
@@ -42,10 +34,6 @@ def build_model(model: Config, *, num_classes: int) -> ThreeBranch:
         fusion_neck=model.fusion_neck,
         norm_groups=model.norm_groups,
     )
-
-
-def _forms() -> Forms:
-    return CPU_FORMS if jax.default_backend() == "cpu" else ACCELERATOR_FORMS
 
 
 def build_backbone(model: Config) -> Backbone:
@@ -59,7 +47,9 @@ def build_backbone(model: Config) -> Backbone:
     values = flat({"model": model})
     keywords = {key.split(".")[-1]: values[key] for key in traits_of(model.backbone).keys}
     if keywords.get("convolution") == "auto":
-        keywords["convolution"] = _forms().convolution
+        keywords["convolution"] = (
+            CONVOLUTION_OF_CPUS if jax.default_backend() == "cpu" else CONVOLUTION_OF_ACCELERATORS
+        )
     return backbones.build_backbone(model.backbone, **keywords, remat=model.remat, dtype=dtype)
 
 

@@ -13,7 +13,7 @@ from man_jax.config import Config, ConfigError
 from man_jax.costs.arithmetic import count_flops
 from man_jax.costs.chips import CHIPS, GIB, TPUS, Chip
 from man_jax.costs.programs import Collective, ProgramCosts, program_costs
-from man_jax.engine.build import ACCELERATOR_FORMS
+from man_jax.engine.build import CONVOLUTION_OF_ACCELERATORS
 from man_jax.engine.footprint import Size, TracedStep, memory_of, trace_step
 from man_jax.engine.gpu_devices import gpu_compiler_is_here, gpu_devices
 from man_jax.sharding import AUTO, DATA, make_mesh
@@ -119,11 +119,10 @@ def plan_step(config: Config, topology: Topology, sizes: Mapping[str, Size] | No
 
 
 def for_chips(config: Config) -> Config:
-    """Copy a configuration, with the forms that `auto` means on TPUs and GPUs; here it would mean those of a CPU."""
+    """Copy a configuration, with the convolutions that `auto` means on TPUs and GPUs; here it would mean a CPU's."""
     config = config.copy_and_resolve_references()
-    for key, form in ACCELERATOR_FORMS._asdict().items():
-        if config.model[key] == "auto":
-            config.model[key] = form
+    if config.model.convolution == "auto":
+        config.model.convolution = CONVOLUTION_OF_ACCELERATORS
     return config
 
 

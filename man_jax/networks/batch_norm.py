@@ -1,4 +1,7 @@
-"""Batch normalisation with PyTorch's constants, in a form that keeps one array for its gradient."""
+"""Batch normalisation with PyTorch's constants, in a form that keeps one array for its gradient.
+
+Source: Ioffe and Szegedy, "Batch Normalization: Accelerating deep network training", ICML 2015, algorithm 1.
+"""
 
 from typing import Any
 

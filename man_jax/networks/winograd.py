@@ -46,8 +46,10 @@ def _forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
 
 
 def _backward(kept: tuple[Array, Array], gradient: Float[Array, "B H W E"]) -> tuple[Array, Array]:
-    """Compute the gradients of the maps and of the kernel: G^T [Σ_tiles (Bᵀ d B) ⊙ (A y Aᵀ)] G for the latter."""
-    x, kernel = jax.lax.optimization_barrier(kept)
+    """Compute the gradients of the maps and of the kernel: Gᵀ [Σ_tiles (Bᵀ d B) ⊙ (A y Aᵀ)] G for the latter."""
+    x, kernel = jax.lax.optimization_barrier(
+        kept
+    )  # else XLA keeps the forward pass's tiles, four times the maps
     transformed = _transform(KERNEL, _taps(kernel))
     turned = [[transformed[i][j] for j in TURNED] for i in TURNED]
     of_maps = _convolve(gradient, turned, lambda tiles, matrix: tiles @ matrix.T)
@@ -99,6 +101,7 @@ def _tiles(x: Float[Array, "B H W C"], *, size: int, before: int) -> Grid:
     height, width, channels = x.shape[1:]
     counts = [-(-n // 2) for n in (height, width)]
     ends = (2 * (count - 1) + size - before - n for count, n in zip(counts, (height, width), strict=True))
+    # Else XLA computes what comes before, a normalisation, anew for each of the sums that read a place.
     x = jax.lax.optimization_barrier(jnp.pad(x, ((0, 0), *((before, end) for end in ends), (0, 0))))
     down, right = (2 * count - 1 for count in counts)
     return [
@@ -113,4 +116,4 @@ def _join(grid: Grid, shape: Sequence[int]) -> Float[Array, "B H W E"]:
     tiles = jnp.stack([jnp.stack(row, axis=1) for row in grid], axis=1)
     tiles = tiles.reshape(batch, -(-height // 2), -(-width // 2), *tiles.shape[1:])
     maps = tiles.swapaxes(2, 3).reshape(batch, height + height % 2, width + width % 2, -1)
-    return jax.lax.optimization_barrier(maps[:, :height, :width])
+    return jax.lax.optimization_barrier(maps[:, :height, :width])  # else its readers sum the products anew

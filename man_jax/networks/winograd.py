@@ -47,15 +47,13 @@ def _forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
 
 def _backward(kept: tuple[Array, Array], gradient: Float[Array, "B H W E"]) -> tuple[Array, Array]:
     """Compute the gradients of the maps and of the kernel: Gᵀ [Σ_tiles (Bᵀ d B) ⊙ (A y Aᵀ)] G for the latter."""
-    x, kernel = jax.lax.optimization_barrier(
-        kept
-    )  # else XLA keeps the forward pass's tiles, four times the maps
+    # Else XLA keeps the tiles of the forward pass, which are four times the maps.
+    x, kernel = jax.lax.optimization_barrier(kept)
     transformed = _transform(KERNEL, _taps(kernel))
     turned = [[transformed[i][j] for j in TURNED] for i in TURNED]
     of_maps = _convolve(gradient, turned, lambda tiles, matrix: tiles @ matrix.T)
-    inputs = _transform(INPUT, _tiles(x, size=4, before=1))
     outputs = _transform(_transposed(OUTPUT), _tiles(gradient, size=2, before=0))
-    products = _multiply(inputs, outputs, lambda tiles, results: (results.T @ tiles).T)
+    products = _multiply(_inputs(x), outputs, lambda tiles, results: (results.T @ tiles).T)
     of_kernel = _transform(_transposed(KERNEL), products)
     return of_maps, jnp.stack([jnp.stack(row) for row in of_kernel])
 
@@ -65,8 +63,13 @@ convolve_tiles.defvjp(_forward, _backward)
 
 def _convolve(x: Float[Array, "B H W C"], transformed: Grid, product: Callable) -> Float[Array, "B H W E"]:
     """Convolve with a kernel that is transformed, G g Gᵀ."""
-    products = _multiply(_transform(INPUT, _tiles(x, size=4, before=1)), transformed, product)
+    products = _multiply(_inputs(x), transformed, product)
     return _join(_transform(OUTPUT, products), x.shape[:3])
+
+
+def _inputs(x: Float[Array, "B H W C"]) -> Grid:
+    """Give the transformed tiles of maps, Bᵀ d B."""
+    return _transform(INPUT, _tiles(x, size=4, before=1))
 
 
 def _transform(matrix: Matrix, grid: Grid) -> Grid:

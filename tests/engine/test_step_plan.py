@@ -16,6 +16,7 @@ from man_jax.config import Config, ConfigError, check_config
 from man_jax.costs.chips import CHIPS
 from man_jax.costs.programs import Collective, ProgramCosts, parse
 from man_jax.engine import step_plan
+from man_jax.engine.build import build_model
 from man_jax.engine.footprint import trace_step
 from man_jax.engine.step_plan import (
     StepPlan,
@@ -90,11 +91,14 @@ def test_the_batch_of_an_evaluation_limits_no_plan(monkeypatch):
     assert config.evaluation.batch_size == 12
 
 
-def test_auto_means_the_convolution_of_the_chips_and_not_that_of_this_cpu():
-    config = small(model__convolution="auto")
-    assert for_chips(config).model.convolution == "lax"
-    assert config.model.convolution == "auto"
-    assert for_chips(small(model__convolution="taps")).model.convolution == "taps"
+def test_auto_means_the_forms_of_the_chips_and_not_those_of_this_cpu():
+    config = small(model__application="auto", model__convolution="auto")
+    found = for_chips(config).model
+    built = build_model(found, num_classes=2)
+    assert (built.application, found.convolution) == ("loop", "lax")
+    assert (config.model.application, config.model.convolution) == ("auto", "auto")
+    told = for_chips(small(model__application="scan", model__convolution="taps")).model
+    assert (told.application, told.convolution) == ("scan", "taps")
 
 
 def test_with_the_compiler_of_a_gpu_its_step_is_compiled_and_without_it_is_traced(monkeypatch):

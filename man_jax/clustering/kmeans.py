@@ -1,9 +1,8 @@
 """Spherical K-means on the device, in blocks of samples (Eq. 1 and 3: the KM of the paper)."""
 
-import math
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +10,11 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int32, PRNGKeyArray
 
 from man_jax.array_math import unit
-from man_jax.clustering.divided_kmeans import divided_kmeans, restart_empty
+from man_jax.clustering.kmeans_seeds import seed_centres
 from man_jax.layout import WHOLE, Layout
+
+SIMILARITIES_AT_ONCE = 2**24
+"""Of samples and centres: 64 MiB in float32."""
 
 
 class KMeansResult(NamedTuple):
@@ -33,19 +35,23 @@ def kmeans(
     num_init: int = 1,
     max_iterations: int = 100,
     tolerance: float = 1e-6,
-    block_size: int = 1024,
+    block_size: int | None = None,
     layout: Layout = WHOLE,
 ) -> KMeansResult:
     """Cluster unit vectors by cosine similarity: greedy k-means++ seeding, then Lloyd's iterations.
 
     Clusters that lose all their samples restart from the samples farthest from their own centres. An
-    iteration that moves the centres by less than `tolerance` (mean squared) is the last. The best of
-    `num_init` seedings by inertia is returned. No array is larger than N × D or block_size × K. With a layout that
-    divides rows, each device clusters its part of them, with the same draws; only sums are rounded otherwise.
+    iteration that changes no label, or moves the centres by at most `tolerance` (mean squared), is the last. The best
+    of `num_init` seedings by inertia is returned. No array is larger than N × D or block_size × K; without
+    `block_size`, as many rows are compared with all centres at a time as `SIMILARITIES_AT_ONCE` allows.
+
+    With a layout that divides rows, each device clusters its part of them, with the same draws. Devices exchange sums
+    once an iteration, and never rows, but for the few that are seeds or restart a cluster; only sums are rounded
+    otherwise. The rows may be in a mapped file: each device reads its part once.
 
     Raises ValueError if there are fewer samples than clusters.
 
-    Source: Eq. 1, 3; Arthur & Vassilvitskii, "k-means++", SODA 2007 (greedy variant as in scikit-learn).
+    Source: Eq. 1, 3; Arthur & Vassilvitskii, "k-means++", SODA 2007 (a greedy variant: `seed_centres`).
     Differs from the paper: the paper does not say which K-means; ours is spherical, because retrieval compares by
     cosine.
     """
@@ -55,16 +61,19 @@ def kmeans(
             f"num_clusters is {num_clusters}, but there are {num_samples} samples to cluster; "
             f"choose 1 <= num_clusters <= {num_samples} (config.adapt.num_clusters)"
         )
-    settings: dict[str, Any] = {
-        "num_clusters": num_clusters,
-        "max_iterations": max_iterations,
-        "tolerance": tolerance,
-        "block_size": min(block_size, num_samples),
-    }
-    keys = jax.random.split(key, num_init)
-    if layout.is_divided:
-        return KMeansResult(*divided_kmeans(np.asarray(features), keys, **settings, layout=layout))
-    return _best_clustering(jnp.asarray(features), keys, **settings)
+    rows = layout.put_rows(np.asarray(features)) if layout.is_divided else jnp.asarray(features)
+    block = block_size or max(1, SIMILARITIES_AT_ONCE // num_clusters)
+    cluster = partial(
+        _cluster,
+        rows,
+        tolerance=tolerance,
+        num_samples=num_samples,
+        num_clusters=num_clusters,
+        max_iterations=max_iterations,
+        layout=layout._replace(block=block * layout.num_parts),
+    )
+    first, *others = (cluster(each) for each in jax.random.split(key, num_init))
+    return _best(first, others)
 
 
 def cluster_tables(
@@ -79,79 +88,110 @@ def cluster_tables(
     return np.stack([np.asarray(result.labels) for result in results])
 
 
-@partial(jax.jit, static_argnames=("num_clusters", "max_iterations", "block_size"))
-def _best_clustering(features, keys, *, num_clusters, max_iterations, tolerance, block_size) -> KMeansResult:
-    num_samples, dim = features.shape
-    padding = -num_samples % block_size
-    rows = jnp.pad(features, ((0, padding), (0, 0)))
-    real = jnp.arange(num_samples + padding) < num_samples
-    blocks = (rows.reshape(-1, block_size, dim), real.reshape(-1, block_size))
+@partial(jax.jit, static_argnames=("num_samples", "num_clusters", "max_iterations", "layout"))
+def _cluster(
+    rows, key, *, tolerance, num_samples: int, num_clusters: int, max_iterations: int, layout: Layout
+) -> KMeansResult:
+    """Cluster from one seeding."""
+    real = layout.divided(jnp.arange(rows.shape[0]) < num_samples)
+    centres = seed_centres(rows, real, key, num_samples=num_samples, num_clusters=num_clusters, layout=layout)
+    if layout.is_divided or rows.shape[0] > layout.block:
+        assign = partial(_assign_blocks, layout.blocks(rows), layout.blocks(real), layout, rows.shape[0])
+    else:
+        assign = partial(_assign_rows, rows, real)
 
-    def cluster(key: PRNGKeyArray) -> KMeansResult:
-        centres = _seed(features, key, num_clusters=num_clusters)
-        return _lloyd(blocks, centres, num_samples, max_iterations=max_iterations, tolerance=tolerance)
-
-    results = jax.lax.map(cluster, keys)
-    best = jnp.argmin(results.inertia)
-    return jax.tree.map(lambda leaf: leaf[best], results)
-
-
-def _seed(features: Float[Array, "N D"], key: PRNGKeyArray, *, num_clusters: int) -> Float[Array, "K D"]:
-    """Seed by greedy k-means++: of a few candidates drawn ∝ squared distance, keep the one that leaves least."""
-    num_samples = features.shape[0]
-    num_candidates = 2 + int(math.log(num_clusters)) if num_clusters > 1 else 1
-    first_key, key = jax.random.split(key)
-    first = features[jax.random.randint(first_key, (), 0, num_samples)]
-
-    def distance_to(candidates: Float[Array, "L D"]) -> Float[Array, "L N"]:
-        return jnp.maximum(0.0, 1.0 - candidates @ features.T)
-
-    def add_centre(i, carry):
-        centres, nearest = carry
-        # Where every sample already lies on a centre, any sample is as good as another.
-        weights = jnp.where(nearest.sum() > 0, nearest, jnp.ones_like(nearest))
-        drawn = jax.random.categorical(jax.random.fold_in(key, i), jnp.log(weights), shape=(num_candidates,))
-        remaining = jnp.minimum(nearest[None, :], distance_to(features[drawn]))
-        chosen = jnp.argmin(remaining.sum(axis=1))
-        return centres.at[i].set(features[drawn[chosen]]), remaining[chosen]
-
-    centres = jnp.zeros((num_clusters, features.shape[1]), features.dtype).at[0].set(first)
-    centres, _ = jax.lax.fori_loop(1, num_clusters, add_centre, (centres, distance_to(first[None])[0]))
-    return centres
-
-
-def _lloyd(blocks, centres, num_samples: int, *, max_iterations: int, tolerance) -> KMeansResult:
-    def shifted(carry) -> Bool[Array, ""]:
-        _, shift, iteration = carry
-        return (shift > tolerance) & (iteration < max_iterations)
+    def goes_on(carry) -> Bool[Array, ""]:
+        _, _, changed, shift, iteration = carry
+        return changed & (shift > tolerance) & (iteration < max_iterations)
 
     def iterate(carry):
-        centres, _, iteration = carry
-        _, similarity, sums, counts = _assign(blocks, centres)
-        moved = restart_empty(unit(sums), counts, blocks[0].reshape(-1, centres.shape[1]), similarity)
-        return moved, jnp.mean(jnp.sum((moved - centres) ** 2, axis=1)), iteration + 1
+        centres, members, _, _, iteration = carry
+        moved = restart_empty(unit(members.sums), members.counts, rows, members.similarity, layout)
+        found = assign(moved)
+        changed = jnp.any(found.labels != members.labels)
+        return moved, found, changed, jnp.mean(jnp.sum((moved - centres) ** 2, axis=1)), iteration + 1
 
-    start = (centres, jnp.array(jnp.inf, centres.dtype), jnp.int32(0))
-    centres, _, iterations = jax.lax.while_loop(shifted, iterate, start)
-    labels, similarity, _, _ = _assign(blocks, centres)
-    inertia = jnp.sum(1.0 - similarity[:num_samples])
-    return KMeansResult(labels[:num_samples], centres, inertia, iterations)
+    carry = (centres, assign(centres), jnp.array(True), jnp.array(jnp.inf, centres.dtype), jnp.int32(0))
+    centres, members, _, _, iterations = jax.lax.while_loop(goes_on, iterate, carry)
+    inertia = jnp.sum(1.0 - members.similarity, where=real)
+    found = KMeansResult(members.labels[:num_samples], centres, inertia, iterations)
+    return KMeansResult(*(layout.everywhere(each) for each in found))
 
 
-def _assign(blocks, centres: Float[Array, "K D"]):
-    """Find the nearest centre of every row, block by block, and the sum and count of each cluster's rows."""
-    num_clusters = centres.shape[0]
+class _Members(NamedTuple):
+    """Which cluster each row is nearest to, padding included, and the sums and counts of the samples of each."""
+
+    labels: Int32[Array, " P"]
+    similarity: Float[Array, " P"]
+    """To the nearest centre; infinite for padding, so that it restarts no cluster."""
+    sums: Float[Array, "K D"]
+    counts: Float[Array, " K"]
+
+
+def _assign_rows(
+    rows: Float[Array, "b D"], real: Bool[Array, " b"], centres: Float[Array, "K D"], *, divided: bool = False
+) -> _Members:
+    """Find the nearest centre of every row."""
+    similarity = centres @ rows.T
+    labels = jnp.argmax(similarity, axis=0).astype(jnp.int32)
+    nearest = jnp.where(real, jnp.max(similarity, axis=0), jnp.inf)
+    owners = jnp.where(real, labels, len(centres))  # padding is no cluster's
+
+    def by_product(x: Array) -> Array:
+        return jax.nn.one_hot(owners, len(centres), axis=0, dtype=x.dtype) @ x
+
+    def one_by_one(x: Array) -> Array:
+        return jax.ops.segment_sum(x, owners, len(centres))
+
+    if divided:
+        sums = by_product(rows)
+    else:  # a processor adds each row once; an accelerator would add in another order each time
+        sums = jax.lax.platform_dependent(rows, cpu=one_by_one, default=by_product)
+    return _Members(labels, nearest, sums, one_by_one(jnp.ones(len(rows), rows.dtype)))
+
+
+def _assign_blocks(blocks, real, layout: Layout, num_rows: int, centres: Float[Array, "K D"]) -> _Members:
+    """Find the nearest centre of every row, block by block [T, n, b, …] of n parts, and at the end add up the parts."""
+    parts = layout.num_parts
+    assign_parts = jax.vmap(partial(_assign_rows, divided=layout.is_divided), in_axes=(0, 0, None))
 
     def assign_block(carry, block):
-        sums, counts = carry
         rows, real = block
-        similarity = rows @ centres.T
-        labels = jnp.argmax(similarity, axis=1).astype(jnp.int32)
-        members = jax.nn.one_hot(labels, num_clusters, dtype=rows.dtype) * real[:, None]
-        # A padding row is infinitely near its centre, so it is never chosen to restart a cluster.
-        nearest = jnp.where(real, jnp.max(similarity, axis=1), jnp.inf)
-        return (sums + members.T @ rows, counts + members.sum(axis=0)), (labels, nearest)
+        found = assign_parts(rows, real, centres)
+        sums, counts = layout.divided(carry[0] + found.sums), layout.divided(carry[1] + found.counts)
+        return (sums, counts), (found.labels, found.similarity)
 
-    start = (jnp.zeros_like(centres), jnp.zeros(num_clusters, centres.dtype))
-    (sums, counts), (labels, similarity) = jax.lax.scan(assign_block, start, blocks)
-    return labels.reshape(-1), similarity.reshape(-1), sums, counts
+    # Each device has sums of its own until the last block.
+    start = (
+        layout.divided(jnp.zeros((parts, *centres.shape), centres.dtype)),
+        layout.divided(jnp.zeros((parts, len(centres)), centres.dtype)),
+    )
+    (sums, counts), found = jax.lax.scan(assign_block, start, (blocks, real))
+
+    def in_order(each: Array) -> Array:
+        return jnp.moveaxis(each, 0, 1).reshape(parts, -1)[:, : num_rows // parts].reshape(-1)
+
+    labels, similarity = (in_order(each) for each in found)
+    return _Members(
+        labels, similarity, layout.everywhere(sums.sum(axis=0)), layout.everywhere(counts.sum(axis=0))
+    )
+
+
+def restart_empty(centres, counts, rows, similarity, layout: Layout = WHOLE) -> Float[Array, "K D"]:
+    """Move the e-th empty cluster to the e-th farthest sample."""
+
+    def move() -> Float[Array, "K D"]:
+        number = min(centres.shape[0], similarity.shape[0])
+        _, farthest = jax.lax.top_k(-layout.everywhere(similarity), number)
+        empty = counts == 0
+        rank = jnp.cumsum(empty) - 1
+        return jnp.where(empty[:, None], layout.everywhere(rows[farthest[rank]]), centres)
+
+    return jax.lax.cond(jnp.all(counts > 0), lambda: centres, move)
+
+
+def _best(kept: KMeansResult, others: Sequence[KMeansResult]) -> KMeansResult:
+    """Keep the clustering of the least inertia, of several the first."""
+    for other in others:
+        kept = jax.tree.map(partial(jnp.where, other.inertia < kept.inertia), other, kept)
+    return kept

@@ -50,8 +50,8 @@ def test_clusters_depend_on_the_key_alone():
 
 @pytest.mark.parametrize("widths", [(D, D, D, 3 * D), (D, D)])
 def test_tables_of_one_width_share_one_compilation_at_every_epoch(widths):
-    subject._best_clustering.clear_cache()
+    subject._cluster.clear_cache()
     for epoch, tolerance in ((0, 1e-6), (1, 1e-3)):
         clusters = clustered(new_tables(epoch, *widths), key=epoch, num_clusters=6, tolerance=tolerance)
         assert clusters.shape == (len(widths), N)
-        assert subject._best_clustering._cache_size() == len(set(widths))
+        assert subject._cluster._cache_size() == len(set(widths))

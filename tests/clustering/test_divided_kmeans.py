@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from man_jax.clustering import divided_kmeans
+from man_jax.clustering import kmeans as subject
 from man_jax.clustering.kmeans import cluster_tables, kmeans
 from man_jax.layout import Layout
 from man_jax.sharding import make_mesh
@@ -63,15 +63,15 @@ def test_padding_is_no_member_of_a_cluster():
     placed = spread.put_rows(drawn(203, 8, 5))
     real = jnp.arange(placed.shape[0]) < 203
     blocks = (spread.blocks(placed), spread.blocks(real))
-    *_, counts = divided_kmeans._assign(blocks, jnp.asarray(drawn(5, 8, 5)), placed.shape[0], spread)
-    assert float(counts.sum()) == 203
+    found = subject._assign_blocks(*blocks, spread, placed.shape[0], jnp.asarray(drawn(5, 8, 5)))
+    assert float(found.counts.sum()) == 203
 
 
 def test_clusters_without_samples_restart_at_the_farthest_ones():
     rows, rng = drawn(24, 8, 3), np.random.default_rng(0)
     centres, counts = jnp.asarray(drawn(10, 8, 5)), jnp.asarray(rng.integers(0, 2, 10))
     similarity = jnp.asarray(rng.random(24))
-    found = divided_kmeans.restart_empty(centres, counts, layout().put_rows(rows), similarity, layout())
+    found = subject.restart_empty(centres, counts, layout().put_rows(rows), similarity, layout())
     wanted, farthest = np.array(centres), list(np.argsort(similarity, stable=True))
     for place in np.flatnonzero(np.asarray(counts) == 0):
         wanted[place] = rows[farthest.pop(0)]
@@ -89,11 +89,10 @@ def test_tables_may_lie_in_a_mapped_file(tmp_path):
 def test_no_device_gathers_the_rows():
     rows, num_clusters = drawn(2000, 64, 9), 9  # a block of all devices has 8 × 50 × 64 numbers
     placed = layout().put_rows(rows)
-    settings = {"num_samples": 2000, "num_clusters": num_clusters, "max_iterations": 10, "block_size": 50}
+    settings = {"num_samples": 2000, "num_clusters": num_clusters, "max_iterations": 10}
+    eight = layout()._replace(block=8 * 50)
     program = (
-        divided_kmeans._cluster.lower(placed, KEY, tolerance=1e-6, layout=layout(), **settings)
-        .compile()
-        .as_text()
+        subject._cluster.lower(placed, KEY, tolerance=1e-6, layout=eight, **settings).compile().as_text()
     )
     sizes = [
         np.prod([int(size) for size in shape.split(",") if size])

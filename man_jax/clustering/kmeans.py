@@ -14,7 +14,8 @@ from man_jax.clustering.kmeans_seeds import seed_centres
 from man_jax.layout import WHOLE, Layout
 
 SIMILARITIES_AT_ONCE = 2**24
-"""Of samples and centres: 64 MiB in float32."""
+"""Of samples and centres: 64 MiB in float32. If all of them are no more, rows are not cut into blocks."""
+ROWS_OF_A_BLOCK = 1024
 
 
 class KMeansResult(NamedTuple):
@@ -43,7 +44,7 @@ def kmeans(
     Clusters that lose all their samples restart from the samples farthest from their own centres. An
     iteration that changes no label, or moves the centres by at most `tolerance` (mean squared), is the last. The best
     of `num_init` seedings by inertia is returned. No array is larger than N × D or block_size × K; without
-    `block_size`, as many rows are compared with all centres at a time as `SIMILARITIES_AT_ONCE` allows.
+    `block_size`, it is chosen by the number of samples and clusters.
 
     With a layout that divides rows, each device clusters its part of them, with the same draws. Devices exchange sums
     once an iteration, and never rows, but for the few that are seeds or restart a cluster; only sums are rounded
@@ -62,7 +63,8 @@ def kmeans(
             f"choose 1 <= num_clusters <= {num_samples} (config.adapt.num_clusters)"
         )
     rows = layout.put_rows(np.asarray(features)) if layout.is_divided else jnp.asarray(features)
-    block = block_size or max(1, SIMILARITIES_AT_ONCE // num_clusters)
+    few = num_samples * num_clusters <= SIMILARITIES_AT_ONCE
+    block = block_size or (num_samples if few else ROWS_OF_A_BLOCK)
     cluster = partial(
         _cluster,
         rows,
@@ -153,7 +155,13 @@ def _assign_rows(
 def _assign_blocks(blocks, real, layout: Layout, num_rows: int, centres: Float[Array, "K D"]) -> _Members:
     """Find the nearest centre of every row, block by block [T, n, b, …] of n parts, and at the end add up the parts."""
     parts = layout.num_parts
-    assign_parts = jax.vmap(partial(_assign_rows, divided=layout.is_divided), in_axes=(0, 0, None))
+
+    def assign_parts(rows, real, centres) -> _Members:
+        if layout.is_divided:
+            return jax.vmap(partial(_assign_rows, divided=True), in_axes=(0, 0, None))(rows, real, centres)
+        # An axis of one part would cost a processor several times the work.
+        found = _assign_rows(rows.reshape(rows.shape[1:]), real.reshape(-1), centres)
+        return _Members(*(x[None] for x in found))
 
     def assign_block(carry, block):
         rows, real = block

@@ -1,16 +1,14 @@
 """Average-linkage clustering of samples whose distances are known (NumPy and SciPy, on the host)."""
 
 import numpy as np
-from jaxtyping import Float, Float64, Int32, Integer
+from jaxtyping import Float64, Int32, Integer
 from numpy.typing import ArrayLike
 from scipy.cluster.hierarchy import linkage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from man_jax.clustering.given_distances import check_distances, check_symmetric
 from man_jax.clustering.sizes import OUTLIER
-
-BLOCK_ROWS = 256
-"""How many rows of the distances are checked at once."""
 
 
 def average_linkage(distances: ArrayLike) -> Float64[np.ndarray, "N-1 4"]:
@@ -30,7 +28,8 @@ def average_linkage(distances: ArrayLike) -> Float64[np.ndarray, "N-1 4"]:
     Differs from the source: nothing.
     """
     rows = np.asarray(distances)
-    _check_distances(rows)
+    check_distances(rows)
+    check_symmetric(rows, rows)
     num_samples = len(rows)
     if num_samples < 2:
         return np.empty((0, 4))
@@ -42,27 +41,6 @@ def average_linkage(distances: ArrayLike) -> Float64[np.ndarray, "N-1 4"]:
         condensed[start:stop] = rows[i, i + 1 :]
         start = stop
     return linkage(condensed, method="average")
-
-
-def _check_distances(distances: Float[np.ndarray, "N N"]) -> None:
-    if distances.ndim != 2 or distances.shape[0] != distances.shape[1]:
-        raise ValueError(f"distances have the shape {distances.shape}; give those of all pairs, [N, N]")
-    # A block at a time, because a mask of all pairs would take N^2 bytes.
-    for start in range(0, len(distances), BLOCK_ROWS):
-        rows = distances[start : start + BLOCK_ROWS]
-        wrong = np.argwhere(~((rows >= 0) & (rows < np.inf)))  # a comparison with NaN is false
-        if len(wrong):
-            i, j = wrong[0]
-            raise ValueError(
-                f"the distance of samples {start + i} and {j} is {rows[i, j]}; give finite numbers >= 0"
-            )
-        unequal = np.argwhere(rows != distances[:, start : start + BLOCK_ROWS].T)
-        if len(unequal):
-            i, j = unequal[0]
-            raise ValueError(
-                f"d({start + i}, {j}) is {rows[i, j]} and d({j}, {start + i}) is {distances[j, start + i]}; "
-                "give symmetric distances"
-            )
 
 
 def cut_into(tree: Float64[np.ndarray, "N-1 4"], num_clusters: int) -> Int32[np.ndarray, " N"]:

@@ -1,4 +1,4 @@
-"""The k-reciprocal Jaccard distance of all pairs of samples (NumPy and SciPy, on the host).
+"""The k-reciprocal Jaccard distance of all pairs of samples; only the nearest neighbours are searched on the device.
 
 Source: Zhong et al., "Re-ranking person re-identification with k-reciprocal encoding", CVPR 2017, in the form in which
 SpCL and cluster-contrast compute it for clustering.
@@ -36,7 +36,7 @@ def jaccard_distances(
     features say of a pair; V weighs the neighbours by the features alone.
 
     It holds the result, 4 N^2 bytes (300 MB for N = 8,700), the unit features, 4 N D bytes, blocks of about 50 MB, and
-    the neighbourhoods, which are sparse.
+    the neighbourhoods, which are sparse; the device holds the unit features and a block.
 
     Raises:
         ValueError: the features are not [N, D] or not finite, or 1 <= k2 <= k1 <= N does not hold.

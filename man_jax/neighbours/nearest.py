@@ -1,9 +1,12 @@
-"""Find the nearest neighbours of every sample among all samples, in blocks of rows (NumPy, on the host)."""
+"""Find the nearest neighbours of every sample among all samples, in blocks of rows."""
 
+from functools import partial
 from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int32
+from jaxtyping import Array, Float, Int32
 from numpy.typing import ArrayLike
 from scipy.sparse import csr_array
 
@@ -54,16 +57,30 @@ def find_nearest(rows: Float[np.ndarray, "N D"], k: int, added: csr_array | None
     num_samples = len(rows)
     nearest = np.empty((num_samples, k), np.int32)
     least = np.empty(num_samples, rows.dtype)
-    height = max(1, BLOCK_ENTRIES // num_samples)
-    for start in range(0, num_samples, height):
-        block = np.arange(start, min(start + height, num_samples))
-        similarity = rows[block] @ rows.T
-        if added is not None:
-            similarity += added[block].toarray()
-        least[block] = similarity.min(axis=1)
-        similarity[np.arange(len(block)), block] = np.inf
-        nearest[block] = find_largest(similarity, k)
+    height = min(num_samples, max(1, BLOCK_ENTRIES // num_samples))
+    placed = jnp.asarray(rows)
+    for begin in range(0, num_samples, height):
+        # All blocks are of one size, for one program; the last one overlaps the one before it.
+        start = min(begin, num_samples - height)
+        block = slice(start, start + height)
+        more = None if added is None else added[block].toarray().astype(rows.dtype)
+        nearest[block], least[block] = _nearest_of_block(placed, start, more, k=k, height=height)
     return Neighbours(nearest, least)
+
+
+@partial(jax.jit, static_argnames=("k", "height"))
+def _nearest_of_block(
+    rows: Float[Array, "N D"], start, added: Float[Array, "b N"] | None, *, k: int, height: int
+) -> tuple[Int32[Array, "b k"], Float[Array, " b"]]:
+    """Find the k nearest of rows start to start + height, and their smallest similarity."""
+    block = jax.lax.dynamic_slice_in_dim(rows, start, height)
+    similarity = jnp.matmul(block, rows.T, precision=jax.lax.Precision.HIGHEST)
+    if added is not None:
+        similarity += added
+    least = jnp.min(similarity, axis=1)
+    own = jnp.arange(height)
+    similarity = similarity.at[own, start + own].set(jnp.inf)
+    return jax.lax.top_k(similarity, k)[1], least
 
 
 def find_largest(similarity: Float[np.ndarray, "b N"], k: int) -> Int32[np.ndarray, "b k"]:

@@ -190,8 +190,8 @@ def _model() -> ConfigDict:
             "stem_relu": True,  # of a resnet: a ReLU before the first pool; released: False, as in MMT's code
             "vit": _vit(),
             "msinet": _msinet(),
-            "convolution": "auto",  # lax | taps | auto: taps on CPU
-            "application": "auto",  # vmap | loop | scan (least memory) | auto: of the branches; vmap on CPU
+            "convolution": "auto",  # lax | taps | mixed (lax of images) | auto: mixed on CPU, or taps if vmapped
+            "application": "auto",  # vmap | loop | scan (least memory) | auto: of the branches; loop
             "dtype": "float32",  # float32 | bfloat16: of the branches' computation; all that is kept is float32
             "norm_groups": 1,  # parts of a batch with batch statistics of their own; the number of devices: no exchange
             "remat": "none",  # none | block | stage: what is recomputed in the backward pass; a vit has no stages

@@ -20,7 +20,7 @@ CHOICES = {
     "model.backbone": tuple(TRAITS),
     "model.block": ("bottleneck", "basic"),
     "model.fusion_neck": ("shared", "own"),
-    "model.convolution": ("auto", "lax", "taps"),
+    "model.convolution": ("auto", "lax", "taps", "mixed"),
     "model.application": ("auto", "vmap", "loop", "scan"),
     "model.dtype": ("float32", "bfloat16"),
     "model.remat": ("none", "block", "stage"),

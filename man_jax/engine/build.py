@@ -16,21 +16,19 @@ from man_jax.layout import WHOLE, Layout
 from man_jax.networks import backbones
 from man_jax.networks.backbone_traits import traits_of
 from man_jax.networks.convolution import ConvolutionForm
-from man_jax.networks.three_branch import Backbone, Branch, ThreeBranch
+from man_jax.networks.three_branch import Application, Backbone, Branch, ThreeBranch
 
-CONVOLUTION_OF_CPUS: ConvolutionForm = "taps"
 CONVOLUTION_OF_ACCELERATORS: ConvolutionForm = "lax"
-"""What `model.convolution=auto` means."""
+"""What `model.convolution=auto` means on GPU and TPU."""
 
 
 def build_model(model: Config, *, num_classes: int) -> ThreeBranch:
     """Build the network; `auto` forms are those that docs/MEASUREMENTS.md found best for the platform."""
-    application = "loop" if model.application == "auto" else model.application
     return ThreeBranch(
         Branch(build_backbone(model)),
         num_classes=num_classes,
         num_modalities=len(model.modalities),
-        application=application,
+        application=application_of(model),
         fusion_neck=model.fusion_neck,
         norm_groups=model.norm_groups,
     )
@@ -47,10 +45,20 @@ def build_backbone(model: Config) -> Backbone:
     values = flat({"model": model})
     keywords = {key.split(".")[-1]: values[key] for key in traits_of(model.backbone).keys}
     if keywords.get("convolution") == "auto":
-        keywords["convolution"] = (
-            CONVOLUTION_OF_CPUS if jax.default_backend() == "cpu" else CONVOLUTION_OF_ACCELERATORS
-        )
+        keywords["convolution"] = _best_convolution(application_of(model))
     return backbones.build_backbone(model.backbone, **keywords, remat=model.remat, dtype=dtype)
+
+
+def application_of(model: Config) -> Application:
+    """Say how the branches are applied; `auto` is one after the other."""
+    return "loop" if model.application == "auto" else model.application
+
+
+def _best_convolution(application: Application) -> ConvolutionForm:
+    """Choose the form of convolutions for this platform and for how branches are applied."""
+    if jax.default_backend() != "cpu":
+        return CONVOLUTION_OF_ACCELERATORS
+    return "taps" if application == "vmap" else "mixed"
 
 
 def build_optimizer(phase: Config, *, iterations: int) -> optax.GradientTransformation:

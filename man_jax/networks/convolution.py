@@ -13,12 +13,12 @@ from jaxtyping import Array, Float
 
 from man_jax.networks.winograd import convolve_tiles
 
-ConvolutionForm = Literal["lax", "taps"]
+ConvolutionForm = Literal["lax", "taps", "mixed"]
 
 FEW_CHANNELS = 32
 """With no more channels, a tap's product is too small to be worth a call, so the taps of a row become one product."""
-FOLDED_CHANNELS = 16
-"""With fewer, such as an image's, the places of a stride become channels: to copy 3 floats here and there is slow."""
+IMAGE_CHANNELS = 16
+"""With fewer, the places of a stride become channels for `taps`: to copy 3 floats here and there is slow."""
 TILED_NUMBERS = 2**14
 """From maps of as many numbers on, H W C of an image, a 3×3 convolution by stride 1 goes by tiles.
 
@@ -34,7 +34,8 @@ class Convolution(nn.Module):
 
     (`SAME` pads differently at stride 2.) `lax` is the form for GPU and TPU. On a CPU, `taps` is faster: there XLA's
     weight gradient of a 1×1 convolution can take 60 times as long as the equal matrix product, and a vmapped
-    convolution becomes a grouped one. docs/MEASUREMENTS.md has the figures.
+    convolution becomes a grouped one, which takes 9 times as long. `mixed` is `lax` for images, with few channels, and
+    `taps` otherwise: the fastest on a CPU where branches are not vmapped. docs/MEASUREMENTS.md has the figures.
     """
 
     features: int
@@ -50,7 +51,7 @@ class Convolution(nn.Module):
         shape = (self.size, self.size, x.shape[-1], self.features)
         kernel = self.param("kernel", kernel_initializer, shape)
         x, kernel = promote_dtype(x, kernel, dtype=self.dtype)
-        if self.form == "lax":
+        if self.form == "lax" or (self.form == "mixed" and x.shape[-1] < IMAGE_CHANNELS):
             return convolve_lax(x, kernel, stride=self.stride)
         return convolve_taps(x, kernel, stride=self.stride)
 
@@ -101,7 +102,7 @@ def convolve_taps(
     if (size, stride) == (3, 1) and x[0].size >= TILED_NUMBERS and jnp.finfo(x.dtype).bits >= 32:
         return convolve_tiles(x, kernel)
     height, width = (1 + (n - 1) // stride for n in x.shape[1:3])
-    if channels < FOLDED_CHANNELS and size > stride:
+    if channels < IMAGE_CHANNELS and size > stride:
         x, kernel = _fold(x, kernel, stride=stride, places=(height, width))
         size, stride = kernel.shape[0], 1
     else:

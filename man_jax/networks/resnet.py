@@ -186,7 +186,7 @@ def pool_stem(maps: Float[Array, "B H W C"], *, form: ConvolutionForm) -> Float[
     both. For `taps` columns and rows are compared in turn, whose gradient is much faster on a CPU. The two differ in
     the gradient where a window's largest value is there twice, as a ReLU's zeros are, which pass none on.
     """
-    if form == "taps":
+    if form != "lax":
         return _largest_of_three(_largest_of_three(maps, axis=2), axis=1)
     maps = jnp.pad(maps, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-jnp.inf)
     return nn.max_pool(maps, window_shape=(3, 3), strides=(2, 2))

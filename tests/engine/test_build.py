@@ -208,6 +208,15 @@ def test_every_key_of_the_network_reaches_it():
 # --- what the defaults and the choices build
 
 
+@pytest.mark.parametrize(
+    ("application", "form"), [("auto", "mixed"), ("loop", "mixed"), ("scan", "mixed"), ("vmap", "taps")]
+)
+def test_auto_on_a_processor_is_the_form_that_suits_how_branches_are_applied(application, form):
+    config = small()
+    config.model.update(convolution="auto", application=application)
+    assert build.build_backbone(config.model).form == form
+
+
 def test_the_default_network_is_resnet50():
     backbone = build.build_model(default.get_config().model, num_classes=10).branch.backbone
     assert (backbone.stage_sizes, backbone.dim, backbone.last_stride) == ((3, 4, 6, 3), 2048, 1)

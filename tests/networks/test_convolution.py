@@ -1,7 +1,14 @@
+import jax
 import numpy as np
 import pytest
 
-from man_jax.networks.convolution import FEW_CHANNELS, FOLDED_CHANNELS, convolve_lax, convolve_taps
+from man_jax.networks.convolution import (
+    FEW_CHANNELS,
+    IMAGE_CHANNELS,
+    Convolution,
+    convolve_lax,
+    convolve_taps,
+)
 from tests.oracles import networks as oracle
 from tests.oracles.precision import assert_close, both_precisions, evaluate, gradient
 
@@ -11,7 +18,7 @@ MANY_CHANNELS = FEW_CHANNELS + 1
 every_form = pytest.mark.parametrize("form", FORMS)
 every_size = pytest.mark.parametrize("size", [1, 3, 7])
 every_stride = pytest.mark.parametrize("stride", [1, 2])
-few_and_many_channels = pytest.mark.parametrize("channels", [3, FOLDED_CHANNELS + 1, MANY_CHANNELS])
+few_and_many_channels = pytest.mark.parametrize("channels", [3, IMAGE_CHANNELS + 1, MANY_CHANNELS])
 
 
 def drawn(size: int, channels: int, height: int = 6, width: int = 7):
@@ -60,3 +67,13 @@ def test_a_map_smaller_than_the_kernel_is_convolved_with_its_padding(form):
     maps, kernel = drawn(7, 3, height=2, width=1)
     actual = evaluate(FORMS[form], maps, kernel, stride=2)
     assert_close(actual, oracle.convolution(maps, kernel, 2))
+
+
+@pytest.mark.parametrize("channels", [3, IMAGE_CHANNELS])
+@pytest.mark.parametrize("form", ["lax", "taps", "mixed"])
+def test_a_module_has_xlas_convolution_where_its_form_says_so(form, channels):
+    maps = np.ones((1, 8, 8, channels), np.float32)
+    module = Convolution(2, 3, form=form)
+    program = str(jax.make_jaxpr(lambda x: module.init_with_output(jax.random.key(0), x)[0])(maps))
+    expected = form == "lax" or (form == "mixed" and channels < IMAGE_CHANNELS)
+    assert ("conv_general_dilated" in program) == expected

@@ -57,7 +57,8 @@ def seed_centres(
             remaining = jnp.minimum(nearest[None, :], distances)
             best = jnp.argmin(jnp.sum(remaining, axis=1, where=real[None, :]))
             index = 1 + of_round * at_once + place  # of the last round, some are beyond the last centre
-            return centres.at[index].set(candidates[best], mode="drop"), remaining[best]
+            nearest = jnp.minimum(nearest, distances[best])
+            return centres.at[index].set(candidates[best], mode="drop"), nearest
 
         return jax.lax.fori_loop(0, at_once, add_best, carry)
 

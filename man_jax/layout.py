@@ -54,7 +54,7 @@ class Layout(NamedTuple):
             return x
         return jax.lax.with_sharding_constraint(x, NamedSharding(self.mesh, PartitionSpec()))
 
-    def put_rows(self, rows: np.ndarray) -> Any:
+    def put_rows(self, rows: Array | np.ndarray) -> Any:
         """Put rows of the host, which every process has, on the devices, divided, with zeros at the end if need be.
 
         Each device's rows are read by themselves, so they may be in a mapped file that is larger than the memory.

@@ -62,12 +62,11 @@ def kmeans(
             f"num_clusters is {num_clusters}, but there are {num_samples} samples to cluster; "
             f"choose 1 <= num_clusters <= {num_samples} (config.adapt.num_clusters)"
         )
-    rows = layout.put_rows(np.asarray(features)) if layout.is_divided else jnp.asarray(features)
     few = num_samples * num_clusters <= SIMILARITIES_AT_ONCE
     block = block_size or (num_samples if few else ROWS_OF_A_BLOCK)
     cluster = partial(
         _cluster,
-        rows,
+        layout.put_rows(features),
         tolerance=tolerance,
         num_samples=num_samples,
         num_clusters=num_clusters,
@@ -185,7 +184,7 @@ def _assign_blocks(blocks, real, layout: Layout, num_rows: int, centres: Float[A
     )
 
 
-def restart_empty(centres, counts, rows, similarity, layout: Layout = WHOLE) -> Float[Array, "K D"]:
+def restart_empty(centres, counts, rows, similarity, layout: Layout) -> Float[Array, "K D"]:
     """Move the e-th empty cluster to the e-th farthest sample."""
 
     def move() -> Float[Array, "K D"]:

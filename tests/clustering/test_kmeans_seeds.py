@@ -4,12 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.extend.core import jaxprs_in_params
 from sklearn.cluster import kmeans_plusplus
 
 from man_jax.clustering import kmeans_seeds as subject
 from man_jax.clustering.kmeans import kmeans
 from man_jax.layout import WHOLE
+from tests.clustering.program_sizes import sizes
 from tests.oracles import clustering as oracle
 from tests.oracles.cases import unit_groups, unit_normal
 
@@ -104,14 +104,4 @@ def test_candidates_never_take_more_memory_than_the_samples():
     features = jnp.asarray(unit_normal(np.random.default_rng(3), 500, 8).astype(np.float32))
     settings = {"num_samples": 500, "num_clusters": 50, "layout": WHOLE}
     program = jax.make_jaxpr(lambda x, key: subject.seed_centres(x, jnp.ones(500, bool), key, **settings))
-    largest = max(
-        int(np.prod(out.aval.shape)) for out in _results(program(features, jax.random.key(0)).jaxpr)
-    )
-    assert largest <= 500 * 8
-
-
-def _results(jaxpr):
-    for equation in jaxpr.eqns:
-        yield from (out for out in equation.outvars if hasattr(out.aval, "shape"))
-        for inner in jaxprs_in_params(equation.params):
-            yield from _results(inner)
+    assert max(sizes(program(features, jax.random.key(0)).jaxpr)) <= 500 * 8

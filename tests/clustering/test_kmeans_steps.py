@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.extend.core import jaxprs_in_params
 
 from man_jax.clustering import kmeans as subject
+from tests.clustering.program_sizes import sizes
 from tests.oracles import clustering as oracle
 from tests.oracles.cases import unit_normal
 
@@ -60,14 +60,6 @@ def test_the_tolerance_stops_earlier_than_the_last_move():
         oracle.lloyd(features, features[:K], tolerance=tolerance, **settings)[3] for tolerance in (1e-9, 0.02)
     ]
     assert 50 > counts[0] > counts[1] > 1
-
-
-def sizes(jaxpr):
-    """The number of elements of everything a program computes, inner programs included."""
-    for equation in jaxpr.eqns:
-        yield from (int(np.prod(out.aval.shape)) for out in equation.outvars if hasattr(out.aval, "shape"))
-        for inner in jaxprs_in_params(equation.params):
-            yield from sizes(inner)
 
 
 def test_no_array_is_larger_than_the_features_or_a_block_of_distances():

@@ -1,8 +1,20 @@
 """How the commands that tests start compile: fast, for programs that are compiled far longer than they run."""
 
-XLA_FLAGS = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
-"""XLA's newer way to write loops for a CPU takes three times as long to compile (jaxlib 0.10.2). Code that is generated
-in parts takes a third more of the processors' time, and here they all have work."""
+from importlib.metadata import version
+
+from packaging.version import Version
+
+HAS_OLDER_LOOPS = Version(version("jaxlib")) < Version("0.11")
+"""Whether XLA still has its older way to write loops for a CPU, which compiles in a third of the newer one's time."""
+
+XLA_FLAGS = " ".join(
+    [
+        *(["--xla_cpu_use_fusion_emitters=false"] if HAS_OLDER_LOOPS else []),
+        "--xla_cpu_parallel_codegen_split_count=1",
+    ]
+)
+"""The older loops, and code that is generated at once: in parts it takes a third more of the processors' time, and here
+they all have work."""
 
 DEVICES = "--xla_force_host_platform_device_count="
 

@@ -36,7 +36,8 @@ def align_pseudo_labels(
 ) -> PseudoLabels:
     """Bring the modalities' clusterings into the fusion's numbering, score their consistency, settle one label.
 
-    The fusion has at most `num_clusters` clusters, and a modality may have more or fewer. −1 is no cluster.
+    The fusion has at most `num_clusters` clusters, and a modality may have more or fewer. −1 is no cluster. Where no
+    modality was clustered (M = 0), the fusion's labels stand alone.
     """
     renamed = [align_labels(labels, fused_labels, num_clusters=num_clusters) for labels in modal_labels]
     aligned = np.stack([*renamed, np.asarray(fused_labels, np.int32)])
@@ -67,8 +68,11 @@ def align_labels(
 def consistency_scores(aligned: Integer[np.ndarray, "L N"]) -> Float64[np.ndarray, " N"]:
     """Compute the share of the 6 pairs of {R, N, T, F} whose aligned labels agree (Eq. 5): 0, 1/6, 2/6, 3/6 or 1.
 
-    With fewer modalities there are 3 pairs (0, 1/3 or 1) or 1 (0 or 1). A label −1 agrees with none, nor with another.
+    With fewer modalities there are 3 pairs (0, 1/3 or 1) or 1 (0 or 1). The fusion alone has no pair, and the score 1.
+    A label −1 agrees with none, nor with another.
     """
+    if len(aligned) == 1:
+        return np.ones(aligned.shape[1])
     agreements = [
         (aligned[i] == aligned[j]) & (aligned[i] >= 0) for i, j in combinations(range(len(aligned)), 2)
     ]

@@ -186,22 +186,23 @@ def label(
     if config.clusters == "kmeans":
         clusters = cluster_tables([*modal, fused], **kmeans_settings(frame.config, epoch))
     else:
-        near = {"neighbours": config.neighbours, "vote": config.vote, "k1": config.k1, "k2": config.k2}
-        cut = {"count": config.count, "cut": config.cut, "eps": config.eps, "min_samples": config.min_samples}
-        room: Any = {"num_clusters": num_clusters, "most": frame.space.capacity}
-        kind: Any = {"clusters": config.clusters, **near, **cut, **room}
-        clusters = cluster_by_neighbours(modal, fused, **kind)
+        names = ("clusters", "neighbours", "vote", "k1", "k2", "count", "cut", "eps", "min_samples")
+        kind: Any = {name: config[name] for name in names}
+        room = {"num_clusters": num_clusters, "most": frame.space.capacity}
+        # Without CPA the clusters of R, N and T would be for the log alone, and take seconds each at full size.
+        clusters = cluster_by_neighbours(modal, fused, with_modalities=config.labels == "cpa", **kind, **room)
         num_clusters = int(clusters[FUSION].max(initial=-1)) + 1
     rule = config.rule if config.labels == "cpa" else "plain"
     settled = align_pseudo_labels(
         clusters[:FUSION], clusters[FUSION], num_clusters=num_clusters, rule=rule, threshold=config.threshold
     )
     weight = settled.scores if config.reliability == "score" and config.labels == "cpa" else settled.reliable
+    rows = [*frame.config.model.modalities, "F"][-len(clusters) :]
     found = Labels(
         settled.labels[:, None],
         weight.astype(np.float32),
         num_clusters,
-        clusterings=dict(zip([*frame.config.model.modalities, "F"], settled.aligned, strict=True)),
+        clusterings=dict(zip(rows, settled.aligned, strict=True)),
         estimated=not is_number_given(config.clusters, config.count),
     )
     if state.slots.last is None:

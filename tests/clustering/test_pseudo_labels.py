@@ -69,7 +69,7 @@ def test_consistency_is_the_fraction_of_agreeing_pairs():
     np.testing.assert_allclose(consistency_scores(EVERY_VOTE), expected, rtol=0, atol=1e-15)
 
 
-@pytest.mark.parametrize(("num_modalities", "values"), [(1, [0, 1]), (2, [0, 1 / 3, 1])])
+@pytest.mark.parametrize(("num_modalities", "values"), [(0, [1]), (1, [0, 1]), (2, [0, 1 / 3, 1])])
 def test_fewer_modalities_have_fewer_pairs(num_modalities, values):
     scores = consistency_scores(EVERY_VOTE[-num_modalities - 1 :])
     np.testing.assert_allclose(np.unique(scores), values, atol=1e-15)

@@ -87,6 +87,13 @@ def test_a_consensus_is_asked_for_the_fusion_alone(tables):
     np.testing.assert_array_equal(agreed[M], cut_into(average_linkage(distances), GROUPS))
 
 
+@pytest.mark.parametrize("neighbours", ["fusion", "consensus"])
+def test_the_fusion_s_clusters_are_the_same_without_those_of_the_modalities(tables, neighbours):
+    changes = {"neighbours": neighbours, "vote": 0.5}
+    alone = clustered(tables, with_modalities=False, **changes)
+    np.testing.assert_array_equal(alone, clustered(tables, **changes)[M:])
+
+
 def test_the_modalities_may_have_other_numbers_of_clusters_than_the_fusion(tables):
     rows = clustered(tables, count="estimated", cut=0.75)
     assert len({row.max() for row in rows}) > 1

@@ -18,6 +18,7 @@ from man_jax.memories.cross_batch import CrossBatch
 from man_jax.memories.prototypes import Bank
 from man_jax.methods import man
 from tests.oracles.cases import unit_normal
+from tests.quick_programs import HAS_OLDER_LOOPS
 
 NUM_SOURCE, NUM_TARGET = 5, 6
 NUM_TRIPLES = 24
@@ -29,7 +30,7 @@ MEMORY = 40
 IMAGE_SIZE = (32, 32)
 QUICKLY = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 """For programs that run once: they take seconds to optimise and milliseconds to run."""
-ALIKE = QUICKLY | {"xla_cpu_use_fusion_emitters": True}
+ALIKE = QUICKLY | ({"xla_cpu_use_fusion_emitters": True} if HAS_OLDER_LOOPS else {})
 """For programs that are compared to the bit: XLA's older loops, which tests use elsewhere, add up in another order in
 another program."""
 SPACE = LabelSpace(num_source=NUM_SOURCE, capacity=NUM_TARGET)

@@ -119,6 +119,15 @@ def test_without_cpa_every_sample_in_a_cluster_of_the_fusion_is_reliable():
     assert (labels.labels < 0).any()
 
 
+@pytest.mark.parametrize("clusters", ["linkage", "dbscan"])
+def test_without_cpa_modalities_are_not_clustered_by_their_neighbours(clusters):
+    of_cpa, plain = (labelled(**{"man.clusters": clusters, "man.labels": kind}) for kind in ("cpa", "fusion"))
+    assert list(of_cpa.clusterings) == ["R", "N", "T", "F"]
+    assert list(plain.clusterings) == ["F"]
+    np.testing.assert_array_equal(plain.clusterings["F"], of_cpa.clusterings["F"])
+    np.testing.assert_array_equal(plain.labels[:, 0], of_cpa.clusterings["F"])
+
+
 def test_the_largest_clusters_are_kept_where_there_are_more_than_room(caplog):
     frame = new_frame(**OWN | {"man.clusters": "dbscan", "man.labels": "fusion"})
     whole = man.label(frame, NOTHING_BEFORE, (TABLE,), CAMERAS, 0)

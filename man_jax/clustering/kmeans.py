@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int32, PRNGKeyArray
 
 from man_jax.array_math import unit
-from man_jax.clustering.kmeans_seeds import seed_centres
+from man_jax.clustering.kmeans_seeds import PRECISION, seed_centres
 from man_jax.layout import WHOLE, Layout
 
 SIMILARITIES_AT_ONCE = 2**24
@@ -43,12 +43,13 @@ def kmeans(
 
     Clusters that lose all their samples restart from the samples farthest from their own centres. An
     iteration that changes no label, or moves the centres by at most `tolerance` (mean squared), is the last. The best
-    of `num_init` seedings by inertia is returned. No array is larger than N × D or block_size × K; without
-    `block_size`, it is chosen by the number of samples and clusters.
+    of `num_init` seedings by inertia is returned. No array is larger than N × D or block_size × K, and the samples are
+    not copied; without `block_size`, it is chosen by the number of samples and clusters.
 
     With a layout that divides rows, each device clusters its part of them, with the same draws. Devices exchange sums
-    once an iteration, and never rows, but for the few that are seeds or restart a cluster; only sums are rounded
-    otherwise. The rows may be in a mapped file: each device reads its part once.
+    once an iteration, one number a sample for ten seeds or a restart, and never rows, but for the few that are seeds or
+    restart a cluster; only sums are rounded otherwise. The rows may be in a mapped file: each device reads its part
+    once.
 
     Raises ValueError if there are fewer samples than clusters.
 
@@ -80,13 +81,22 @@ def kmeans(
 def cluster_tables(
     tables: Sequence[Float[np.ndarray, "N D"]], *, num_clusters: int, key: PRNGKeyArray, **settings
 ) -> Int32[np.ndarray, "L N"]:
-    """Cluster each table on its own (Eq. 1–3), e.g. those of R, N, T and F; `settings` are those of `kmeans`."""
-    keys = jax.random.split(key, len(tables))
-    results = [
-        kmeans(table, num_clusters=num_clusters, key=each, **settings)
-        for table, each in zip(tables, keys, strict=True)
-    ]
-    return np.stack([np.asarray(result.labels) for result in results])
+    """Cluster each table on its own (Eq. 1–3), e.g. those of R, N, T and F; `settings` are those of `kmeans`.
+
+    Raises ValueError if a feature is not finite, or there are fewer samples than clusters.
+    """
+    rows = []
+    for place, each in enumerate(jax.random.split(key, len(tables))):
+        found = kmeans(tables[place], num_clusters=num_clusters, key=each, **settings)
+        if not np.isfinite(found.inertia):
+            raise ValueError(
+                f"table {place + 1} of {len(tables)} to cluster has features that are not finite (NaN or inf); "
+                f"look for NaN in the network's output"
+            )
+        rows.append(
+            np.asarray(found.labels)
+        )  # before the next table, for which the device may have no room beside it
+    return np.stack(rows)
 
 
 @partial(jax.jit, static_argnames=("num_samples", "num_clusters", "max_iterations", "layout"))
@@ -97,9 +107,9 @@ def _cluster(
     real = layout.divided(jnp.arange(rows.shape[0]) < num_samples)
     centres = seed_centres(rows, real, key, num_samples=num_samples, num_clusters=num_clusters, layout=layout)
     if layout.is_divided or rows.shape[0] > layout.block:
-        assign = partial(_assign_blocks, layout.blocks(rows), layout.blocks(real), layout, rows.shape[0])
+        assign = partial(_assign_blocks, rows, real, layout)
     else:
-        assign = partial(_assign_rows, rows, real)
+        assign = partial(_assign_rows, rows, real, real)
 
     def goes_on(carry) -> Bool[Array, ""]:
         _, _, changed, shift, iteration = carry
@@ -130,13 +140,18 @@ class _Members(NamedTuple):
 
 
 def _assign_rows(
-    rows: Float[Array, "b D"], real: Bool[Array, " b"], centres: Float[Array, "K D"], *, divided: bool = False
+    rows: Float[Array, "b D"],
+    real: Bool[Array, " b"],
+    counted: Bool[Array, " b"],
+    centres: Float[Array, "K D"],
+    *,
+    divided: bool = False,
 ) -> _Members:
-    """Find the nearest centre of every row."""
-    similarity = centres @ rows.T
+    """Find the nearest centre of every row, and add up the rows that are `counted`."""
+    similarity = jnp.matmul(centres, rows.T, precision=PRECISION)
     labels = jnp.argmax(similarity, axis=0).astype(jnp.int32)
     nearest = jnp.where(real, jnp.max(similarity, axis=0), jnp.inf)
-    owners = jnp.where(real, labels, len(centres))  # padding is no cluster's
+    owners = jnp.where(counted, labels, len(centres))  # others are no cluster's
 
     def by_product(x: Array) -> Array:
         return jax.nn.one_hot(owners, len(centres), axis=0, dtype=x.dtype) @ x
@@ -151,36 +166,54 @@ def _assign_rows(
     return _Members(labels, nearest, sums, one_by_one(jnp.ones(len(rows), rows.dtype)))
 
 
-def _assign_blocks(blocks, real, layout: Layout, num_rows: int, centres: Float[Array, "K D"]) -> _Members:
-    """Find the nearest centre of every row, block by block [T, n, b, …] of n parts, and at the end add up the parts."""
-    parts = layout.num_parts
+def _assign_blocks(
+    rows: Float[Array, "P D"], real: Bool[Array, " P"], layout: Layout, centres: Float[Array, "K D"]
+) -> _Members:
+    """Find the nearest centre of every row, a block of each part at a time, and at the end add up the parts.
 
-    def assign_parts(rows, real, centres) -> _Members:
+    Blocks have one size: the last begins where it still fits, and does not count rows of the one before again.
+    """
+    parts, of_part = layout.num_parts, rows.shape[0] // layout.num_parts
+    height = min(of_part, max(1, layout.block // parts))
+    rows, real = (layout.divided(x.reshape(parts, of_part, *x.shape[1:])) for x in (rows, real))
+
+    def assign_parts(rows, *marks) -> _Members:
         if layout.is_divided:
-            return jax.vmap(partial(_assign_rows, divided=True), in_axes=(0, 0, None))(rows, real, centres)
+            assign = partial(_assign_rows, divided=True)
+            return jax.vmap(assign, in_axes=(0, 0, 0, None))(rows, *marks, centres)
         # An axis of one part would cost a processor several times the work.
-        found = _assign_rows(rows.reshape(rows.shape[1:]), real.reshape(-1), centres)
+        found = _assign_rows(rows.reshape(rows.shape[1:]), *(mark.reshape(-1) for mark in marks), centres)
         return _Members(*(x[None] for x in found))
 
-    def assign_block(carry, block):
-        rows, real = block
-        found = assign_parts(rows, real, centres)
-        sums, counts = layout.divided(carry[0] + found.sums), layout.divided(carry[1] + found.counts)
-        return (sums, counts), (found.labels, found.similarity)
+    def add_block(place, found: _Members) -> _Members:
+        start = jnp.minimum(place * height, of_part - height)
+        block, known = (jax.lax.dynamic_slice_in_dim(x, start, height, axis=1) for x in (rows, real))
+        is_new = start + jnp.arange(height)[None, :] >= place * height
+        of_block = assign_parts(block, known, known & is_new)
+        put = partial(jax.lax.dynamic_update_slice_in_dim, start_index=start, axis=1)
+        each = (
+            put(found.labels, of_block.labels),
+            put(found.similarity, of_block.similarity),
+            found.sums + of_block.sums,
+            found.counts + of_block.counts,
+        )
+        return _Members(*map(layout.divided, each))
 
     # Each device has sums of its own until the last block.
-    start = (
-        layout.divided(jnp.zeros((parts, *centres.shape), centres.dtype)),
-        layout.divided(jnp.zeros((parts, len(centres)), centres.dtype)),
+    empty = _Members(
+        jnp.zeros((parts, of_part), jnp.int32),
+        jnp.zeros((parts, of_part), rows.dtype),
+        jnp.zeros((parts, *centres.shape), rows.dtype),
+        jnp.zeros((parts, len(centres)), rows.dtype),
     )
-    (sums, counts), found = jax.lax.scan(assign_block, start, (blocks, real))
-
-    def in_order(each: Array) -> Array:
-        return jnp.moveaxis(each, 0, 1).reshape(parts, -1)[:, : num_rows // parts].reshape(-1)
-
-    labels, similarity = (in_order(each) for each in found)
+    labels, similarity, sums, counts = jax.lax.fori_loop(
+        0, -(-of_part // height), add_block, _Members(*map(layout.divided, empty))
+    )
     return _Members(
-        labels, similarity, layout.everywhere(sums.sum(axis=0)), layout.everywhere(counts.sum(axis=0))
+        labels.reshape(-1),
+        similarity.reshape(-1),
+        layout.everywhere(sums.sum(axis=0)),
+        layout.everywhere(counts.sum(axis=0)),
     )
 
 

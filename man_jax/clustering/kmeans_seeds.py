@@ -8,6 +8,8 @@ from jaxtyping import Array, Bool, Float, Int32, PRNGKeyArray
 
 from man_jax.layout import Layout
 
+PRECISION = jax.lax.Precision.HIGHEST
+"""Of similarities: 1 − cos cancels their first digits, and an accelerator's own precision has three or four of them."""
 SEEDS_AT_ONCE = 10
 """One product with all samples, which are read from memory for it, serves so many; and each is the best of more."""
 
@@ -50,7 +52,7 @@ def seed_centres(
         key_of_round = jax.random.fold_in(key, of_round)
         drawn = draw_without_replacement(weights, key_of_round, num_samples, num_candidates, layout)
         candidates = layout.everywhere(rows[drawn])
-        distances = jnp.maximum(0.0, 1.0 - candidates @ rows.T)
+        distances = jnp.maximum(0.0, 1.0 - jnp.matmul(candidates, rows.T, precision=PRECISION))
 
         def add_best(place, carry):
             centres, nearest = carry
@@ -64,7 +66,8 @@ def seed_centres(
 
     centres = jnp.zeros((num_clusters, rows.shape[1]), rows.dtype).at[0].set(first)
     num_rounds = -(-(num_clusters - 1) // at_once)
-    centres, _ = jax.lax.fori_loop(0, num_rounds, add_seeds, (centres, jnp.maximum(0.0, 1.0 - rows @ first)))
+    to_first = jnp.maximum(0.0, 1.0 - jnp.matmul(rows, first, precision=PRECISION))
+    centres, _ = jax.lax.fori_loop(0, num_rounds, add_seeds, (centres, to_first))
     return centres
 
 

@@ -35,6 +35,13 @@ def test_each_table_is_clustered_by_itself():
     assert accuracies[2] < 1
 
 
+def test_features_that_are_not_finite_are_refused():
+    tables = new_tables(9, D, D)
+    tables[1][3, 2] = np.nan
+    with pytest.raises(ValueError, match="table 2 of 2 to cluster has features that are not finite"):
+        clustered(tables)
+
+
 def test_each_table_has_a_key_of_its_own():
     (table,) = new_tables(7, D)
     clusters = clustered([table] * 5, num_clusters=8)

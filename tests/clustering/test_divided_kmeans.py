@@ -58,13 +58,14 @@ def test_padding_is_drawn_as_no_seed_where_all_samples_are_close():
     np.testing.assert_allclose(eight.centres, one.centres, atol=1e-6)
 
 
-def test_padding_is_no_member_of_a_cluster():
-    spread = layout()
+@pytest.mark.parametrize("block", [1024, 40], ids=["one block", "blocks that overlap"])
+def test_padding_is_no_member_of_a_cluster_and_no_row_is_counted_twice(block):
+    spread = layout()._replace(block=block)
     placed = spread.put_rows(drawn(203, 8, 5))
     real = jnp.arange(placed.shape[0]) < 203
-    blocks = (spread.blocks(placed), spread.blocks(real))
-    found = subject._assign_blocks(*blocks, spread, placed.shape[0], jnp.asarray(drawn(5, 8, 5)))
+    found = subject._assign_blocks(placed, real, spread, jnp.asarray(drawn(5, 8, 5)))
     assert float(found.counts.sum()) == 203
+    np.testing.assert_array_equal(np.isinf(found.similarity), ~np.asarray(real))
 
 
 def test_clusters_without_samples_restart_at_the_farthest_ones():

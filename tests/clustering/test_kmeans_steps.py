@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from man_jax.clustering import kmeans as subject
-from tests.clustering.program_sizes import sizes
+from tests.clustering.program_sizes import equations, sizes
 from tests.oracles import clustering as oracle
 from tests.oracles.cases import unit_normal
 
@@ -73,3 +73,27 @@ def test_no_array_is_larger_than_the_features_or_a_block_of_distances():
     limit = max(num_samples * dim, block_size * num_clusters)
     assert limit < num_samples * num_clusters
     assert max(sizes(program.jaxpr)) <= limit
+
+
+def test_samples_are_not_copied_where_they_are_cut_into_blocks():
+    num_samples, dim = 2010, 256
+
+    def run(features, key):
+        return subject.kmeans(features, num_clusters=4, key=key, block_size=100)
+
+    shapes = (jax.ShapeDtypeStruct((num_samples, dim), "float32"), jax.random.key(0))
+    scratch = jax.jit(run).lower(*shapes).compile().memory_analysis().temp_size_in_bytes
+    assert scratch < 4 * num_samples * dim / 2
+
+
+def test_similarities_have_the_highest_precision():
+    num_samples, num_clusters, dim = 60, 5, 8
+
+    def run(features, key):
+        return subject.kmeans(features, num_clusters=num_clusters, key=key)
+
+    program = jax.make_jaxpr(run)(jax.ShapeDtypeStruct((num_samples, dim), "float32"), jax.random.key(0))
+    products = [each for each in equations(program.jaxpr) if each.primitive.name == "dot_general"]
+    similarities = [each for each in products if dim not in each.outvars[0].aval.shape]
+    assert len(similarities) >= 3  # to the first seed, to candidates, to centres
+    assert {each.params["precision"] for each in similarities} == {(jax.lax.Precision.HIGHEST,) * 2}

@@ -47,6 +47,10 @@ def configured(
     """Give an experiment the batch, the modalities and the precision that are asked for."""
     experiment = importlib.import_module(f"man_jax.configs.{config}").get_config(variant)
     instances = min(INSTANCES, triples // 2)
+    if triples < 2 or triples % instances:
+        raise SystemExit(
+            f"--triples {triples}: give 2, or a multiple of {INSTANCES}, as many as an identity has"
+        )
     experiment.batch.update(identities=triples // instances, instances=instances)
     experiment.model.update(modalities=tuple(modalities), dtype=dtype, application=application)
     return experiment

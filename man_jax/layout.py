@@ -21,12 +21,12 @@ Places = Mapping[str, int]
 
 
 class Layout(NamedTuple):
-    """How large arrays lie. Without a mesh they are whole on every device, and nothing here changes an array."""
+    """How large arrays lie. Without a mesh they are whole on every device, and nothing is moved."""
 
     mesh: AnyMesh | None = None
     """A mesh of one axis; rows are divided among its devices."""
     block: int = 1024
-    """How many rows of a divided array may be whole on every device at a time."""
+    """How many rows are compared at a time; those of a divided array may then be whole on every device."""
 
     @property
     def is_divided(self) -> bool:

@@ -3,6 +3,7 @@
 import numpy as np
 from jaxtyping import Int, Int32
 
+from man_jax.clustering.matching import contingency_table
 from man_jax.clustering.sizes import OUTLIER
 
 
@@ -31,8 +32,7 @@ def keep_overlapping(
     counts = (labels >= 0) & (reference >= 0)
     if not counts.any():
         return np.full(len(labels), OUTLIER, np.int32)
-    table = np.zeros((labels.max() + 1, reference.max() + 1), np.int64)
-    np.add.at(table, (labels[counts], reference[counts]), 1)
+    table = contingency_table(labels, reference, num_one=labels.max() + 1, num_other=reference.max() + 1)
     agree = table > share * table.sum(axis=1, keepdims=True)
     # An index of −1 is the last cluster, which `counts` leaves out.
     return np.where(counts & agree[labels, reference], labels, OUTLIER).astype(np.int32)

@@ -18,8 +18,8 @@ EPSILON = 1e-5
 class BatchNorm(nn.Module):
     """Normalise each channel over a batch, or by running averages: a x + b with a = γ / √(σ² + ε) and b = β − μ a.
 
-    Variables and results are those of `nn.BatchNorm`. Its form, (x − μ) a + β, keeps x − μ for the gradient beside x.
-    That is a quarter of a step's memory on a CPU, which writes and reads each of the two.
+    Variables and results are those of Flax's `nn.BatchNorm`, whose form, (x − μ) a + β, keeps x − μ for the gradient
+    beside x. That is a quarter of a step's memory on a CPU, which writes and reads each of the two.
     """
 
     use_running_average: bool

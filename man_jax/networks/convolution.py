@@ -1,5 +1,6 @@
 """2-D convolution, also of each channel alone, in two forms that agree: XLA's own, and products of matrices."""
 
+import math
 from collections.abc import Sequence
 from functools import reduce
 from itertools import chain
@@ -99,7 +100,7 @@ def convolve_taps(
     The products are of matrices: with the axes of the maps, XLA would copy them in another order to compute gradients.
     """
     size, _, channels, features = kernel.shape
-    if (size, stride) == (3, 1) and x[0].size >= TILED_NUMBERS and jnp.finfo(x.dtype).bits >= 32:
+    if (size, stride) == (3, 1) and math.prod(x.shape[1:]) >= TILED_NUMBERS and jnp.finfo(x.dtype).bits >= 32:
         return convolve_tiles(x, kernel)
     height, width = (1 + (n - 1) // stride for n in x.shape[1:3])
     if channels < IMAGE_CHANNELS and size > stride:

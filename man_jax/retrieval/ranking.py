@@ -241,15 +241,15 @@ def _blocks(labels: _Labels, entries: int, block_size: int | None = None) -> Ite
 def _ranked_blocks(distances: NDArray | FeatureDistances, labels: _Labels) -> Iterator[_RankedBlock]:
     for block in _blocks(labels, LISTED_ENTRIES):
         order = rank_gallery(distances[block])
-        kept = np.take_along_axis(_same_pid_and_kept(labels, block)[1], order, axis=1)
+        kept = np.take_along_axis(_kept(labels, block), order, axis=1)
         yield _RankedBlock(block.start, order, kept, kept.cumsum(axis=1, dtype=np.int32))
 
 
-def _same_pid_and_kept(labels: _Labels, block: slice) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Mark the gallery entries [b, G] of the queries' pids, and those that the removal rule leaves in place."""
+def _kept(labels: _Labels, block: slice) -> NDArray[np.bool_]:
+    """Mark the gallery entries [b, G] that the removal rule leaves in place."""
     known = labels.query_pids[block, None] >= 0
     same_pid = known & (labels.gallery_pids == labels.query_pids[block, None])
-    return same_pid, ~same_pid | _is_kept(labels.query_groups[block, None], labels.gallery_groups)
+    return ~same_pid | _is_kept(labels.query_groups[block, None], labels.gallery_groups)
 
 
 def _is_kept(query_group: NDArray, gallery_groups: NDArray) -> NDArray[np.bool_]:

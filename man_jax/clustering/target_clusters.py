@@ -40,7 +40,8 @@ def cluster_by_neighbours(
     `neighbours` says whose neighbours decide in the last row, the fusion's: its own, or those on which the modalities
     agree (`consensus_distances`). `settings` and `num_clusters` are those of `cluster_distances`. The rows of the
     modalities may have other numbers of clusters than the fusion's, which has `most` at most. k1 and k2 are lowered
-    where there are fewer samples. Without `with_modalities` the fusion's row is the only one.
+    where there are fewer samples. Without `with_modalities` the fusion's row is the only one: for labels that no
+    modality decides, since each row takes seconds at full size.
 
     One matrix of distances is held at a time.
     """

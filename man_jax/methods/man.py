@@ -186,11 +186,11 @@ def label(
     if config.clusters == "kmeans":
         clusters = cluster_tables([*modal, fused], **kmeans_settings(frame.config, epoch))
     else:
-        names = ("clusters", "neighbours", "vote", "k1", "k2", "count", "cut", "eps", "min_samples")
-        kind: Any = {name: config[name] for name in names}
-        room = {"num_clusters": num_clusters, "most": frame.space.capacity}
-        # Without CPA the clusters of R, N and T would be for the log alone, and take seconds each at full size.
-        clusters = cluster_by_neighbours(modal, fused, with_modalities=config.labels == "cpa", **kind, **room)
+        near = {"neighbours": config.neighbours, "vote": config.vote, "k1": config.k1, "k2": config.k2}
+        cut = {"count": config.count, "cut": config.cut, "eps": config.eps, "min_samples": config.min_samples}
+        room: Any = {"num_clusters": num_clusters, "most": frame.space.capacity}
+        kind: Any = {"clusters": config.clusters, **near, **cut, **room}
+        clusters = cluster_by_neighbours(modal, fused, with_modalities=config.labels == "cpa", **kind)
         num_clusters = int(clusters[FUSION].max(initial=-1)) + 1
     rule = config.rule if config.labels == "cpa" else "plain"
     settled = align_pseudo_labels(

@@ -85,17 +85,17 @@ def cluster_tables(
 
     Raises ValueError if a feature is not finite, or there are fewer samples than clusters.
     """
+    keys = jax.random.split(key, len(tables))
     rows = []
-    for place, each in enumerate(jax.random.split(key, len(tables))):
-        found = kmeans(tables[place], num_clusters=num_clusters, key=each, **settings)
+    for number, (table, each) in enumerate(zip(tables, keys, strict=True), start=1):
+        found = kmeans(table, num_clusters=num_clusters, key=each, **settings)
         if not np.isfinite(found.inertia):
             raise ValueError(
-                f"table {place + 1} of {len(tables)} to cluster has features that are not finite (NaN or inf); "
+                f"table {number} of {len(tables)} to cluster has features that are not finite (NaN or inf); "
                 f"look for NaN in the network's output"
             )
-        rows.append(
-            np.asarray(found.labels)
-        )  # before the next table, for which the device may have no room beside it
+        # The device may have no room for the next table beside this one, so its labels are fetched first.
+        rows.append(np.asarray(found.labels))
     return np.stack(rows)
 
 
@@ -191,23 +191,23 @@ def _assign_blocks(
         is_new = start + jnp.arange(height)[None, :] >= place * height
         of_block = assign_parts(block, known, known & is_new)
         put = partial(jax.lax.dynamic_update_slice_in_dim, start_index=start, axis=1)
-        each = (
+        so_far = _Members(
             put(found.labels, of_block.labels),
             put(found.similarity, of_block.similarity),
             found.sums + of_block.sums,
             found.counts + of_block.counts,
         )
-        return _Members(*map(layout.divided, each))
+        return jax.tree.map(layout.divided, so_far)
 
     # Each device has sums of its own until the last block.
-    empty = _Members(
+    nothing = _Members(
         jnp.zeros((parts, of_part), jnp.int32),
         jnp.zeros((parts, of_part), rows.dtype),
         jnp.zeros((parts, *centres.shape), rows.dtype),
         jnp.zeros((parts, len(centres)), rows.dtype),
     )
     labels, similarity, sums, counts = jax.lax.fori_loop(
-        0, -(-of_part // height), add_block, _Members(*map(layout.divided, empty))
+        0, -(-of_part // height), add_block, jax.tree.map(layout.divided, nothing)
     )
     return _Members(
         labels.reshape(-1),

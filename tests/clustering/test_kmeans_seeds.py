@@ -9,9 +9,9 @@ from sklearn.cluster import kmeans_plusplus
 from man_jax.clustering import kmeans_seeds as subject
 from man_jax.clustering.kmeans import kmeans
 from man_jax.layout import WHOLE
-from tests.clustering.program_sizes import sizes
 from tests.oracles import clustering as oracle
 from tests.oracles.cases import unit_groups, unit_normal
+from tests.traced_programs import sizes
 
 
 @pytest.mark.parametrize("num_clusters", [1, 2, 7, 13, 40])

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from man_jax.clustering import kmeans as subject
-from tests.clustering.program_sizes import equations, sizes
 from tests.oracles import clustering as oracle
 from tests.oracles.cases import unit_normal
+from tests.traced_programs import equations, sizes
 
 N, K, D = 23, 5, 4
 NOWHERE = -np.ones(D)

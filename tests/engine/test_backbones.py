@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.extend.core import jaxprs_in_params
 
 from man_jax.config import CHOICES, Config
 from man_jax.configs import default
@@ -31,6 +30,7 @@ from tests.engine.tiny import (
     new_batch,
 )
 from tests.oracles.cases import unit_normal
+from tests.traced_programs import equations
 
 CASES = [(backbone, dtype) for backbone in CHOICES["model.backbone"] for dtype in CHOICES["model.dtype"]]
 STEPPED = [("resnet", "bfloat16"), ("clip", "bfloat16")]
@@ -122,13 +122,8 @@ def test_a_step_moves_every_parameter(case):
 
 def multiplied_types(jaxpr) -> set[str]:
     """Types of what is multiplied by matrix products and convolutions, in all that a program calls."""
-    types = set()
-    for equation in jaxpr.eqns:
-        if equation.primitive.name in MULTIPLICATIONS:
-            types |= {str(operand.aval.dtype) for operand in equation.invars}
-        for inner in jaxprs_in_params(equation.params):
-            types |= multiplied_types(inner)
-    return types
+    products = (each for each in equations(jaxpr) if each.primitive.name in MULTIPLICATIONS)
+    return {str(operand.aval.dtype) for each in products for operand in each.invars}
 
 
 @pytest.mark.parametrize(("backbone", "dtype"), CASES)

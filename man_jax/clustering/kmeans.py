@@ -177,12 +177,12 @@ def _assign_blocks(
     height = min(of_part, max(1, layout.block // parts))
     rows, real = (layout.divided(x.reshape(parts, of_part, *x.shape[1:])) for x in (rows, real))
 
-    def assign_parts(rows, *marks) -> _Members:
+    def assign_parts(rows, real, counted) -> _Members:
         if layout.is_divided:
             assign = partial(_assign_rows, divided=True)
-            return jax.vmap(assign, in_axes=(0, 0, 0, None))(rows, *marks, centres)
+            return jax.vmap(assign, in_axes=(0, 0, 0, None))(rows, real, counted, centres)
         # An axis of one part would cost a processor several times the work.
-        found = _assign_rows(rows.reshape(rows.shape[1:]), *(mark.reshape(-1) for mark in marks), centres)
+        found = _assign_rows(rows.reshape(rows.shape[1:]), real.reshape(-1), counted.reshape(-1), centres)
         return _Members(*(x[None] for x in found))
 
     def add_block(place, found: _Members) -> _Members:

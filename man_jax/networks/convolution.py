@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from functools import reduce
+from functools import partial, reduce
 from itertools import chain
 from typing import Any, Literal
 
@@ -16,16 +16,23 @@ from man_jax.networks.winograd import convolve_tiles
 
 ConvolutionForm = Literal["lax", "taps", "mixed"]
 
-FEW_CHANNELS = 32
+FEW_CHANNELS = 128
 """With no more channels, a tap's product is too small to be worth a call, so the taps of a row become one product."""
 IMAGE_CHANNELS = 16
 """With fewer, the places of a stride become channels for `taps`: to copy 3 floats here and there is slow."""
+FOLDED_FEATURES = 16
+"""Up to as many features of an image, XLA's convolution on a CPU is faster where those places are channels, too."""
+WHOLE_FEATURES = 48
+"""From as many features of an image on, XLA's convolution on a CPU is the fastest; between the two, products are."""
 TILED_NUMBERS = 2**14
 """From maps of as many numbers on, H W C of an image, a 3×3 convolution by stride 1 goes by tiles.
 
 They need less than half of the multiplications; on smaller maps, what they read and write costs as much as that saves.
 In bfloat16 they would round sums of neighbouring places to three digits before they multiply, so it goes without.
 """
+
+LAYOUT = ("NHWC", "HWIO", "NHWC")
+"""The axes of maps, kernel and result."""
 
 kernel_initializer = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
@@ -35,8 +42,9 @@ class Convolution(nn.Module):
 
     (`SAME` pads differently at stride 2.) `lax` is the form for GPU and TPU. On a CPU, `taps` is faster: there XLA's
     weight gradient of a 1×1 convolution can take 60 times as long as the equal matrix product, and a vmapped
-    convolution becomes a grouped one, which takes 9 times as long. `mixed` is `lax` for images, with few channels, and
-    `taps` otherwise: the fastest on a CPU where branches are not vmapped. docs/MEASUREMENTS.md has the figures.
+    convolution becomes a grouped one, which takes 9 times as long. `mixed` is `taps` but for images, with few channels,
+    which have XLA's convolution in one of two forms: the fastest on a CPU where branches are not vmapped.
+    docs/MEASUREMENTS.md has the figures.
     """
 
     features: int
@@ -52,9 +60,12 @@ class Convolution(nn.Module):
         shape = (self.size, self.size, x.shape[-1], self.features)
         kernel = self.param("kernel", kernel_initializer, shape)
         x, kernel = promote_dtype(x, kernel, dtype=self.dtype)
-        if self.form == "lax" or (self.form == "mixed" and x.shape[-1] < IMAGE_CHANNELS):
-            return convolve_lax(x, kernel, stride=self.stride)
-        return convolve_taps(x, kernel, stride=self.stride)
+        form = self.form
+        if form == "mixed":
+            form = _form_of_images(self.features) if x.shape[-1] < IMAGE_CHANNELS else "taps"
+        if form == "folded":
+            return convolve_folded(x, kernel, self.stride)
+        return (convolve_lax if form == "lax" else convolve_taps)(x, kernel, stride=self.stride)
 
 
 class DepthwiseConvolution(nn.Module):
@@ -87,9 +98,40 @@ def convolve_lax(
         kernel,
         window_strides=(stride, stride),
         padding=[(padding, padding)] * 2,
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        dimension_numbers=LAYOUT,
         feature_group_count=groups,
     )
+
+
+def _form_of_images(features: int) -> Literal["lax", "taps", "folded"]:
+    """Choose the fastest form on a CPU for images, which have few channels."""
+    if features >= WHOLE_FEATURES:
+        return "lax"
+    return "folded" if features <= FOLDED_FEATURES else "taps"
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def convolve_folded(
+    x: Float[Array, "B H W C"], kernel: Float[Array, "S S C E"], stride: int
+) -> Float[Array, "B h w E"]:
+    """Convolve as `convolve_lax` does, but the s × s places of a stride are channels; the gradients are those of it."""
+    folded = _fold(x, kernel, stride=stride, places=_places(x, stride))
+    return jax.lax.conv_general_dilated(
+        *folded, window_strides=(1, 1), padding="VALID", dimension_numbers=LAYOUT
+    )
+
+
+def _forward_folded(x: Array, kernel: Array, stride: int) -> tuple[Array, tuple[Array, Array]]:
+    """Convolve, and keep what the gradients need."""
+    return convolve_folded(x, kernel, stride), (x, kernel)
+
+
+def _backward_folded(stride: int, kept: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
+    """Compute the gradients without folding, which takes half of the time for the kernel's."""
+    return jax.vjp(partial(convolve_lax, stride=stride), *kept)[1](gradient)
+
+
+convolve_folded.defvjp(_forward_folded, _backward_folded)
 
 
 def convolve_taps(
@@ -102,7 +144,7 @@ def convolve_taps(
     size, _, channels, features = kernel.shape
     if (size, stride) == (3, 1) and math.prod(x.shape[1:]) >= TILED_NUMBERS and jnp.finfo(x.dtype).bits >= 32:
         return convolve_tiles(x, kernel)
-    height, width = (1 + (n - 1) // stride for n in x.shape[1:3])
+    height, width = _places(x, stride)
     if channels < IMAGE_CHANNELS and size > stride:
         x, kernel = _fold(x, kernel, stride=stride, places=(height, width))
         size, stride = kernel.shape[0], 1
@@ -114,6 +156,12 @@ def convolve_taps(
     taps = kernel.reshape(size if together else size * size, -1, features)
     products = (part.reshape(-1, part.shape[-1]) @ tap for part, tap in zip(parts, taps, strict=True))
     return reduce(jnp.add, products).reshape(-1, height, width, features)
+
+
+def _places(x: Float[Array, "B H W C"], stride: int) -> tuple[int, int]:
+    """Count the places, h and w, that a convolution by a stride gives."""
+    height, width = x.shape[1:3]
+    return 1 + (height - 1) // stride, 1 + (width - 1) // stride
 
 
 def _pad(x: Float[Array, "B H W C"], size: int) -> Float[Array, "B J I C"]:

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from man_jax.networks.batch_norm import BatchNorm
 from man_jax.networks.convolution import Convolution, ConvolutionForm, DepthwiseConvolution
 from man_jax.networks.msinet_keys import PUBLISHED
-from man_jax.networks.resnet import Remat, check_stage, pool_maps, pool_stem
+from man_jax.networks.resnet import Remat, check_stage, pool_maps, pool_stem, rectify
 from man_jax.networks.scale_interactions import PointwiseConvolution, interact
 
 CELLS = 2
@@ -78,7 +78,7 @@ class Cell(nn.Module):
         y = linear(name="conv4a")(near) + linear(name="conv4b")(far)
         if x.shape[-1] != self.features:
             x = linear(name="downsample")(x)
-        return nn.relu(y + x)
+        return rectify(y + x)
 
 
 class Stage(nn.Module):

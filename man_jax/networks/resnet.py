@@ -40,7 +40,7 @@ class Bottleneck(nn.Module):
         if x.shape != y.shape:
             x = convolution(out_features, 1, self.stride, name="downsample_conv")(x)
             x = norm(name="downsample_bn")(x)
-        return nn.relu(x + y)
+        return rectify(x + y)
 
 
 class Basic(nn.Module):
@@ -62,7 +62,7 @@ class Basic(nn.Module):
         if x.shape != y.shape:
             x = convolution(self.features, 1, self.stride, name="downsample_conv")(x)
             x = norm(name="downsample_bn")(x)
-        return nn.relu(x + y)
+        return rectify(x + y)
 
 
 class Stage(nn.Module):
@@ -177,6 +177,15 @@ class ResNet(nn.Module):
 
     def _checked(self, stage: int) -> int:
         return check_stage(stage, last=self.num_stages, backbone="resnet", key="model.stage_sizes")
+
+
+def rectify(x: Array) -> Array:
+    """Compute max(x, 0) with the gradient of `nn.relu`, as a choice between two arrays.
+
+    XLA keeps the result of a choice that several read. A maximum has one operand of its size, so XLA repeats it for
+    each reader, and with it the sums of all blocks before: each block would read one map more than the one before.
+    """
+    return jnp.where(x <= 0, 0, x)
 
 
 def pool_stem(maps: Float[Array, "B H W C"], *, form: ConvolutionForm) -> Float[Array, "B h w C"]:

@@ -4,15 +4,22 @@ import pytest
 
 from man_jax.networks.convolution import (
     FEW_CHANNELS,
+    FOLDED_FEATURES,
     IMAGE_CHANNELS,
+    WHOLE_FEATURES,
     Convolution,
+    convolve_folded,
     convolve_lax,
     convolve_taps,
 )
 from tests.oracles import networks as oracle
 from tests.oracles.precision import assert_close, both_precisions, evaluate, gradient
 
-FORMS = {"lax": convolve_lax, "taps": convolve_taps}
+FORMS = {
+    "lax": convolve_lax,
+    "taps": convolve_taps,
+    "folded": lambda maps, kernel, *, stride: convolve_folded(maps, kernel, stride),
+}
 MANY_CHANNELS = FEW_CHANNELS + 1
 
 every_form = pytest.mark.parametrize("form", FORMS)
@@ -53,13 +60,15 @@ def test_an_odd_height_and_an_even_width_are_padded_alike(form, precision):
 @few_and_many_channels
 @every_stride
 @every_size
-def test_both_forms_have_the_same_gradients(size, stride, channels):
+def test_all_forms_have_the_same_gradients(size, stride, channels):
     maps, kernel = drawn(size, channels)
-    lax, taps = (
-        gradient(energy, maps, kernel, by=(0, 1), form=form, stride=stride) for form in ("lax", "taps")
+    lax, *others = (
+        gradient(energy, maps, kernel, by=(0, 1), form=form, stride=stride)
+        for form in ("lax", "taps", "folded")
     )
-    assert_close(taps[0], lax[0])
-    assert_close(taps[1], lax[1])
+    for other in others:
+        assert_close(other[0], lax[0])
+        assert_close(other[1], lax[1])
 
 
 @every_form
@@ -69,11 +78,27 @@ def test_a_map_smaller_than_the_kernel_is_convolved_with_its_padding(form):
     assert_close(actual, oracle.convolution(maps, kernel, 2))
 
 
-@pytest.mark.parametrize("channels", [3, IMAGE_CHANNELS])
-@pytest.mark.parametrize("form", ["lax", "taps", "mixed"])
-def test_a_module_has_xlas_convolution_where_its_form_says_so(form, channels):
+WINDOWS = {"lax": "window_strides=(2, 2)", "folded": "window_strides=(1, 1)", "taps": "dot_general"}
+"""What the program of a form has, and those of the others do not have, for a stride of 2."""
+
+
+@pytest.mark.parametrize(
+    ("form", "channels", "features", "expected"),
+    [
+        ("lax", 3, 2, "lax"),
+        ("lax", IMAGE_CHANNELS, 2, "lax"),
+        ("taps", 3, 2, "taps"),
+        ("mixed", IMAGE_CHANNELS, 2, "taps"),
+        ("mixed", 3, FOLDED_FEATURES, "folded"),
+        ("mixed", 3, FOLDED_FEATURES + 1, "taps"),
+        ("mixed", 3, WHOLE_FEATURES - 1, "taps"),
+        ("mixed", 3, WHOLE_FEATURES, "lax"),
+    ],
+)
+def test_a_module_convolves_in_the_form_that_suits_its_channels_and_features(
+    form, channels, features, expected
+):
     maps = np.ones((1, 8, 8, channels), np.float32)
-    module = Convolution(2, 3, form=form)
+    module = Convolution(features, 3, stride=2, form=form)
     program = str(jax.make_jaxpr(lambda x: module.init_with_output(jax.random.key(0), x)[0])(maps))
-    expected = form == "lax" or (form == "mixed" and channels < IMAGE_CHANNELS)
-    assert ("conv_general_dilated" in program) == expected
+    assert [name for name, part in WINDOWS.items() if part in program] == [expected]

@@ -1,8 +1,12 @@
+import re
+
+import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from man_jax.networks.resnet import ResNet
+from man_jax.networks.resnet import ResNet, Stage, rectify
 from tests.oracles import networks as oracle
 from tests.oracles.precision import assert_close, evaluate
 
@@ -50,6 +54,31 @@ def test_the_last_stage_is_twice_as_large_at_stride_1():
     }
     assert last[1] == (1, 16, 8, 2048)
     assert last[2] == (1, 8, 4, 2048)
+
+
+# --- the ReLU of a sum
+
+
+def test_a_rectified_map_and_its_gradient_are_those_of_a_relu():
+    x = jnp.array([-2.0, -0.0, 0.0, 1e-30, 3.0, jnp.nan, jnp.inf, -jnp.inf])
+    np.testing.assert_array_equal(rectify(x), nn.relu(x))
+    gradients = (jax.grad(lambda x, f=f: f(x).sum())(x[:5]) for f in (rectify, nn.relu))
+    np.testing.assert_array_equal(*gradients)
+
+
+def _most_maps_read(num_blocks: int) -> int:
+    """Count the whole maps that the fusion with most of them reads, in a compiled stage of so many blocks."""
+    stage = Stage(8, num_blocks, 1, "taps", False, False, "bottleneck", None)
+    maps = jnp.ones((2, 16, 8, 32))
+    variables = stage.init(jax.random.key(0), maps)
+    program = jax.jit(stage.apply).lower(variables, maps).compile().as_text()
+    of_maps = set(re.findall(r"%([\w.-]+) = f32\[(?:2,16,8,32|256,32)\]", program))
+    fusions = re.findall(r" fusion\(([^)]*)\)", program)
+    return max(len(of_maps.intersection(re.findall(r"%([\w.-]+)", operands))) for operands in fusions)
+
+
+def test_a_later_block_reads_no_more_maps_than_the_second_one():
+    assert _most_maps_read(6) == _most_maps_read(2)
 
 
 # --- the whole network against the oracle

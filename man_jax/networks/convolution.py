@@ -1,7 +1,7 @@
 """2-D convolution, also of each channel alone, in two forms that agree: XLA's own, and products of matrices."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial, reduce
 from itertools import chain
 from typing import Any, Literal
@@ -43,7 +43,7 @@ class Convolution(nn.Module):
     (`SAME` pads differently at stride 2.) `lax` is the form for GPU and TPU. On a CPU, `taps` is faster: there XLA's
     weight gradient of a 1×1 convolution can take 60 times as long as the equal matrix product, and a vmapped
     convolution becomes a grouped one, which takes 9 times as long. `mixed` is `taps` but for images, with few channels,
-    which have XLA's convolution in one of two forms: the fastest on a CPU where branches are not vmapped.
+    whose form follows the number of features: the fastest on a CPU where branches are not vmapped.
     docs/MEASUREMENTS.md has the figures.
     """
 
@@ -60,12 +60,10 @@ class Convolution(nn.Module):
         shape = (self.size, self.size, x.shape[-1], self.features)
         kernel = self.param("kernel", kernel_initializer, shape)
         x, kernel = promote_dtype(x, kernel, dtype=self.dtype)
-        form = self.form
-        if form == "mixed":
-            form = _form_of_images(self.features) if x.shape[-1] < IMAGE_CHANNELS else "taps"
-        if form == "folded":
-            return convolve_folded(x, kernel, self.stride)
-        return (convolve_lax if form == "lax" else convolve_taps)(x, kernel, stride=self.stride)
+        convolve = convolve_lax if self.form == "lax" else convolve_taps
+        if self.form == "mixed" and x.shape[-1] < IMAGE_CHANNELS:
+            convolve = _fastest_for_images(self.features)
+        return convolve(x, kernel, stride=self.stride)
 
 
 class DepthwiseConvolution(nn.Module):
@@ -103,11 +101,11 @@ def convolve_lax(
     )
 
 
-def _form_of_images(features: int) -> Literal["lax", "taps", "folded"]:
-    """Choose the fastest form on a CPU for images, which have few channels."""
+def _fastest_for_images(features: int) -> Callable[..., Any]:
+    """Choose the function that is the fastest on a CPU for images, which have few channels."""
     if features >= WHOLE_FEATURES:
-        return "lax"
-    return "folded" if features <= FOLDED_FEATURES else "taps"
+        return convolve_lax
+    return convolve_folded if features <= FOLDED_FEATURES else convolve_taps
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))

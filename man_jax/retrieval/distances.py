@@ -1,7 +1,7 @@
 """Squared distances between queries and a gallery: all of them at once, or the rows that are asked for.
 
-Much work in float32 is done on JAX's device, whose products take half of NumPy's time on a CPU, too; work that is done
-before a program would be compiled, a few rows, and float64 are done by NumPy.
+JAX's device does much work in float32, where products take half of NumPy's time on a CPU, too. NumPy does the rest:
+little work, which is done before a program would be compiled, a few rows, float64, and very large galleries.
 """
 
 import jax
@@ -40,7 +40,8 @@ class FeatureDistances:
         self._query_norms = _squared_norms(self._query, "query")
         self._gallery_norms = _squared_norms(self._gallery, "gallery")
         much = len(query) * gallery.size >= MUCH and self._gallery.nbytes <= LARGEST_GALLERY
-        self._placed = jnp.asarray(self._gallery) if much and dtype == np.float32 else None
+        gallery_rows = (self._gallery, self._gallery_norms)
+        self._placed = tuple(map(jnp.asarray, gallery_rows)) if much and dtype == np.float32 else None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -51,27 +52,30 @@ class FeatureDistances:
         """Compute the rows [b, G] of some queries, or the row [G] of one."""
         query, norms = self._query[queries], self._query_norms[queries]
         if self._placed is not None and query.ndim == 2 and len(query) >= FEWEST_ROWS:
-            return self._on_the_device(query, norms)
+            return _on_the_device(query, norms, *self._placed)
         distances = query @ self._gallery.T
         distances *= -2
         distances += norms[..., None]
         distances += self._gallery_norms
         return np.maximum(distances, 0, out=distances)
 
-    def _on_the_device(self, query: NDArray[np.float32], norms: NDArray[np.float32]) -> NDArray[np.float32]:
-        distances = np.empty((len(query), len(self._gallery)), np.float32)
-        for start in range(0, len(query), MOST_ROWS):
-            part = slice(start, start + MOST_ROWS)
-            count = len(query[part])
-            # Few heights, each of which is a program: the next power of two.
-            missing = (1 << (count - 1).bit_length()) - count
-            rows = np.pad(query[part], ((0, missing), (0, 0)))
-            block = _distances(rows, np.pad(norms[part], (0, missing)), self._placed, self._gallery_norms)
-            distances[part] = np.asarray(block)[:count]
-        return distances
-
     def __array__(self, dtype=None, copy=None) -> NDArray:
         return np.asarray(self[:], dtype)
+
+
+def _on_the_device(
+    query: NDArray[np.float32], norms: NDArray[np.float32], gallery: Array, gallery_norms: Array
+) -> NDArray[np.float32]:
+    """Compute the rows [b, G] of queries in blocks of few heights, each of which is a program: powers of two."""
+    distances = np.empty((len(query), len(gallery)), np.float32)
+    for start in range(0, len(query), MOST_ROWS):
+        part = slice(start, start + MOST_ROWS)
+        count = len(query[part])
+        missing = (1 << (count - 1).bit_length()) - count
+        rows = np.pad(query[part], ((0, missing), (0, 0)))
+        block = _distances(rows, np.pad(norms[part], (0, missing)), gallery, gallery_norms)
+        distances[part] = np.asarray(block)[:count]
+    return distances
 
 
 @jax.jit

@@ -15,11 +15,7 @@ from man_jax.networks.convolution import (
 from tests.oracles import networks as oracle
 from tests.oracles.precision import assert_close, both_precisions, evaluate, gradient
 
-FORMS = {
-    "lax": convolve_lax,
-    "taps": convolve_taps,
-    "folded": lambda maps, kernel, *, stride: convolve_folded(maps, kernel, stride),
-}
+FORMS = {"lax": convolve_lax, "taps": convolve_taps, "folded": convolve_folded}
 MANY_CHANNELS = FEW_CHANNELS + 1
 
 every_form = pytest.mark.parametrize("form", FORMS)
@@ -62,10 +58,7 @@ def test_an_odd_height_and_an_even_width_are_padded_alike(form, precision):
 @every_size
 def test_all_forms_have_the_same_gradients(size, stride, channels):
     maps, kernel = drawn(size, channels)
-    lax, *others = (
-        gradient(energy, maps, kernel, by=(0, 1), form=form, stride=stride)
-        for form in ("lax", "taps", "folded")
-    )
+    lax, *others = (gradient(energy, maps, kernel, by=(0, 1), form=form, stride=stride) for form in FORMS)
     for other in others:
         assert_close(other[0], lax[0])
         assert_close(other[1], lax[1])

@@ -64,7 +64,7 @@ def test_rows_as_an_array_are_all_distances_in_the_type_that_is_asked_for():
 
 @pytest.fixture
 def device_products(monkeypatch):
-    """Count the queries of each product on the device, which little work goes to as well, two rows at a time."""
+    """Count the queries of each product on the device, where little work goes as well, three rows at a time."""
     heights = []
     compute = module._distances
     monkeypatch.setattr(module, "_distances", lambda *call: heights.append(len(call[0])) or compute(*call))
